@@ -1,0 +1,28 @@
+//! What the rules need from the memory they work on: a mapped segment in production, loom words in models.
+
+use std::time::Duration;
+
+use super::layout::{FrameGeometry, RegistryHeader, Slot, WriterArea};
+use super::position::Position;
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// Shared memory as the rules see it. Every value in it is another program's word.
+pub(crate) trait Memory {
+    /// Sizes of the ring.
+    fn frames(&self) -> &FrameGeometry;
+    /// The part of the OIEB that the Writer changes.
+    fn writer(&self) -> &WriterArea;
+    /// The registry's header.
+    fn registry(&self) -> &RegistryHeader;
+    /// The reader slots.
+    fn slots(&self) -> &[Slot];
+    /// The commit word at a position (a multiple of 8), in the first mapping.
+    fn word(&self, position: Position) -> &AtomicU64;
+
+    /// Sleeps while `word` is `expected`, at most `limit`; false when the limit passed.
+    fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool;
+    /// Wakes whoever sleeps on `word`.
+    fn wake(&self, word: &AtomicU32);
+    /// The barrier of a party about to sleep, for those who rely on it; false when the system has none.
+    fn sleeper_barrier(&self) -> bool;
+}

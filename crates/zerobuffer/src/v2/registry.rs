@@ -1,0 +1,83 @@
+//! Who reads: joining the ring, holding the Writer back, being evicted.
+
+use super::layout::{owner_state, slot_state};
+use super::memory::Memory;
+use super::position::Position;
+use crate::config::StartAt;
+use crate::sync::{Ordering, fence};
+
+/// The lowest cursor of all active readers, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lowest {
+    pub(crate) cursor: Position,
+    pub(crate) slot: Option<u32>,
+}
+
+/// Finds the lowest cursor within `[bound, head]`; `head` when nobody reads.
+///
+/// A cursor outside those bounds is no conforming reader's: its slot is taken out of the registry, so that
+/// it can neither make the Writer overwrite lent frames of others nor block it for ever.
+pub(crate) fn lowest_cursor(memory: &impl Memory, bound: Position, head: Position) -> Lowest {
+    let mut lowest = Lowest {
+        cursor: head,
+        slot: None,
+    };
+    for (index, slot) in (0..).zip(memory.slots()) {
+        if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
+            continue;
+        }
+        // RELEASE-FRAME: pairs with the store in `Consumer::release`; bytes below were read before it.
+        let cursor = Position(slot.cursor.load(Ordering::Acquire));
+        if !cursor.is_within(bound, head) {
+            slot.state.store(slot_state::FREE, Ordering::Release);
+            continue;
+        }
+        if lowest.slot.is_none() || cursor.since(bound) < lowest.cursor.since(bound) {
+            lowest = Lowest {
+                cursor,
+                slot: Some(index),
+            };
+        }
+    }
+    lowest
+}
+
+/// Registers a cursor in a slot whose lock is held; returns it.
+///
+/// The Writer publishes `floor` and scans again behind a fence (`Producer::refresh_floor`); here the cursor
+/// is published and `floor` is read again behind a fence. Of the two second looks at least one sees the other
+/// side's store, so either the Writer spares the bytes from the cursor on, or the joiner notices and retries.
+/// Gives up with `None` after `attempts`: a hostile `floor` could run away for ever.
+pub(crate) fn activate(
+    memory: &impl Memory,
+    index: u32,
+    start: StartAt,
+    attempts: u32,
+) -> Option<Position> {
+    let slot = &memory.slots()[index as usize];
+    let writer = memory.writer();
+    for _ in 0..attempts {
+        let cursor = match start {
+            StartAt::Oldest => writer.floor.load(Ordering::Acquire),
+            // PUBLISH-HEAD: pairs with `Producer::publish`; the terminator at `head` is visible with it.
+            StartAt::Newest => writer.head.load(Ordering::Acquire),
+        };
+        slot.cursor.store(cursor, Ordering::Relaxed);
+        slot.read_position.store(cursor, Ordering::Relaxed);
+        slot.state.store(slot_state::ACTIVE, Ordering::Release);
+        fence(Ordering::SeqCst);
+        let floor = Position(writer.floor.load(Ordering::Acquire));
+        if floor.is_at_or_before(Position(cursor)) {
+            return Some(Position(cursor));
+        }
+        slot.state.store(slot_state::JOINING, Ordering::Release);
+    }
+    None
+}
+
+/// Whether an active slot has an owner who has not left (it may have died: locks tell).
+pub(crate) fn is_attached(memory: &impl Memory, index: u32) -> bool {
+    let slot = &memory.slots()[index as usize];
+    slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
+        && slot.owner_state.load(Ordering::Acquire) == owner_state::ATTACHED
+}

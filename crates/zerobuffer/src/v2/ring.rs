@@ -1,0 +1,625 @@
+//! The ring's rules: claiming, committing, reading and releasing as arithmetic on positions.
+//!
+//! `PROTOCOL.md`, section 6, is the specification. In short, for a frame at head `h` that ends at `e`:
+//!
+//! ```text
+//! Writer   space: e + 8 <= floor_seen + C, else look at the cursors
+//!          reserve >= e + 8, fence             (observers may no longer trust what lies a lap below)
+//!          payload;  word[e] = 0               (the terminator)
+//!          word[h] = length | number           COMMIT (Release)
+//!          head = e                            (Release)
+//! Reader   w = word[p]                         COMMIT (Acquire); 0: nothing yet
+//!          check w;  read_position = e;  lend;  cursor = e (Release) once all before it are released
+//! ```
+//!
+//! # Invariants
+//! * The word at the Writer's tail is 0 until a commit; whoever walks committed words never meets a stale one.
+//! * `floor_seen` ≤ every active cursor ≤ head; bytes at or above a cursor are never written.
+//! * Nothing here blocks, reads a clock, or calls the operating system.
+
+use super::layout::{Extent, FrameGeometry, Slot, WriterArea};
+use super::memory::Memory;
+use super::position::Position;
+use super::registry::{Lowest, lowest_cursor};
+use super::word::{self, Word};
+use crate::sync::{Ordering, fence};
+
+/// Space for one frame, claimed and not yet visible.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    /// Where the commit word (of the skip, if there is one) goes.
+    position: Position,
+    /// Where the frame's own commit word goes: `position` unless a skip leads there.
+    frame: Position,
+    extent: Extent,
+    len: u64,
+}
+
+impl Claim {
+    /// First byte of the payload.
+    pub(crate) fn start(&self) -> Position {
+        self.extent.start
+    }
+
+    /// Position of the frame's header.
+    pub(crate) fn header(&self) -> Position {
+        self.frame
+    }
+
+    /// Length of the payload in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The claim for the first `len` bytes only; the payload's start may move.
+    pub(crate) fn shortened(self, frames: &FrameGeometry, len: u64) -> Self {
+        debug_assert!(len >= 1 && len <= self.len, "only ever shorter");
+        Self {
+            extent: frames.extent(self.frame, len),
+            len,
+            ..self
+        }
+    }
+}
+
+/// No room: whose cursor is in the way, and where it would have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full {
+    pub(crate) holder: Option<u32>,
+    pub(crate) wants: Position,
+}
+
+/// How a writer uses a large ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Footprint {
+    /// All of it, lap after lap.
+    Whole,
+    /// Its first bytes, at least this many, while readers keep up.
+    Window(u64),
+}
+
+/// The Writer's side of the ring.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    /// End of everything published; what `head` says.
+    head: Position,
+    /// End of everything staged; `head` unless a batch is open.
+    tail: Position,
+    /// Position and word that make the staged frames visible.
+    first: Option<(Position, u64)>,
+    /// Position of the newest staged frame.
+    newest: Position,
+    /// Number of the next frame.
+    next: u64,
+    /// No active cursor is below; copy of the lowest, may lag.
+    floor_seen: Position,
+    /// Copy of `reserve`.
+    reserve: Position,
+    bytes_committed: u64,
+    skipped_bytes: u64,
+    footprint: Footprint,
+    /// Where a skip was last tried in vain.
+    skip_tried: Position,
+}
+
+/// What a successor found: a word that no Writer wrote.
+pub(crate) type Damage = &'static str;
+
+impl Producer {
+    /// Finds the end of what was committed, as a new Writer or as the successor of a dead one.
+    ///
+    /// Walks from the published head over frames that were committed and not published, at most one lap.
+    pub(crate) fn attach(memory: &impl Memory, footprint: Footprint) -> Result<Self, Damage> {
+        let writer = memory.writer();
+        let frames = *memory.frames();
+        let head = Position(writer.head.load(Ordering::Acquire));
+        let floor = Position(writer.floor.load(Ordering::Acquire));
+        let reserve = Position(writer.reserve.load(Ordering::Acquire));
+        if head.since(floor) > frames.capacity || !head.0.is_multiple_of(8) {
+            return Err("head and floor are further apart than the ring is long");
+        }
+        let mut producer = Self {
+            head,
+            tail: head,
+            first: None,
+            newest: Position(writer.newest.load(Ordering::Relaxed)),
+            next: writer.sequence.load(Ordering::Relaxed).wrapping_add(1),
+            floor_seen: floor,
+            reserve,
+            bytes_committed: writer.bytes_committed.load(Ordering::Relaxed),
+            skipped_bytes: writer.skipped_bytes.load(Ordering::Relaxed),
+            footprint,
+            skip_tried: head,
+        };
+        let mut walk = Walk {
+            position: head,
+            skipped: false,
+        };
+        loop {
+            match walk.step(memory, producer.next)? {
+                Step::Empty => break,
+                Step::Skip { bytes } => {
+                    producer.skipped_bytes = producer.skipped_bytes.wrapping_add(bytes);
+                }
+                Step::Frame { position, len, .. } => {
+                    producer.newest = position;
+                    producer.next = producer.next.wrapping_add(1);
+                    producer.bytes_committed = producer.bytes_committed.wrapping_add(len);
+                }
+            }
+            if walk.position.since(floor) > frames.capacity
+                || !walk.position.is_at_or_before(reserve)
+            {
+                return Err("committed frames run beyond what the Writer had reserved");
+            }
+        }
+        producer.tail = walk.position;
+        producer.publish_head(writer);
+        Ok(producer)
+    }
+
+    /// End of everything published.
+    pub(crate) fn head(&self) -> Position {
+        self.head
+    }
+
+    /// Number of the next frame.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// Sum of the skip frames, as of the newest frame.
+    pub(crate) fn skipped_bytes(&self) -> u64 {
+        self.skipped_bytes
+    }
+
+    /// Claims room for a frame of `len` bytes behind what is staged; `1 <= len <= max_frame`.
+    #[inline]
+    pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
+        let frames = memory.frames();
+        debug_assert!(
+            len >= 1 && len <= frames.max_frame(),
+            "checked by the endpoint"
+        );
+        if let Footprint::Window(window) = self.footprint
+            && frames.offset(self.tail) >= window
+            && let Some(claim) = self.claim_at_ring_start(memory, len, window)
+        {
+            return Ok(claim);
+        }
+        let extent = frames.extent(self.tail, len);
+        if !self.has_room(frames, extent) {
+            let lowest = self.refresh_floor(memory);
+            if !self.has_room(frames, extent) {
+                let wants = extent.end.plus(8).minus(frames.capacity);
+                return Err(Full {
+                    holder: lowest.slot,
+                    wants,
+                });
+            }
+        }
+        self.raise_reserve(memory, extent);
+        Ok(Claim {
+            position: self.tail,
+            frame: self.tail,
+            extent,
+            len,
+        })
+    }
+
+    /// Claims the frame at the start of the ring's next lap, if the readers have left that free.
+    #[cold]
+    fn claim_at_ring_start(
+        &mut self,
+        memory: &impl Memory,
+        len: u64,
+        window: u64,
+    ) -> Option<Claim> {
+        let frames = memory.frames();
+        let frame = self.tail.plus(frames.capacity - frames.offset(self.tail));
+        let extent = frames.extent(frame, len);
+        let size = extent.end.since(frame);
+        // A window of less than two frames would make both sides take turns.
+        if frames.offset(self.tail) < size.saturating_mul(2) {
+            return None;
+        }
+        if !self.has_room(frames, extent) {
+            if self.tail.since(self.skip_tried) < window / 4 {
+                return None;
+            }
+            self.skip_tried = self.tail;
+            self.refresh_floor(memory);
+            if !self.has_room(frames, extent) {
+                return None;
+            }
+        }
+        self.raise_reserve(memory, extent);
+        Some(Claim {
+            position: self.tail,
+            frame,
+            extent,
+            len,
+        })
+    }
+
+    /// The frame and the terminator behind it lie within one lap above the lowest cursor.
+    #[inline]
+    fn has_room(&self, frames: &FrameGeometry, extent: Extent) -> bool {
+        extent.end.plus(8).since(self.floor_seen) <= frames.capacity
+    }
+
+    /// Looks at the cursors again; the counterpart of `registry::activate`.
+    #[cold]
+    pub(crate) fn refresh_floor(&mut self, memory: &impl Memory) -> Lowest {
+        let writer = memory.writer();
+        let seen = lowest_cursor(memory, self.floor_seen, self.head);
+        writer.floor.store(seen.cursor.0, Ordering::Release);
+        // Store floor, then load cursors; the joiner stores its cursor, then loads floor. Excluded: neither
+        // sees the other's store.
+        fence(Ordering::SeqCst);
+        let mut lowest = lowest_cursor(memory, self.floor_seen, self.head);
+        if lowest.cursor.since(self.floor_seen) < seen.cursor.since(self.floor_seen) {
+            writer.floor.store(lowest.cursor.0, Ordering::Release);
+        } else {
+            lowest = seen;
+        }
+        self.floor_seen = lowest.cursor;
+        let fill = self.head.since(lowest.cursor);
+        if fill > writer.high_water_bytes.load(Ordering::Relaxed) {
+            writer.high_water_bytes.store(fill, Ordering::Relaxed);
+        }
+        lowest
+    }
+
+    /// Announces how far bytes may change, in steps, so that the fence is paid once in many frames.
+    #[inline]
+    fn raise_reserve(&mut self, memory: &impl Memory, extent: Extent) {
+        let end = extent.end.plus(8);
+        if !end.is_at_or_before(self.reserve) {
+            const STEP: u64 = 64 << 10;
+            self.reserve = end.plus((memory.frames().capacity / 8).min(STEP));
+            memory
+                .writer()
+                .reserve
+                .store(self.reserve.0, Ordering::Relaxed);
+            // RESERVE: pairs with the observers' fence between copying and loading `reserve`. SeqCst rather
+            // than Release because lent bytes may be filled by streaming stores, which pass earlier stores.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Completes a claimed frame whose payload is in place; invisible until [`publish`](Self::publish).
+    #[inline]
+    pub(crate) fn stage(&mut self, memory: &impl Memory, claim: &Claim) {
+        let word = word::frame(claim.len, self.next);
+        memory.word(claim.extent.end).store(0, Ordering::Relaxed);
+        let mut visible = word;
+        if claim.frame != claim.position {
+            // The skip is stored last and commits both; nobody parses `frame` before it.
+            memory.word(claim.frame).store(word, Ordering::Release);
+            let bytes = claim.frame.since(claim.position);
+            visible = word::skip(bytes, self.next);
+            self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
+        }
+        match self.first {
+            None => self.first = Some((claim.position, visible)),
+            Some(_) => memory
+                .word(claim.position)
+                .store(visible, Ordering::Release),
+        }
+        self.newest = claim.frame;
+        self.tail = claim.extent.end;
+        self.next = self.next.wrapping_add(1);
+        self.bytes_committed = self.bytes_committed.wrapping_add(claim.len);
+    }
+
+    /// Makes everything staged visible at once.
+    #[inline]
+    pub(crate) fn publish(&mut self, memory: &impl Memory) {
+        if let Some((position, word)) = self.first.take() {
+            // COMMIT: pairs with the Acquire load in `Walk::step`.
+            memory.word(position).store(word, Ordering::Release);
+            self.publish_head(memory.writer());
+        }
+    }
+
+    #[inline]
+    fn publish_head(&mut self, writer: &WriterArea) {
+        self.head = self.tail;
+        writer.newest.store(self.newest.0, Ordering::Relaxed);
+        writer
+            .sequence
+            .store(self.next.wrapping_sub(1), Ordering::Relaxed);
+        writer
+            .bytes_committed
+            .store(self.bytes_committed, Ordering::Relaxed);
+        writer
+            .skipped_bytes
+            .store(self.skipped_bytes, Ordering::Relaxed);
+        // PUBLISH-HEAD: pairs with `registry::activate`, observers, and a successor.
+        writer.head.store(self.head.0, Ordering::Release);
+    }
+
+    /// Forgets what was staged and not published.
+    pub(crate) fn abort(&mut self, memory: &impl Memory) {
+        if self.first.take().is_some() {
+            let writer = memory.writer();
+            self.tail = self.head;
+            self.newest = Position(writer.newest.load(Ordering::Relaxed));
+            self.next = writer.sequence.load(Ordering::Relaxed).wrapping_add(1);
+            self.bytes_committed = writer.bytes_committed.load(Ordering::Relaxed);
+            self.skipped_bytes = writer.skipped_bytes.load(Ordering::Relaxed);
+        }
+    }
+}
+
+/// A way along committed words.
+#[derive(Debug, Clone, Copy)]
+struct Walk {
+    position: Position,
+    /// The last step was a skip.
+    skipped: bool,
+}
+
+enum Step {
+    Empty,
+    Skip {
+        bytes: u64,
+    },
+    Frame {
+        position: Position,
+        len: u64,
+        extent: Extent,
+    },
+}
+
+impl Walk {
+    /// Looks at the word here and goes behind it. `number` is the next frame's.
+    #[inline]
+    fn step(&mut self, memory: &impl Memory, number: u64) -> Result<Step, Damage> {
+        // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
+        let word = memory.word(self.position).load(Ordering::Acquire);
+        let frames = memory.frames();
+        match word::parse(word, frames)? {
+            Word::Empty if self.skipped => Err("a skip that leads to no frame"),
+            Word::Empty => Ok(Step::Empty),
+            Word::Skip { number_bits, .. } | Word::Frame { number_bits, .. }
+                if !word::is_number(number_bits, number) =>
+            {
+                Err("a frame whose number is not the next one")
+            }
+            Word::Skip { .. } if self.skipped => Err("two skips in a row"),
+            Word::Skip { bytes, .. } => {
+                self.position = self.position.plus(bytes);
+                self.skipped = true;
+                Ok(Step::Skip { bytes })
+            }
+            Word::Frame { len, .. } => {
+                let position = self.position;
+                let extent = frames.extent(position, len);
+                self.position = extent.end;
+                self.skipped = false;
+                Ok(Step::Frame {
+                    position,
+                    len,
+                    extent,
+                })
+            }
+        }
+    }
+}
+
+/// A committed frame that a reader has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Position of its header.
+    pub(crate) header: Position,
+    /// First payload byte.
+    pub(crate) start: Position,
+    /// Length of the payload.
+    pub(crate) len: u64,
+    /// The next frame's position: where the cursor goes when this one is released.
+    pub(crate) end: Position,
+    /// Its number.
+    pub(crate) sequence: u64,
+    /// A predecessor of this reader had received it and not released it.
+    pub(crate) redelivered: bool,
+    /// Bytes skipped on the way to it.
+    skipped: u64,
+}
+
+/// A reader's side of the ring.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    slot: usize,
+    /// Next position to hand out; what `read_position` says.
+    position: Position,
+    /// Number of the next frame.
+    next: u64,
+    /// Frames before this position are redelivered.
+    redeliver_until: Position,
+    frames: u64,
+    /// Payload bytes handed out by this reader, and by its predecessors in the slot.
+    bytes: u64,
+    bytes_before: u64,
+    skipped_bytes: u64,
+}
+
+impl Consumer {
+    /// A reader that goes on at the cursor of its slot, which it holds.
+    ///
+    /// `read_position` as a predecessor left it says what that one had received already.
+    pub(crate) fn attach(memory: &impl Memory, slot: u32) -> Result<Self, Damage> {
+        let slot = slot as usize;
+        let area = &memory.slots()[slot];
+        let position = Position(area.cursor.load(Ordering::Acquire));
+        let received = Position(area.read_position.load(Ordering::Relaxed));
+        let floor = Position(memory.writer().floor.load(Ordering::Acquire));
+        let capacity = memory.frames().capacity;
+        // Not compared with `head`: a committed frame can be read a moment before the head shows it.
+        if position.since(floor) > capacity
+            || received.since(position) > capacity
+            || !position.0.is_multiple_of(8)
+        {
+            return Err("a reader slot whose positions contradict each other");
+        }
+        Ok(Self {
+            slot,
+            position,
+            next: next_number(memory, area, position),
+            redeliver_until: received,
+            frames: 0,
+            bytes: 0,
+            bytes_before: area.bytes_read.load(Ordering::Relaxed),
+            skipped_bytes: area.skipped_bytes.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Next position to hand out.
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Number of the next frame.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// Frames handed out by this reader.
+    pub(crate) fn frames_read(&self) -> u64 {
+        self.frames
+    }
+
+    /// Payload bytes handed out by this reader.
+    pub(crate) fn bytes_read_here(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Sum of the skip frames passed.
+    pub(crate) fn skipped_bytes(&self) -> u64 {
+        self.skipped_bytes
+    }
+
+    /// Looks for the next committed frame. Changes nothing.
+    #[inline]
+    pub(crate) fn poll(&self, memory: &impl Memory) -> Result<Option<Found>, Damage> {
+        self.find(memory, self.position, self.next)
+    }
+
+    /// Looks for the frame behind `previous`, which was found and not yet taken.
+    #[inline]
+    pub(crate) fn poll_behind(
+        &self,
+        memory: &impl Memory,
+        previous: &Found,
+    ) -> Result<Option<Found>, Damage> {
+        self.find(memory, previous.end, previous.sequence.wrapping_add(1))
+    }
+
+    #[inline]
+    fn find(
+        &self,
+        memory: &impl Memory,
+        position: Position,
+        sequence: u64,
+    ) -> Result<Option<Found>, Damage> {
+        let mut walk = Walk {
+            position,
+            skipped: false,
+        };
+        let mut skipped = 0;
+        // At most two steps: a second skip in a row is damage.
+        loop {
+            match walk.step(memory, sequence)? {
+                Step::Empty => return Ok(None),
+                Step::Skip { bytes } => skipped = bytes,
+                Step::Frame {
+                    position,
+                    len,
+                    extent,
+                } => {
+                    return Ok(Some(Found {
+                        header: position,
+                        start: extent.start,
+                        len,
+                        end: extent.end,
+                        sequence,
+                        redelivered: !self.redeliver_until.is_at_or_before(position),
+                        skipped,
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Hands a found frame out: publishes that it was received.
+    #[inline]
+    pub(crate) fn take(&mut self, memory: &impl Memory, found: &Found) {
+        self.advance(found);
+        self.publish_received(memory, found);
+    }
+
+    /// Goes behind a found frame without telling; a later [`take`](Self::take) tells for all before it.
+    #[inline]
+    pub(crate) fn advance(&mut self, found: &Found) {
+        self.position = found.end;
+        self.next = found.sequence.wrapping_add(1);
+        self.frames += 1;
+        self.bytes = self.bytes.wrapping_add(found.len);
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped);
+    }
+
+    /// Publishes that everything up to and including `newest` was received.
+    #[inline]
+    pub(crate) fn publish_received(&self, memory: &impl Memory, newest: &Found) {
+        let slot = &memory.slots()[self.slot];
+        slot.bytes_read.store(
+            self.bytes_before.wrapping_add(self.bytes),
+            Ordering::Relaxed,
+        );
+        slot.skipped_bytes
+            .store(self.skipped_bytes, Ordering::Relaxed);
+        if !newest.redelivered {
+            slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
+            // Release: a successor that sees this position sees a sequence at least as new.
+            slot.read_position.store(self.position.0, Ordering::Release);
+        }
+    }
+}
+
+/// Lets the Writer have everything below `cursor`, which must not pass a frame that is still held.
+#[inline]
+pub(crate) fn release(memory: &impl Memory, slot: u32, cursor: Position) {
+    // RELEASE-FRAME: pairs with the load in `lowest_cursor`; the frame's bytes were read before this store.
+    memory.slots()[slot as usize]
+        .cursor
+        .store(cursor.0, Ordering::Release);
+}
+
+/// The number of the frame at a reader's first position, whether it is there already or not.
+///
+/// The newest published number is loaded before the word is looked at. If there is no frame at `position`,
+/// none after that one had been committed, so the next is one more. If there is one, its low bits tell which:
+/// frames are committed a moment before they are published, so it is at most one more. A predecessor of this
+/// reader may have read on in a batch before that moment; then what it had received is the newer mark.
+fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
+    let received = slot.read_sequence.load(Ordering::Acquire);
+    let published = memory.writer().sequence.load(Ordering::Acquire);
+    let received_is_newer = received.wrapping_sub(published) <= i64::MAX as u64;
+    let next = if received_is_newer {
+        received
+    } else {
+        published
+    }
+    .wrapping_add(1);
+    match word::parse(
+        memory.word(position).load(Ordering::Acquire),
+        memory.frames(),
+    ) {
+        Ok(Word::Frame { number_bits, .. } | Word::Skip { number_bits, .. }) => {
+            word::rebuild_number(number_bits, next)
+        }
+        // Empty; or damage, which the first read will report.
+        _ => next,
+    }
+}

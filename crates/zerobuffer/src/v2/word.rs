@@ -1,0 +1,118 @@
+//! The commit word: a frame's length, kind and number in the eight bytes that make it visible.
+
+use super::layout::{FRAME_NUMBER_BITS, FrameGeometry};
+
+const FLAG_SKIP: u64 = 1 << 32;
+const FLAGS: u64 = 0xf << 32;
+const NUMBER_SHIFT: u32 = 64 - FRAME_NUMBER_BITS;
+const NUMBER_MASK: u64 = (1 << FRAME_NUMBER_BITS) - 1;
+
+/// What a commit word says, after it was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// Nothing here yet.
+    Empty,
+    /// A frame of `len` bytes.
+    Frame { len: u64, number_bits: u64 },
+    /// No frame: go on `bytes` further.
+    Skip { bytes: u64, number_bits: u64 },
+}
+
+/// The word of a frame of `len` bytes with the given sequence number.
+#[inline]
+pub(crate) fn frame(len: u64, sequence: u64) -> u64 {
+    debug_assert!(
+        len > 0 && len < 1 << 32,
+        "length was checked against the capacity"
+    );
+    len | (sequence & NUMBER_MASK) << NUMBER_SHIFT
+}
+
+/// The word that sends readers `bytes` further; `sequence` is the next frame's.
+#[inline]
+pub(crate) fn skip(bytes: u64, sequence: u64) -> u64 {
+    frame(bytes, sequence) | FLAG_SKIP
+}
+
+/// Takes a word apart and checks all that can be checked without knowing the reader.
+#[inline]
+pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'static str> {
+    if word == 0 {
+        return Ok(Word::Empty);
+    }
+    let (len, number_bits) = (word & u64::from(u32::MAX), word >> NUMBER_SHIFT);
+    match word & FLAGS {
+        0 if len >= 1 && len <= geometry.max_frame() => Ok(Word::Frame { len, number_bits }),
+        0 => Err("a frame length that is zero or larger than the ring allows"),
+        FLAG_SKIP if len >= 8 && len % 8 == 0 && len < geometry.capacity => Ok(Word::Skip {
+            bytes: len,
+            number_bits,
+        }),
+        FLAG_SKIP => Err("a skip of impossible length"),
+        _ => Err("frame flags that this version does not know"),
+    }
+}
+
+/// Whether `number_bits` are those of `sequence`.
+#[inline]
+pub(crate) fn is_number(number_bits: u64, sequence: u64) -> bool {
+    number_bits == sequence & NUMBER_MASK
+}
+
+/// The full number behind `number_bits`, given one that is the same or at most 2^28 − 1 later.
+pub(crate) fn rebuild_number(number_bits: u64, not_before: u64) -> u64 {
+    not_before.wrapping_sub(not_before.wrapping_sub(number_bits) & NUMBER_MASK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn geometry() -> FrameGeometry {
+        FrameGeometry::new(4096, 8, 1024)
+    }
+
+    #[test]
+    fn the_documented_example_word() {
+        assert_eq!(frame(2000, 3), 0x0000_0030_0000_07d0);
+    }
+
+    #[test]
+    fn frames_and_skips_survive_the_round_trip() {
+        for sequence in [1, 2, NUMBER_MASK, NUMBER_MASK + 1, u64::MAX] {
+            let Ok(Word::Frame { len, number_bits }) = parse(frame(77, sequence), &geometry())
+            else {
+                panic!("a frame");
+            };
+            assert_eq!(len, 77);
+            assert!(is_number(number_bits, sequence));
+            assert_eq!(rebuild_number(number_bits, sequence), sequence);
+            assert_eq!(
+                rebuild_number(number_bits, sequence.wrapping_add(9999)),
+                sequence
+            );
+            assert!(matches!(
+                parse(skip(64, sequence), &geometry()),
+                Ok(Word::Skip { bytes: 64, .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn every_impossible_word_is_refused() {
+        let bad = [
+            frame(1, 0) & !1 | 1 << 40,           // length zero, number 16
+            frame(4096, 1),                       // larger than the ring
+            frame(geometry().max_frame() + 1, 1), // one byte more than fits
+            skip(8, 1) + 1,                       // crooked skip
+            skip(4096, 1),                        // a whole lap
+            frame(8, 1) | 1 << 33,
+            frame(8, 1) | 1 << 34,
+            frame(8, 1) | 1 << 35,
+        ];
+        for word in bad {
+            assert!(parse(word, &geometry()).is_err(), "{word:#x}");
+        }
+        assert_eq!(parse(0, &geometry()), Ok(Word::Empty));
+    }
+}
