@@ -1,0 +1,139 @@
+//! A segment in this process's address space: control regions once, the payload twice in a row.
+//!
+//! # Safety
+//! Address space is reserved first and only the reserved range is mapped over, so no mapping of somebody else
+//! is replaced. Pointers given out are valid while the [`Mapping`] lives; what they point at is shared with
+//! other processes, so callers use atomics or accept that bytes may change (see `v2::segment`).
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+
+use super::process::ForkMark;
+
+/// A range of the file with one kind of access.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Region {
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) writable: bool,
+}
+
+/// The mapped segment. Unmapping it ends the locks taken on the description it was mapped from.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+    mark: ForkMark,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread; shared bytes are accessed by atomics or under
+// the frame protocol.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; `&Mapping` only gives out raw pointers.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the regions, which lie in file order without gaps from offset 0; the last one twice.
+    ///
+    /// The mapping is not inherited by forked children and left out of core dumps.
+    pub(crate) fn new(fd: BorrowedFd<'_>, regions: &[Region]) -> io::Result<Self> {
+        let last = regions.last().ok_or(io::ErrorKind::InvalidInput)?;
+        let end = (last.offset + last.len).checked_add(last.len);
+        let len = end
+            .and_then(|end| usize::try_from(end).ok())
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        // SAFETY: an anonymous reservation at an address of the kernel's choice.
+        let address = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )?
+        };
+        let base = NonNull::new(address.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        // From here on dropping `mapping` unmaps the whole reservation, whatever was mapped into it.
+        let mapping = Self {
+            base,
+            len,
+            mark: ForkMark::current(),
+        };
+        let twice = Region {
+            offset: last.offset,
+            ..*last
+        };
+        for (region, at) in regions
+            .iter()
+            .map(|region| (region, region.offset))
+            .chain([(&twice, last.offset + last.len)])
+        {
+            if region.len > 0 {
+                mapping.place(fd, region, at)?;
+            }
+        }
+        // SAFETY: the whole range is ours. Old kernels may lack an advice; the fork mark still guards.
+        unsafe {
+            let _ = madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontFork);
+            let _ = madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontDump);
+        }
+        Ok(mapping)
+    }
+
+    fn place(&self, fd: BorrowedFd<'_>, region: &Region, at: u64) -> io::Result<()> {
+        let access = if region.writable {
+            ProtFlags::READ | ProtFlags::WRITE
+        } else {
+            ProtFlags::READ
+        };
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        // SAFETY: `at + region.len` lies within the reservation, by construction of `len` in `new`.
+        unsafe {
+            mmap(
+                self.at(at).cast::<c_void>(),
+                region.len as usize,
+                access,
+                flags,
+                fd,
+                region.offset,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The address of a file offset (or of the payload's second appearance behind the file's end).
+    #[inline]
+    pub(crate) fn at(&self, offset: u64) -> *mut u8 {
+        debug_assert!(
+            offset < self.len as u64,
+            "offsets come from a checked layout"
+        );
+        // SAFETY: within the reservation.
+        unsafe { self.base.as_ptr().add(offset as usize) }
+    }
+
+    /// Touches every page now, so that the first lap does not pay for it. Best effort.
+    pub(crate) fn prefault(&self, writable: bool) {
+        let advice = if writable {
+            Advice::LinuxPopulateWrite
+        } else {
+            Advice::LinuxPopulateRead
+        };
+        // SAFETY: the whole range is mapped and ours; populating does not change its contents.
+        let _ = unsafe { madvise(self.base.as_ptr().cast(), self.len, advice) };
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // In a forked child the range was never mapped, and may hold something else by now.
+        if self.mark.is_current() {
+            // SAFETY: our reservation, and nobody uses pointers into it any more.
+            let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+        }
+    }
+}

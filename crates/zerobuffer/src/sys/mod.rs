@@ -1,0 +1,16 @@
+//! The ground: everything that touches the operating system. Linux, 64-bit, little-endian.
+//!
+//! * [`file`]: opening, creating, naming and checking segment files
+//! * [`lock`]: open-file-description locks, which say who is alive
+//! * [`mapping`]: the segment in this process's address space, payload twice
+//! * [`space`]: how much memory can be had without waking the OOM killer
+//! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
+//! * [`process`]: who we are; noticing fork
+
+pub(crate) mod barrier;
+pub(crate) mod file;
+pub(crate) mod futex;
+pub(crate) mod lock;
+pub(crate) mod mapping;
+pub(crate) mod process;
+pub(crate) mod space;

@@ -1,0 +1,204 @@
+//! Waiting: spin, then sleep, look around now and then. The only place that sleeps or reads the clock.
+
+use std::time::{Duration, Instant};
+
+use crate::config::WaitStrategy;
+use crate::sys::process;
+use crate::v2::wake::Announced;
+
+/// Longest sleep before everything is looked at again; so also how soon a peer's death is noticed.
+const SLICE: Duration = Duration::from_millis(100);
+/// Sleep where the system has no barrier for sleepers: a wake-up may be missed, so not for long.
+const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
+/// Polls between two looks at the clock while spinning.
+const POLLS_PER_GLANCE: u32 = 256;
+/// Polls that a wait may spin before it sleeps: about as long as falling asleep and waking takes.
+const MAX_BUDGET: u32 = 2048;
+const MIN_BUDGET: u32 = 16;
+/// After spinning has stopped paying, it is tried again in one wait of this many.
+const RETRY_INTERVAL: u32 = 32;
+
+/// How long a call is willing to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// So long; `None` is for ever.
+    For(Option<Duration>),
+}
+
+/// Something that can be waited for.
+pub(crate) trait Awaited {
+    type Output;
+    type Error;
+    /// Looks once, cheaply.
+    fn poll(&mut self) -> Result<Option<Self::Output>, Self::Error>;
+    /// Looks around in memory: has the other side left, is the segment still in use?
+    fn glance(&mut self) -> Result<Option<Self::Output>, Self::Error>;
+    /// Asks the kernel whether the other side lives.
+    fn probe(&mut self) -> Result<Option<Self::Output>, Self::Error>;
+    /// Announces a sleep; everything is looked at once more before it.
+    fn announce(&mut self) -> Announced;
+    /// Sleeps until woken; false when `limit` passed first.
+    fn sleep(&mut self, limit: Duration) -> bool;
+    /// A sleep ended by its limit although there was something to wake for.
+    fn overslept(&mut self);
+}
+
+/// Remembers whether spinning pays here.
+#[derive(Debug)]
+pub(crate) struct Spinner {
+    strategy: WaitStrategy,
+    budget: u32,
+    waits_without_spinning: u32,
+    one_cpu: bool,
+    /// When to ask next whether the other side lives: kept across calls, so that short timeouts ask too.
+    next_probe: Option<Instant>,
+    /// Calls that found nothing and did not wait.
+    tries: u32,
+}
+
+impl Spinner {
+    pub(crate) fn new(strategy: WaitStrategy) -> Self {
+        let one_cpu = process::allowed_cpus() == 1;
+        Self {
+            strategy,
+            budget: MAX_BUDGET,
+            waits_without_spinning: 0,
+            one_cpu,
+            next_probe: None,
+            tries: 0,
+        }
+    }
+
+    /// Polls to spin in this wait.
+    fn polls(&mut self) -> u32 {
+        match self.strategy {
+            WaitStrategy::Spin => u32::MAX,
+            WaitStrategy::Park => 0,
+            WaitStrategy::SpinThenPark if self.one_cpu => 0,
+            WaitStrategy::SpinThenPark if self.budget < MIN_BUDGET => {
+                self.waits_without_spinning += 1;
+                if self.waits_without_spinning < RETRY_INTERVAL {
+                    return 0;
+                }
+                self.waits_without_spinning = 0;
+                MAX_BUDGET
+            }
+            WaitStrategy::SpinThenPark => self.budget,
+        }
+    }
+
+    fn learn(&mut self, paid: bool) {
+        self.budget = if paid { MAX_BUDGET } else { self.budget / 2 };
+    }
+
+    /// Whether it is time to ask if the other side lives.
+    fn probe_is_due(&mut self, now: Instant) -> bool {
+        let due = self.next_probe.is_some_and(|at| now >= at);
+        if due || self.next_probe.is_none() {
+            self.next_probe = Some(now + SLICE);
+        }
+        due
+    }
+
+    /// Whether a call that does not wait should ask; looks at the clock only now and then.
+    fn try_is_due(&mut self) -> bool {
+        self.tries = self.tries.wrapping_add(1);
+        self.tries % POLLS_PER_GLANCE == 1 && self.probe_is_due(Instant::now())
+    }
+
+    fn never_sleeps(&self) -> bool {
+        self.strategy == WaitStrategy::Spin
+    }
+}
+
+/// Waits for `awaited` as long as `patience` allows. `Ok(None)`: it did not come in time.
+pub(crate) fn wait<A: Awaited>(
+    awaited: &mut A,
+    spinner: &mut Spinner,
+    patience: Patience,
+) -> Result<Option<A::Output>, A::Error> {
+    let limit = match patience {
+        Patience::None => {
+            if let Some(found) = awaited.glance()? {
+                return Ok(Some(found));
+            }
+            return if spinner.try_is_due() {
+                awaited.probe()
+            } else {
+                Ok(None)
+            };
+        }
+        Patience::For(limit) => limit,
+    };
+    let polls = spinner.polls();
+    // Most waits are short: the first polls do without a look at the clock.
+    for _ in 0..polls.min(POLLS_PER_GLANCE) {
+        if let Some(found) = awaited.poll()? {
+            spinner.learn(true);
+            return Ok(Some(found));
+        }
+        std::hint::spin_loop();
+    }
+    let begin = Instant::now();
+    let deadline = limit.and_then(|limit| begin.checked_add(limit));
+    let mut spun = POLLS_PER_GLANCE;
+    while spun < polls {
+        if let Some(found) = awaited.glance()? {
+            return Ok(Some(found));
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            return Ok(None);
+        }
+        if spinner.probe_is_due(now)
+            && let Some(found) = awaited.probe()?
+        {
+            return Ok(Some(found));
+        }
+        for _ in 0..POLLS_PER_GLANCE {
+            if let Some(found) = awaited.poll()? {
+                spinner.learn(true);
+                return Ok(Some(found));
+            }
+            std::hint::spin_loop();
+        }
+        if !spinner.never_sleeps() {
+            spun += POLLS_PER_GLANCE;
+        }
+    }
+    if polls > 0 {
+        spinner.learn(false);
+    }
+    loop {
+        let announced = awaited.announce();
+        if let Some(found) = awaited.poll()? {
+            return Ok(Some(found));
+        }
+        if let Some(found) = awaited.glance()? {
+            return Ok(Some(found));
+        }
+        let now = Instant::now();
+        let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(now));
+        if left.is_zero() {
+            return Ok(None);
+        }
+        let slice = match announced {
+            Announced::Safely => SLICE,
+            Announced::WithoutBarrier => SLICE_WITHOUT_BARRIER,
+        };
+        let woken = awaited.sleep(slice.min(left));
+        if let Some(found) = awaited.poll()? {
+            if !woken && announced == Announced::Safely && left >= SLICE {
+                awaited.overslept();
+            }
+            return Ok(Some(found));
+        }
+        if spinner.probe_is_due(Instant::now())
+            && let Some(found) = awaited.probe()?
+        {
+            return Ok(Some(found));
+        }
+    }
+}
