@@ -1,0 +1,158 @@
+//! What a buffer is made of, and how its two ends behave.
+
+use std::time::Duration;
+
+/// Default size of the payload ring: 32 MiB, which fits a container's default 64 MB `/dev/shm`.
+pub const DEFAULT_PAYLOAD_BYTES: usize = 32 << 20;
+/// Default size of the metadata block: 4 KiB.
+pub const DEFAULT_METADATA_BYTES: usize = 4 << 10;
+/// Default number of reader slots.
+pub const DEFAULT_READER_SLOTS: u32 = 16;
+/// Name of the durable reader slot that a reader takes when it names none.
+pub const MAIN_READER: &str = "main";
+
+/// What a buffer is made of: fixed when it is created, the same for everyone who attaches.
+///
+/// A plain value: every setter takes and returns `Self` and none fails; the create call checks the whole.
+///
+/// ```
+/// use zerobuffer::BufferConfig;
+/// let config = BufferConfig::new().payload_bytes(64 << 20).metadata_bytes(1024).timestamps(true);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferConfig {
+    pub(crate) payload_bytes: usize,
+    pub(crate) metadata_bytes: usize,
+    pub(crate) reader_slots: u32,
+    pub(crate) timestamps: bool,
+    pub(crate) keep_for_main: bool,
+    pub(crate) mode: u32,
+    pub(crate) group: Option<u32>,
+    pub(crate) start_position: u64,
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        Self {
+            payload_bytes: DEFAULT_PAYLOAD_BYTES,
+            metadata_bytes: DEFAULT_METADATA_BYTES,
+            reader_slots: DEFAULT_READER_SLOTS,
+            timestamps: false,
+            keep_for_main: true,
+            mode: 0o600,
+            group: None,
+            start_position: 0,
+        }
+    }
+}
+
+impl BufferConfig {
+    /// The defaults: 32 MiB payload, 4 KiB metadata, 16 reader slots, no timestamps, mode 0600.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Size of the ring in bytes; default [`DEFAULT_PAYLOAD_BYTES`], range 1 byte to 4 GiB.
+    /// Rounded up to a power of two of at least one page.
+    #[must_use]
+    pub fn payload_bytes(mut self, bytes: usize) -> Self {
+        self.payload_bytes = bytes;
+        self
+    }
+
+    /// Makes the ring large enough for `count` frames of `frame_bytes` each.
+    #[must_use]
+    pub fn room_for(self, count: usize, frame_bytes: usize) -> Self {
+        // 16 header + up to 56 alignment + 8 rounding a frame, and the terminator after the last.
+        let per_frame = frame_bytes.saturating_add(80);
+        self.payload_bytes(count.saturating_mul(per_frame).saturating_add(64))
+    }
+
+    /// Room for metadata in bytes; default [`DEFAULT_METADATA_BYTES`]. Zero: a buffer without metadata.
+    #[must_use]
+    pub fn metadata_bytes(mut self, bytes: usize) -> Self {
+        self.metadata_bytes = bytes;
+        self
+    }
+
+    /// How many readers can be registered at once; default 16, range 1 to 64.
+    #[must_use]
+    pub fn reader_slots(mut self, count: u32) -> Self {
+        self.reader_slots = count;
+        self
+    }
+
+    /// Whether each frame carries the time of its commit (8 bytes and about 25 ns a frame); default off.
+    #[must_use]
+    pub fn timestamps(mut self, on: bool) -> Self {
+        self.timestamps = on;
+        self
+    }
+
+    /// Whether frames written before the first reader came are kept for it (the writer then finds the
+    /// ring full rather than overwriting); default on.
+    #[must_use]
+    pub fn keep_for_first_reader(mut self, keep: bool) -> Self {
+        self.keep_for_main = keep;
+        self
+    }
+
+    /// Permission bits of the buffer's file; default 0600, this user alone. Not subject to the umask.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Group id that the buffer's file is given; default: the creator's.
+    #[must_use]
+    pub fn group(mut self, gid: u32) -> Self {
+        self.group = Some(gid);
+        self
+    }
+}
+
+/// How an endpoint waits for the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WaitStrategy {
+    /// Never sleeps: lowest latency, one core at 100 % while waiting.
+    Spin,
+    /// Spins as long as that has paid off lately, then sleeps. Does not spin where only one CPU is allowed.
+    #[default]
+    SpinThenPark,
+    /// Sleeps as soon as there is nothing to do: no CPU while waiting, a wake-up (tens of µs) per arrival.
+    Park,
+}
+
+/// What a writer does when the ring has no room for a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullPolicy {
+    /// Wait for room. `None` waits without limit.
+    Block {
+        /// How long to wait before [`WriteError::Full`](crate::WriteError::Full).
+        timeout: Option<Duration>,
+    },
+    /// Fail at once with [`WriteError::Full`](crate::WriteError::Full).
+    Fail,
+    /// Drop the frame being written, count it, and report success as [`Written::Dropped`.
+    DropNewest,
+}
+
+impl Default for FullPolicy {
+    /// Block for at most five seconds, as deployed 1.0 peers do.
+    fn default() -> Self {
+        Self::Block {
+            timeout: Some(Duration::from_secs(5)),
+        }
+    }
+}
+
+/// Where a reader that registers for the first time begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartAt {
+    /// At the oldest frame that is still in the ring.
+    #[default]
+    Oldest,
+    /// Behind the newest frame: only what is written from now on.
+    Newest,
+}

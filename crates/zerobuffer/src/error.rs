@@ -1,0 +1,488 @@
+//! What can go wrong, one enum per family of calls.
+//!
+//! Each message names the buffer, what was found, what was expected, and what to do next. Errors of the
+//! frame path do not allocate.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who a peer is, as far as shared memory tells: for messages, not for decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    pub(crate) name: [u8; 32],
+    pub(crate) pid: u32,
+    pub(crate) alive: bool,
+    pub(crate) ever_attached: bool,
+}
+
+impl Peer {
+    /// Nobody in particular.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            name: [0; 32],
+            pid: 0,
+            alive: false,
+            ever_attached: false,
+        }
+    }
+
+    /// Name of the reader slot; empty for an ephemeral reader.
+    pub fn name(&self) -> std::borrow::Cow<'_, str> {
+        let end = self
+            .name
+            .iter()
+            .position(|&b| b == 0)
+            .unwrap_or(self.name.len());
+        String::from_utf8_lossy(&self.name[..end])
+    }
+
+    /// Process id that it announced, in its own PID namespace.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether it was attached and alive when this was noted.
+    pub fn is_alive(&self) -> bool {
+        self.alive
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.name() {
+            name if name.is_empty() => "(ephemeral)".into(),
+            name => name,
+        };
+        match (self.ever_attached, self.alive) {
+            (false, _) => write!(f, "reader `{name}`, which nobody has taken yet"),
+            (true, true) => write!(f, "reader `{name}` (pid {})", self.pid),
+            (true, false) => write!(f, "reader `{name}` (pid {}, gone)", self.pid),
+        }
+    }
+}
+
+/// Why a buffer could not be created, joined or looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The name cannot be a file name here.
+    #[error(
+        "buffer name {name:?}: {problem}; use 1 to 200 bytes without `/` or control characters, not starting with `.`"
+    )]
+    InvalidName {
+        /// The name as given.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// There is no buffer of that name.
+    #[error("no buffer `{name}` in {dir}: start the side that creates it, or wait for it (`wait_for_buffer`, `--wait-ms`)", dir = dir.display())]
+    NotFound {
+        /// Name of the buffer.
+        name: String,
+        /// Directory that was searched.
+        dir: PathBuf,
+    },
+    /// The configuration asks for something that cannot be.
+    #[error("buffer `{name}`: {problem}")]
+    InvalidConfig {
+        /// Name of the buffer.
+        name: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// The buffer exists with another configuration.
+    #[error(
+        "buffer `{name}` exists with {found} where {expected} was asked for: use the same configuration, join it instead, or remove it first (`zerobuffer rm {name}`)"
+    )]
+    ConfigMismatch {
+        /// Name of the buffer.
+        name: String,
+        /// The differing setting as it is.
+        found: String,
+        /// The differing setting as asked for.
+        expected: String,
+    },
+    /// Another writer is attached.
+    #[error(
+        "buffer `{name}` already has a writer (pid {pid}): a buffer has one writer; stop that one first, or use another buffer"
+    )]
+    WriterConnected {
+        /// Name of the buffer.
+        name: String,
+        /// Process id that the writer announced (in its own PID namespace).
+        pid: u32,
+    },
+    /// A live reader holds the slot of that name.
+    #[error(
+        "buffer `{name}` already has a reader named `{reader}` (pid {pid}): give this one a name of its own, or make it ephemeral"
+    )]
+    ReaderConnected {
+        /// Name of the buffer.
+        name: String,
+        /// Name of the reader slot.
+        reader: String,
+        /// Process id that the reader announced (in its own PID namespace).
+        pid: u32,
+    },
+    /// All reader slots are taken.
+    #[error(
+        "buffer `{name}`: all {slots} reader slots are taken: create the buffer with more `reader_slots`, or let a reader leave"
+    )]
+    NoReaderSlot {
+        /// Name of the buffer.
+        name: String,
+        /// Number of slots.
+        slots: u32,
+    },
+    /// Too little room in the file system, the memory or the cgroup.
+    #[error("buffer `{name}` needs {needed} bytes, but {place} has {available}: {advice}")]
+    NoSpace {
+        /// Name of the buffer.
+        name: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes to be had.
+        available: u64,
+        /// What is too small.
+        place: String,
+        /// What to change.
+        advice: String,
+    },
+    /// The segment speaks another protocol version.
+    #[error(
+        "buffer `{name}` has protocol version {found}; this library speaks {expected}: use programs of the same major version on both sides"
+    )]
+    WrongVersion {
+        /// Name of the buffer.
+        name: String,
+        /// Version found.
+        found: String,
+        /// Version spoken here.
+        expected: &'static str,
+    },
+    /// The segment needs a feature that this library does not have.
+    #[error(
+        "buffer `{name}` uses features {unknown:#x} that this library does not know: update it to join this buffer"
+    )]
+    UnknownFeatures {
+        /// Name of the buffer.
+        name: String,
+        /// The unknown feature bits.
+        unknown: u64,
+    },
+    /// The segment contradicts itself or was cut short.
+    #[error(
+        "buffer `{name}` is damaged: {problem}; look at it with `zerobuffer inspect {name}`, remove it with `zerobuffer rm {name}`"
+    )]
+    Damaged {
+        /// Name of the buffer.
+        name: String,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// The name stands for something that is not a buffer file.
+    #[error("{path} is not a buffer: {problem}", path = path.display())]
+    NotABuffer {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        problem: String,
+    },
+    /// Somebody is attached and removal was not forced.
+    #[error(
+        "buffer `{name}` is in use by {users}: stop them first, or force the removal (`--force`)"
+    )]
+    InUse {
+        /// Name of the buffer.
+        name: String,
+        /// Who uses it.
+        users: String,
+    },
+    /// The directory cannot hold shared memory.
+    #[error("{dir} cannot hold buffers: {problem}", dir = dir.display())]
+    UnsuitableDirectory {
+        /// The directory.
+        dir: PathBuf,
+        /// Why, and what to use instead.
+        problem: String,
+    },
+    /// The operating system refused.
+    #[error("buffer `{name}`: {operation} failed: {source}")]
+    Io {
+        /// Name of the buffer.
+        name: String,
+        /// What was tried, on what.
+        operation: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// There is no such buffer (yet): waiting may help.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
+/// Why a frame was not written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// A frame of zero bytes cannot be told from no frame.
+    #[error("buffer `{name}`: a frame needs at least one byte")]
+    EmptyFrame {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+    /// The frame can never fit.
+    #[error(
+        "buffer `{name}`: a frame of {bytes} bytes is larger than the largest possible, {max}: create the buffer with a larger payload"
+    )]
+    FrameTooLarge {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Size asked for.
+        bytes: usize,
+        /// Largest size possible in this buffer.
+        max: usize,
+    },
+    /// No room now; nothing was written.
+    #[error(
+        "buffer `{name}` stayed full for {waited:?}, held back by {holder}: read faster, write less, enlarge the buffer, or choose another full-policy"
+    )]
+    Full {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// How long the call waited.
+        waited: Duration,
+        /// Who has the oldest frame.
+        holder: Peer,
+    },
+    /// The reader that holds the ring back died or left. Its frames are kept; calling again waits for a successor.
+    #[error(
+        "buffer `{name}` is full and {holder} is no longer attached: restart it (its frames are kept), or write again to wait for it"
+    )]
+    ReaderGone {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Who is missing.
+        holder: Peer,
+    },
+    /// `require_reader` was chosen and no live reader is attached.
+    #[error("buffer `{name}` has no live reader: start one, or write without `require_reader`")]
+    NoReader {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+    /// Shared memory holds a value that no conforming peer writes.
+    #[error("buffer `{name}` is damaged: {problem}; this writer stops using it")]
+    Damaged {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// What was found.
+        problem: &'static str,
+    },
+    /// The buffer was replaced or removed by force.
+    #[error("buffer `{name}` was retired: connect again to use its replacement")]
+    Retired {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+    /// The endpoint was inherited through fork, which leaves it with the parent.
+    #[error("buffer `{name}` belongs to the parent process: connect again after fork")]
+    Forked {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+}
+
+impl WriteError {
+    /// Not now: the same call may succeed later.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
+    /// The other side died or left.
+    pub fn is_peer_gone(&self) -> bool {
+        matches!(self, Self::ReaderGone { .. } | Self::NoReader { .. })
+    }
+}
+
+/// Why no frame was read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Nothing arrived in time.
+    #[error("buffer `{name}`: no frame within {waited:?} ({writer})")]
+    Timeout {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// How long the call waited; zero for `try_` calls.
+        waited: Duration,
+        /// Whether a writer is there.
+        writer: WriterPresence,
+    },
+    /// The writer died; all frames that it committed have been handed out. Calling again waits for a successor.
+    #[error(
+        "buffer `{name}`: the writer (pid {pid}) died; every frame it committed was delivered. Read again to wait for its successor"
+    )]
+    WriterGone {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Process id that the writer announced.
+        pid: u32,
+    },
+    /// The frame does not fit the caller's space; it was not consumed.
+    #[error("buffer `{name}`: the next frame has {bytes} bytes, the given space {space}")]
+    SpaceTooSmall {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Size of the frame.
+        bytes: usize,
+        /// Size of the caller's space.
+        space: usize,
+    },
+    /// Shared memory holds a value that no conforming peer writes.
+    #[error(
+        "buffer `{name}` is damaged at position {position}: {problem}; this reader stops using it"
+    )]
+    Damaged {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Ring position.
+        position: u64,
+        /// What was found.
+        problem: &'static str,
+    },
+    /// The buffer was replaced or removed by force.
+    #[error("buffer `{name}` was retired: join again to use its replacement")]
+    Retired {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+    /// This reader's slot was taken away (it was presumed dead, or removed by force).
+    #[error("buffer `{name}`: this reader's registration was taken away; join again")]
+    Evicted {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+    /// The endpoint was inherited through fork, which leaves it with the parent.
+    #[error("buffer `{name}` belongs to the parent process: join again after fork")]
+    Forked {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+}
+
+impl ReadError {
+    /// Not now: the same call may succeed later.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
+    /// The other side died.
+    pub fn is_peer_gone(&self) -> bool {
+        matches!(self, Self::WriterGone { .. })
+    }
+}
+
+/// Whether a writer was there when a read timed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriterPresence {
+    /// None has come yet.
+    Never,
+    /// One is attached and alive.
+    Attached,
+    /// The last one closed.
+    Closed,
+    /// The last one died.
+    Dead,
+}
+
+impl std::fmt::Display for WriterPresence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Never => "no writer has come yet",
+            Self::Attached => "the writer is attached and alive",
+            Self::Closed => "the writer has closed",
+            Self::Dead => "the writer died",
+        })
+    }
+}
+
+/// Why metadata could not be set.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// The metadata block is too small.
+    #[error(
+        "buffer `{name}`: metadata of {bytes} bytes does not fit its {capacity}-byte block: create the buffer with a larger one"
+    )]
+    TooLarge {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Size asked for.
+        bytes: usize,
+        /// Size of the block.
+        capacity: usize,
+    },
+    /// Metadata was set before.
+    #[error(
+        "buffer `{name}`: metadata is already set; to change it while readers look, use `replace_metadata`"
+    )]
+    AlreadySet {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+    /// A reader still looks at the copy that would be overwritten.
+    #[error(
+        "buffer `{name}`: {holder} still holds metadata two versions old; try again when it has let go"
+    )]
+    Held {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Who holds it.
+        holder: Peer,
+    },
+    /// Shared memory holds a value that no conforming peer writes.
+    #[error("buffer `{name}`: the metadata block is damaged: {problem}")]
+    Damaged {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// What was found.
+        problem: &'static str,
+    },
+    /// The endpoint was inherited through fork, which leaves it with the parent.
+    #[error("buffer `{name}` belongs to the parent process: connect again after fork")]
+    Forked {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+}
+
+/// Any error of this library, for programs that pass them on with `?`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Creating, joining, looking.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Writing.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Reading.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Metadata.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+}
+
+/// `Result` with this library's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,193 @@
+//! Frames as readers see them.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::sync::Ordering;
+use crate::sys::process;
+use crate::v2::memory::Memory;
+use crate::v2::reader::Seat;
+use crate::v2::ring::Found;
+
+/// What a frame says about itself, wherever its bytes are held.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    found: Found,
+}
+
+impl Facts {
+    fn committed_at(&self, seat: &Seat) -> Option<Duration> {
+        let segment = seat.segment();
+        segment.layout().timestamps().then(|| {
+            Duration::from_nanos(
+                segment
+                    .word(self.found.header.plus(8))
+                    .load(Ordering::Relaxed),
+            )
+        })
+    }
+
+    fn age(&self, seat: &Seat) -> Option<Duration> {
+        let now = Duration::from_nanos(process::monotonic_ns());
+        self.committed_at(seat).map(|then| now.saturating_sub(then))
+    }
+
+    #[inline]
+    fn bytes<'a, T: ?Sized>(&self, seat: &Seat, holder: &'a T) -> &'a [u8] {
+        seat.segment()
+            .lend(self.found.start, self.found.len as usize, holder)
+    }
+
+    fn copy_to(&self, seat: &Seat, space: &mut [u8]) -> usize {
+        let len = space.len().min(self.found.len as usize);
+        seat.segment().copy_out(self.found.start, &mut space[..len]);
+        len
+    }
+}
+
+/// A frame, read in place: no copy was made. Released when dropped.
+///
+/// The bytes are shared memory. A conforming writer does not touch a committed frame before its release; a
+/// program that does not trust its peers uses [`copy_to`](Self::copy_to), which never forms a reference to
+/// shared bytes, instead of dereferencing.
+#[derive(Debug)]
+#[must_use = "dropping a frame releases it"]
+pub struct Frame<'a> {
+    seat: &'a Arc<Seat>,
+    facts: Facts,
+    kept: bool,
+    // One lent frame at a time: the next call on the reader needs this one gone.
+    _reader: PhantomData<&'a mut ()>,
+}
+
+impl<'a> Frame<'a> {
+    #[inline]
+    pub(crate) fn new(seat: &'a Arc<Seat>, found: Found) -> Self {
+        Self {
+            seat,
+            facts: Facts { found },
+            kept: false,
+            _reader: PhantomData,
+        }
+    }
+
+    /// Number of the frame: from 1, without gaps, across writers.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.facts.found.sequence
+    }
+
+    /// Whether a reader that died had received this frame and not released it.
+    pub fn is_redelivered(&self) -> bool {
+        self.facts.found.redelivered
+    }
+
+    /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
+    pub fn committed_at(&self) -> Option<Duration> {
+        self.facts.committed_at(self.seat)
+    }
+
+    /// Time since it was committed; `None` in a buffer without timestamps.
+    pub fn age(&self) -> Option<Duration> {
+        self.facts.age(self.seat)
+    }
+
+    /// Copies as much as fits into `space`; the number of bytes copied.
+    pub fn copy_to(&self, space: &mut [u8]) -> usize {
+        self.facts.copy_to(self.seat, space)
+    }
+
+    /// Keeps the frame beyond the next read: still no copy, and its place in the ring stays taken.
+    pub fn into_owned(mut self) -> OwnedFrame {
+        self.seat.keep(self.facts.found.end);
+        self.kept = true;
+        OwnedFrame {
+            seat: Arc::clone(self.seat),
+            facts: self.facts,
+        }
+    }
+}
+
+impl Deref for Frame<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.facts.bytes(self.seat, self)
+    }
+}
+
+impl AsRef<[u8]> for Frame<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for Frame<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.kept {
+            self.seat.release_lent(self.facts.found.end);
+        }
+    }
+}
+
+/// A frame that can be kept, sent to another thread, and released (dropped) in any order.
+///
+/// Its bytes are still those in the ring; the writer does not get them back before it is dropped, even when the
+/// [`Reader`](crate::Reader) is gone. Kept frames take up room: a writer may find the ring full because of them.
+#[derive(Debug)]
+#[must_use = "dropping a frame releases it"]
+pub struct OwnedFrame {
+    seat: Arc<Seat>,
+    facts: Facts,
+}
+
+impl OwnedFrame {
+    /// Number of the frame: from 1, without gaps, across writers.
+    pub fn sequence(&self) -> u64 {
+        self.facts.found.sequence
+    }
+
+    /// Whether a reader that died had received this frame and not released it.
+    pub fn is_redelivered(&self) -> bool {
+        self.facts.found.redelivered
+    }
+
+    /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
+    pub fn committed_at(&self) -> Option<Duration> {
+        self.facts.committed_at(&self.seat)
+    }
+
+    /// Time since it was committed; `None` in a buffer without timestamps.
+    pub fn age(&self) -> Option<Duration> {
+        self.facts.age(&self.seat)
+    }
+
+    /// Copies as much as fits into `space`; the number of bytes copied.
+    pub fn copy_to(&self, space: &mut [u8]) -> usize {
+        self.facts.copy_to(&self.seat, space)
+    }
+}
+
+impl Deref for OwnedFrame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.facts.bytes(&self.seat, self)
+    }
+}
+
+impl AsRef<[u8]> for OwnedFrame {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for OwnedFrame {
+    fn drop(&mut self) {
+        self.seat.release_kept(self.facts.found.end);
+    }
+}

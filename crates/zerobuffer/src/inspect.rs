@@ -1,0 +1,450 @@
+//! Looking at buffers from outside: without joining, without mapping, also when everyone who uses them hangs,
+//! died, or left them damaged.
+//!
+//! Files are read with plain reads, so nothing in them can harm the one who looks; values were stored by other
+//! programs while we looked and may not fit together.
+//!
+//! ```
+//! use zerobuffer::{BufferConfig, Writer, inspect};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let name = format!("doc-inspect-{}", std::process::id());
+//! let mut writer = Writer::create(&name, &BufferConfig::new())?;
+//! writer.write(b"hello")?;
+//! let dir = zerobuffer::default_dir();
+//! let seen = inspect::snapshot(&name, &dir)?;
+//! assert_eq!(seen.newest_sequence, 1);
+//! assert!(seen.writer.unwrap().alive);
+//! # writer.discard_undelivered();
+//! # Ok(()) }
+//! ```
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::OpenError;
+use crate::name::Place;
+use crate::stats::ReaderInfo;
+use crate::sys::{file, lock, process};
+use crate::v2::layout::{
+    LIFE_LOCK, Layout, METADATA_HEAD, OIEB_BYTES, REGISTRY_HEADER_BYTES, SLOT_BYTES, SlotName,
+    WRITER_LOCK, owner_state, segment_state, slot_flags, slot_lock, slot_state, writer_state,
+};
+use crate::v2::members::printable;
+use crate::v2::position::Position;
+use crate::v2::segment::{self, Retired, io_error};
+
+/// Which protocol a buffer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// 1.0, the deployed C++, C# and Python programs'.
+    V1,
+    /// 2.0.
+    V2,
+}
+
+/// A buffer found in a directory.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Listing {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Size of its file in bytes.
+    pub file_bytes: u64,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// What it holds; an error for one that is damaged or may not be read.
+    pub snapshot: Result<Snapshot, OpenError>,
+}
+
+/// Whether a segment is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SegmentState {
+    /// It can be joined.
+    Ready,
+    /// It was removed or replaced; who still uses it is told.
+    Retired,
+}
+
+/// The writer's side of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriterInfo {
+    /// Process id it announced, in its own PID namespace.
+    pub pid: u32,
+    /// It has attached and not closed; it may have died.
+    pub attached: bool,
+    /// It is attached, and the kernel says it lives.
+    pub alive: bool,
+    /// How many writers the buffer has had.
+    pub generation: u64,
+    /// When it attached.
+    pub attached_at: SystemTime,
+}
+
+/// A buffer as it was a moment ago.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its protocol version, such as `2.0.0`.
+    pub version: String,
+    /// Random number of this incarnation.
+    pub segment_id: u64,
+    /// When it was created.
+    pub created: SystemTime,
+    /// Whether it can be joined.
+    pub state: SegmentState,
+    /// Whether anybody is attached at all.
+    pub in_use: bool,
+    /// Size of the file in bytes.
+    pub file_bytes: u64,
+    /// Size of the ring in bytes.
+    pub payload_bytes: u64,
+    /// Room for metadata in bytes.
+    pub metadata_bytes: u64,
+    /// Number of reader slots.
+    pub reader_slots: u32,
+    /// Whether frames carry the time of their commit.
+    pub timestamps: bool,
+    /// Permission bits of the file.
+    pub mode: u32,
+    /// Owner of the file.
+    pub uid: u32,
+    /// Group of the file.
+    pub gid: u32,
+    /// Ring position behind the newest frame.
+    pub head_position: u64,
+    /// Ring position below which bytes may have been overwritten.
+    pub floor_position: u64,
+    /// Number of the newest frame; 0 before the first.
+    pub newest_sequence: u64,
+    /// Payload bytes committed since creation.
+    pub bytes_committed: u64,
+    /// Ring bytes that the slowest reader has not released.
+    pub fill_bytes: u64,
+    /// Largest fill that a writer met.
+    pub high_water_bytes: u64,
+    /// Frames dropped by full-policies.
+    pub dropped_frames: u64,
+    /// Times that a writer met a full ring.
+    pub full_waits: u64,
+    /// Times that a writer took over from one that had died.
+    pub takeovers: u64,
+    /// Sleeping readers that the present writer woke.
+    pub wakes: u64,
+    /// The newest writer; `None` before the first.
+    pub writer: Option<WriterInfo>,
+    /// The registered readers.
+    pub readers: Vec<ReaderInfo>,
+    /// Version of the metadata; 0 before the first.
+    pub metadata_generation: u64,
+    /// The metadata; `None` before the first, or when it is damaged.
+    pub metadata: Option<Vec<u8>>,
+    /// What does not fit together. Values are read one after the other, so a running buffer may be suspected
+    /// wrongly for a moment.
+    pub problems: Vec<String>,
+}
+
+/// Words of a part of the file, read at once.
+struct Words(Vec<u8>);
+
+impl Words {
+    fn read(fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Self> {
+        let mut bytes = vec![0; len];
+        file::read_at(fd, &mut bytes, offset)?;
+        Ok(Self(bytes))
+    }
+
+    fn u32(&self, offset: usize) -> u32 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.0[offset..offset + 4]);
+        u32::from_le_bytes(word)
+    }
+
+    fn u64(&self, offset: usize) -> u64 {
+        u64::from(self.u32(offset)) | u64::from(self.u32(offset + 4)) << 32
+    }
+}
+
+/// The buffers in a directory, by name. What is not a buffer is passed over.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list(dir: &Path) -> io::Result<Vec<Listing>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let file_name = entry.file_name();
+        let Some(name) = file_name.to_str().and_then(Place::buffer_of) else {
+            continue;
+        };
+        found.push(Listing {
+            name: name.to_owned(),
+            path: entry.path(),
+            file_bytes: entry.metadata().map_or(0, |facts| facts.len()),
+            protocol: Protocol::V2,
+            snapshot: snapshot(name, dir),
+        });
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Looks at one buffer.
+///
+/// # Errors
+/// [`OpenError::NotFound`], [`OpenError::Damaged`] when not even its layout can be made out, and others.
+pub fn snapshot(name: &str, dir: &Path) -> Result<Snapshot, OpenError> {
+    let place = Place::new(name, Some(dir))?;
+    let fd = segment::open(&place, false)?;
+    let layout = segment::read_layout(&place, fd.as_fd(), true)?;
+    let read = || -> io::Result<Snapshot> {
+        let oieb = Words::read(fd.as_fd(), 0, OIEB_BYTES)?;
+        let slots = layout.slot_count as usize * SLOT_BYTES as usize;
+        let registry = Words::read(
+            fd.as_fd(),
+            layout.registry_offset + REGISTRY_HEADER_BYTES,
+            slots,
+        )?;
+        look(&place, &fd, &layout, &oieb, &registry)
+    };
+    read().map_err(io_error(&place, "read"))
+}
+
+fn look(
+    place: &Place,
+    fd: &OwnedFd,
+    layout: &Layout,
+    oieb: &Words,
+    registry: &Words,
+) -> io::Result<Snapshot> {
+    let head = Position(oieb.u64(0x100));
+    let floor = Position(oieb.u64(0x200));
+    let mut problems = Vec::new();
+    if head.since(floor) > layout.frames.capacity {
+        problems.push(format!(
+            "head {} and floor {} are further apart than the ring is long",
+            head.0, floor.0
+        ));
+    }
+    if layout.boot_id != process::boot_id() {
+        problems.push("it was made before the last reboot; the next user will replace it".into());
+    }
+    let readers = readers(fd.as_fd(), layout, oieb, registry, &mut problems)?;
+    let facts = rustix::fs::fstat(fd)?;
+    let metadata_generation = oieb.u64(0x380);
+    let metadata = metadata(fd.as_fd(), layout, metadata_generation, &mut problems)?;
+    let version = layout.version;
+    Ok(Snapshot {
+        name: place.name.to_string(),
+        path: place.path.clone(),
+        protocol: Protocol::V2,
+        version: format!("{}.{}.{}", version[0], version[1], version[2]),
+        segment_id: layout.segment_id,
+        created: since_1970(layout.created_ns),
+        state: match oieb.u32(0x400) {
+            segment_state::READY => SegmentState::Ready,
+            _ => SegmentState::Retired,
+        },
+        in_use: lock::is_shared_or_held(fd.as_fd(), LIFE_LOCK)?,
+        file_bytes: layout.segment_bytes,
+        payload_bytes: layout.frames.capacity,
+        metadata_bytes: layout.metadata_bytes,
+        reader_slots: layout.slot_count,
+        timestamps: layout.timestamps(),
+        mode: facts.st_mode & 0o7777,
+        uid: facts.st_uid,
+        gid: facts.st_gid,
+        head_position: head.0,
+        floor_position: floor.0,
+        newest_sequence: oieb.u64(0x108),
+        bytes_committed: oieb.u64(0x118),
+        fill_bytes: readers
+            .iter()
+            .map(|reader| reader.lag_bytes)
+            .max()
+            .unwrap_or(0),
+        high_water_bytes: oieb.u64(0x318),
+        dropped_frames: oieb.u64(0x300),
+        full_waits: oieb.u64(0x308),
+        takeovers: oieb.u64(0x310),
+        wakes: oieb.u64(0x320),
+        writer: writer(fd.as_fd(), oieb)?,
+        readers,
+        metadata_generation,
+        metadata,
+        problems,
+    })
+}
+
+fn writer(fd: BorrowedFd<'_>, oieb: &Words) -> io::Result<Option<WriterInfo>> {
+    let state = oieb.u32(0x280);
+    if state == writer_state::NEVER {
+        return Ok(None);
+    }
+    let attached = state == writer_state::ATTACHED;
+    Ok(Some(WriterInfo {
+        pid: oieb.u32(0x290),
+        attached,
+        alive: attached && lock::is_held(fd, WRITER_LOCK)?,
+        generation: oieb.u64(0x288),
+        attached_at: since_1970(oieb.u64(0x2a8)),
+    }))
+}
+
+fn readers(
+    fd: BorrowedFd<'_>,
+    layout: &Layout,
+    oieb: &Words,
+    registry: &Words,
+    problems: &mut Vec<String>,
+) -> io::Result<Vec<ReaderInfo>> {
+    let (head, floor) = (Position(oieb.u64(0x100)), Position(oieb.u64(0x200)));
+    let mut readers = Vec::new();
+    for index in 0..layout.slot_count {
+        let at = |offset: usize| index as usize * SLOT_BYTES as usize + offset;
+        if registry.u32(at(0x80)) != slot_state::ACTIVE {
+            continue;
+        }
+        let mut name = SlotName::default();
+        name.copy_from_slice(&registry.0[at(0xc0)..at(0xe0)]);
+        let name = printable(&name);
+        let cursor = Position(registry.u64(at(0)));
+        if cursor.since(floor) > layout.frames.capacity {
+            problems.push(format!(
+                "the cursor {} of reader `{name}` lies outside the ring",
+                cursor.0
+            ));
+        }
+        let attached = registry.u32(at(0x9c)) == owner_state::ATTACHED;
+        let lag_bytes = if cursor.is_at_or_before(head) {
+            head.since(cursor)
+        } else {
+            0
+        };
+        let skipped = oieb.u64(0x328).wrapping_sub(registry.u64(at(0x20)));
+        let skipped = if skipped <= lag_bytes { skipped } else { 0 };
+        let lag_frames = oieb.u64(0x108).wrapping_sub(registry.u64(at(0x10)));
+        readers.push(ReaderInfo {
+            name,
+            pid: registry.u32(at(0x98)),
+            durable: registry.u32(at(0x8c)) & slot_flags::DURABLE != 0,
+            attached,
+            alive: attached && lock::is_held(fd, slot_lock(index))?,
+            position: cursor.0,
+            read_position: registry.u64(at(0x08)),
+            read_sequence: registry.u64(at(0x10)),
+            lag_frames: if lag_frames <= i64::MAX as u64 {
+                lag_frames
+            } else {
+                0
+            },
+            lag_bytes: lag_bytes - skipped,
+            generation: registry.u64(at(0x90)),
+        });
+    }
+    Ok(readers)
+}
+
+fn metadata(
+    fd: BorrowedFd<'_>,
+    layout: &Layout,
+    generation: u64,
+    problems: &mut Vec<String>,
+) -> io::Result<Option<Vec<u8>>> {
+    if generation == 0 || layout.metadata_bytes == 0 {
+        return Ok(None);
+    }
+    let copy = layout.metadata_copy(generation);
+    let len = Words::read(fd, copy, METADATA_HEAD as usize)?.u64(0);
+    if len > layout.metadata_bytes {
+        problems.push(format!(
+            "metadata of {len} bytes in a block of {}",
+            layout.metadata_bytes
+        ));
+        return Ok(None);
+    }
+    Words::read(fd, copy + METADATA_HEAD, len as usize).map(|words| Some(words.0))
+}
+
+fn since_1970(ns: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(ns)
+}
+
+/// What a removal threw away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// Size of the file in bytes.
+    pub file_bytes: u64,
+    /// Committed frames that the slowest durable reader had not received.
+    pub undelivered_frames: u64,
+    /// Whether somebody was attached, and has been told.
+    pub was_in_use: bool,
+}
+
+/// Removes a buffer, damaged ones too. One that is in use only by `force`: those who use it are told, and go on
+/// with memory that nobody else will see.
+///
+/// # Errors
+/// [`OpenError::InUse`] without `force` while somebody is attached; [`OpenError::NotFound`] and others.
+pub fn remove(name: &str, dir: &Path, force: bool) -> Result<Removed, OpenError> {
+    let place = Place::new(name, Some(dir))?;
+    let seen = snapshot(name, dir).ok();
+    let file_bytes = fs::metadata(&place.path).map_or(0, |facts| facts.len());
+    let undelivered_frames = seen.as_ref().map_or(0, |seen| {
+        let durable = seen.readers.iter().filter(|reader| reader.durable);
+        durable.map(|reader| reader.lag_frames).max().unwrap_or(0)
+    });
+    let removed = |was_in_use| Removed {
+        file_bytes,
+        undelivered_frames,
+        was_in_use,
+    };
+    match segment::remove_if_unused(&place, true)? {
+        Retired::InUse if force => segment::remove_by_force(&place).map(|()| removed(true)),
+        Retired::InUse => {
+            let users = seen.map_or_else(|| "somebody".to_owned(), |seen| users(&seen));
+            Err(OpenError::InUse {
+                name: name.to_owned(),
+                users,
+            })
+        }
+        Retired::NotThere => Err(OpenError::NotFound {
+            name: name.to_owned(),
+            dir: dir.to_path_buf(),
+        }),
+        Retired::Removed | Retired::HasUnread => Ok(removed(false)),
+    }
+}
+
+fn users(seen: &Snapshot) -> String {
+    let writer = seen
+        .writer
+        .iter()
+        .filter(|w| w.alive)
+        .map(|w| format!("its writer (pid {})", w.pid));
+    let readers = seen
+        .readers
+        .iter()
+        .filter(|r| r.alive)
+        .map(|r| format!("reader `{}` (pid {})", r.name, r.pid));
+    let all: Vec<_> = writer.chain(readers).collect();
+    if all.is_empty() {
+        "a process that is just joining or leaving".into()
+    } else {
+        all.join(" and ")
+    }
+}

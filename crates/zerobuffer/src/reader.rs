@@ -1,0 +1,472 @@
+//! The reading end.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{BufferConfig, MAIN_READER, StartAt, WaitStrategy};
+use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
+use crate::frame::Frame;
+use crate::stats::ReaderStats;
+use crate::v2::members::{ReaderWish, slot_name};
+use crate::v2::metadata::Version;
+use crate::v2::reader::{Behaviour, Engine};
+use crate::v2::ring::Found;
+use crate::wait::Patience;
+use crate::writer::look_until;
+
+/// How a [`Reader`] behaves; the buffer itself is described by [`BufferConfig`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ReaderOptions {
+    dir: Option<PathBuf>,
+    wait: WaitStrategy,
+    wait_for_buffer: Option<Duration>,
+    name: Option<String>,
+    start: StartAt,
+    prefault: bool,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            wait: WaitStrategy::default(),
+            wait_for_buffer: None,
+            name: Some(MAIN_READER.to_owned()),
+            start: StartAt::default(),
+            prefault: false,
+        }
+    }
+}
+
+impl ReaderOptions {
+    /// Directory of the buffer; default `$ZEROBUFFER_DIR`, or else `/dev/shm`.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// How to wait for frames; default [`WaitStrategy::SpinThenPark`].
+    pub fn wait_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.wait = strategy;
+        self
+    }
+
+    /// How long `join` waits for the buffer to appear; default not at all.
+    pub fn wait_for_buffer(mut self, limit: Duration) -> Self {
+        self.wait_for_buffer = Some(limit);
+        self
+    }
+
+    /// Name of this reader's durable registration, 1 to 32 bytes; default [`MAIN_READER`].
+    ///
+    /// Every reader with a name of its own gets every frame. Frames wait for a durable reader while it is away,
+    /// be it because it left or because it died: who asks for the name next goes on where it stopped.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Reads without a lasting registration: nothing waits for this reader when it leaves or dies.
+    pub fn ephemeral(mut self) -> Self {
+        self.name = None;
+        self
+    }
+
+    /// Where to begin when registering for the first time; default at the oldest frame still there.
+    pub fn start_at(mut self, start: StartAt) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Whether to touch every page of the ring now rather than in the first lap; default no.
+    pub fn prefault(mut self, on: bool) -> Self {
+        self.prefault = on;
+        self
+    }
+
+    /// Attaches to the buffer, creating it if there is none.
+    ///
+    /// A buffer that is there already is joined if it has the same configuration; if this reader's predecessor
+    /// died, its unreleased frames come again.
+    ///
+    /// # Errors
+    /// [`OpenError`], with what to do about it in its message.
+    pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Reader, OpenError> {
+        let behaviour = self.behaviour(name)?;
+        Ok(Reader {
+            engine: Engine::create(name, self.dir.as_deref(), config, behaviour)?,
+        })
+    }
+
+    /// Attaches to a buffer that exists.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`is_not_found`](OpenError::is_not_found) when there is no such buffer (yet).
+    pub fn join(&self, name: &str) -> Result<Reader, OpenError> {
+        let behaviour = self.behaviour(name)?;
+        let dir = self.dir.as_deref();
+        let engine = look_until(self.wait_for_buffer, || Engine::join(name, dir, behaviour))?;
+        Ok(Reader { engine })
+    }
+
+    fn behaviour(&self, buffer: &str) -> Result<Behaviour, OpenError> {
+        let name = match self.name.as_deref() {
+            None => None,
+            Some(name) => Some(slot_name(name).ok_or_else(|| OpenError::InvalidConfig {
+                name: buffer.to_owned(),
+                problem: format!("reader name {name:?} must have 1 to 32 bytes, none of them zero"),
+            })?),
+        };
+        let wish = ReaderWish {
+            name,
+            start: self.start,
+            may_sleep: self.wait != WaitStrategy::Spin,
+        };
+        Ok(Behaviour {
+            wait: self.wait,
+            wish,
+            prefault: self.prefault,
+        })
+    }
+}
+
+/// The reading end of a buffer.
+///
+/// Dropping it leaves gracefully. What it has not read stays in the ring for its successor (see
+/// [`ReaderOptions::name`]) unless it is ephemeral or [unsubscribes](Self::unsubscribe).
+///
+/// ```
+/// use zerobuffer::{BufferConfig, Reader, Writer};
+/// # fn main() -> zerobuffer::Result<()> {
+/// # let name = format!("doc-reader-{}", std::process::id());
+/// let mut reader = Reader::create(&name, &BufferConfig::new().payload_bytes(1 << 20))?;
+/// let mut writer = Writer::connect(&name)?;
+/// writer.write(b"hello")?;
+/// drop(writer); // closes gracefully
+/// while let Some(frame) = reader.read()? {
+///     assert_eq!(&frame[..], b"hello");
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    engine: Engine,
+}
+
+impl Reader {
+    /// Options, for more than [`create`](Self::create) and [`join`](Self::join) offer.
+    pub fn options() -> ReaderOptions {
+        ReaderOptions::default()
+    }
+
+    /// Attaches to the buffer in the default directory, creating it if there is none.
+    ///
+    /// # Errors
+    /// See [`ReaderOptions::create`].
+    pub fn create(name: &str, config: &BufferConfig) -> Result<Self, OpenError> {
+        Self::options().create(name, config)
+    }
+
+    /// Attaches to a buffer that exists in the default directory.
+    ///
+    /// # Errors
+    /// See [`ReaderOptions::join`].
+    pub fn join(name: &str) -> Result<Self, OpenError> {
+        Self::options().join(name)
+    }
+
+    /// Name of the buffer.
+    pub fn name(&self) -> &str {
+        self.engine.name()
+    }
+
+    /// Largest frame that this buffer can carry, in bytes.
+    pub fn max_frame_bytes(&self) -> usize {
+        self.engine.layout().frames.max_frame() as usize
+    }
+
+    /// Size of the ring in bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.engine.layout().frames.capacity as usize
+    }
+
+    /// The metadata in place, if any is set: no copy is made, and this version stays as it is meanwhile.
+    ///
+    /// # Errors
+    /// [`MetadataError::Damaged`] if the block contradicts itself.
+    pub fn metadata(&self) -> Result<Option<Metadata<'_>>, MetadataError> {
+        let version = self.engine.hold_metadata()?;
+        Ok(version.map(|version| Metadata {
+            engine: &self.engine,
+            version,
+        }))
+    }
+
+    /// The next frame; waits for one without limit.
+    ///
+    /// `Ok(None)` comes once when the writer has closed and everything was read; calling again waits for a
+    /// successor.
+    ///
+    /// # Errors
+    /// [`ReadError::WriterGone`] once when the writer died, after all frames it had committed; calling again
+    /// waits for a successor. Others name damage or removal.
+    #[inline]
+    pub fn read(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        self.read_within(Patience::For(None))
+    }
+
+    /// The next frame; waits at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ReadError::Timeout`] when nothing came in time; otherwise as [`read`](Self::read).
+    pub fn read_timeout(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
+        self.read_within(Patience::For(Some(timeout)))
+    }
+
+    /// The next frame, if it is there already.
+    ///
+    /// # Errors
+    /// [`ReadError::Timeout`], waited zero, when it is not; otherwise as [`read`](Self::read).
+    #[inline]
+    pub fn try_read(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        self.read_within(Patience::None)
+    }
+
+    #[inline]
+    fn read_within(&mut self, patience: Patience) -> Result<Option<Frame<'_>>, ReadError> {
+        let found = self.engine.next(patience)?;
+        Ok(found.map(|found| Frame::new(self.engine.seat(), found)))
+    }
+
+    /// Up to `max` frames at once: waits for the first, takes what else is there, releases all together.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_batch(&mut self, max: usize) -> Result<Option<Batch<'_>>, ReadError> {
+        self.batch_within(max, Patience::For(None))
+    }
+
+    /// Like [`read_batch`](Self::read_batch), but waits at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`read_timeout`](Self::read_timeout).
+    pub fn read_batch_timeout(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+    ) -> Result<Option<Batch<'_>>, ReadError> {
+        self.batch_within(max, Patience::For(Some(timeout)))
+    }
+
+    /// Like [`read_batch`](Self::read_batch), but never waits.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    pub fn try_read_batch(&mut self, max: usize) -> Result<Option<Batch<'_>>, ReadError> {
+        self.batch_within(max, Patience::None)
+    }
+
+    fn batch_within(
+        &mut self,
+        max: usize,
+        patience: Patience,
+    ) -> Result<Option<Batch<'_>>, ReadError> {
+        let first = self.engine.find(patience)?;
+        Ok(first.map(|first| Batch {
+            reader: self,
+            next: Some(first),
+            newest: None,
+            left: max.max(1),
+        }))
+    }
+
+    /// Copies the next frame into `space` and releases it; its length. Waits without limit, and never forms a
+    /// reference to shared bytes.
+    ///
+    /// # Errors
+    /// [`ReadError::SpaceTooSmall`] leaves the frame unread; otherwise as [`read`](Self::read).
+    pub fn read_into(&mut self, space: &mut [u8]) -> Result<Option<usize>, ReadError> {
+        let Some(found) = self.engine.find(Patience::For(None))? else {
+            return Ok(None);
+        };
+        let bytes = found.len as usize;
+        if bytes > space.len() {
+            return Err(ReadError::SpaceTooSmall {
+                name: self.engine.name().clone(),
+                bytes,
+                space: space.len(),
+            });
+        }
+        self.engine.take(&found);
+        Ok(Some(Frame::new(self.engine.seat(), found).copy_to(space)))
+    }
+
+    /// What happened to the other side since the last call. Never waits.
+    pub fn events(&mut self) -> Events {
+        let noticed = &mut self.engine.noticed;
+        let (died, closed) = (noticed.died.take(), std::mem::take(&mut noticed.closed));
+        let (seen_writer, seen_metadata) = (noticed.writer, noticed.metadata);
+        let writer = self.engine.writer_generation();
+        let metadata = self.engine.metadata_generation();
+        self.engine.noticed.writer = writer;
+        self.engine.noticed.metadata = metadata;
+        Events {
+            events: [
+                died.map(|pid| Event::WriterGone { pid }),
+                closed.then_some(Event::WriterClosed),
+                (writer != seen_writer).then_some(Event::WriterAttached { generation: writer }),
+                (metadata != seen_metadata).then_some(Event::MetadataChanged {
+                    generation: metadata,
+                }),
+            ]
+            .into_iter(),
+        }
+    }
+
+    /// Whether a writer is there, as of now. Asks the kernel.
+    pub fn writer_presence(&self) -> WriterPresence {
+        self.engine.writer_presence()
+    }
+
+    /// What this reader has done since it attached.
+    pub fn stats(&self) -> ReaderStats {
+        self.engine.stats()
+    }
+
+    /// Ring bytes committed and not handed to this reader yet, as of now.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.engine.backlog_bytes()
+    }
+
+    /// Whether frames wait for this reader when it leaves or dies.
+    pub fn is_durable(&self) -> bool {
+        self.engine.is_durable()
+    }
+
+    /// Leaves for good: nothing is kept for a reader of this name.
+    pub fn unsubscribe(self) {
+        self.engine.leave_for_good();
+    }
+}
+
+/// Metadata, read in place. While it lives the writer cannot replace this version's successor.
+#[derive(Debug)]
+pub struct Metadata<'a> {
+    engine: &'a Engine,
+    version: Version,
+}
+
+impl Metadata<'_> {
+    /// Which version this is, from 1.
+    pub fn generation(&self) -> u64 {
+        self.version.generation
+    }
+}
+
+impl Deref for Metadata<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.engine
+            .segment()
+            .lend_metadata(self.version.offset, self.version.len, self)
+    }
+}
+
+impl Drop for Metadata<'_> {
+    fn drop(&mut self) {
+        self.engine.let_metadata_go(self.version.generation);
+    }
+}
+
+/// Frames taken at once; a lending iterator over them. All are released when it is dropped.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    reader: &'a mut Reader,
+    next: Option<Found>,
+    newest: Option<Found>,
+    left: usize,
+}
+
+/// One frame of a [`Batch`].
+#[derive(Debug, Clone, Copy)]
+pub struct BatchFrame<'a> {
+    /// Number of the frame.
+    pub sequence: u64,
+    /// A reader that died had received it and not released it.
+    pub redelivered: bool,
+    /// Its bytes; see [`Frame`] for what may happen to them.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// The next frame of the batch.
+    #[allow(clippy::should_implement_trait)] // An `Iterator` could let frames outlive the batch.
+    #[inline]
+    pub fn next(&mut self) -> Option<BatchFrame<'_>> {
+        let found = self.next.take()?;
+        let engine = &mut self.reader.engine;
+        engine.advance(&found);
+        self.newest = Some(found);
+        self.left -= 1;
+        if self.left > 0 {
+            self.next = engine.find_behind(&found);
+        }
+        let segment = self.reader.engine.segment();
+        let payload = segment.lend(found.start, found.len as usize, segment);
+        Some(BatchFrame {
+            sequence: found.sequence,
+            redelivered: found.redelivered,
+            payload,
+        })
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if let Some(newest) = self.newest {
+            let engine = &self.reader.engine;
+            engine.publish_received(&newest);
+            engine.seat().release_lent(newest.end);
+        }
+    }
+}
+
+/// Something that happened to the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The writer died; a read has told of it too.
+    WriterGone {
+        /// Process id that it announced.
+        pid: u32,
+    },
+    /// The writer closed gracefully; a read has told of it too.
+    WriterClosed,
+    /// A writer attached: the first one, or a successor that goes on with the numbers.
+    WriterAttached {
+        /// How many writers the buffer has had.
+        generation: u64,
+    },
+    /// The metadata was set or replaced.
+    MetadataChanged {
+        /// Its version, from 1.
+        generation: u64,
+    },
+}
+
+/// Events since the last look, oldest first.
+#[derive(Debug)]
+pub struct Events {
+    events: std::array::IntoIter<Option<Event>, 4>,
+}
+
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.events.by_ref().flatten().next()
+    }
+}

@@ -1,0 +1,362 @@
+//! Who is attached: taking a role, and telling who holds what. Registration touches locks; `registry` has the rules.
+
+use std::os::fd::BorrowedFd;
+
+use super::layout::{
+    SlotName, WRITER_LOCK, WRITER_RELIES_ON_MEMBARRIER, owner_state, slot_flags, slot_lock,
+    slot_state, writer_state,
+};
+use super::memory::Memory;
+use super::position::Position;
+use super::registry;
+use super::ring::{Consumer, Footprint, Producer};
+use super::segment::{Segment, io_error};
+use super::wake::{self, Barrier};
+use crate::config::StartAt;
+use crate::error::{OpenError, Peer};
+use crate::name::Place;
+use crate::sync::Ordering;
+use crate::sys::{barrier, lock, process};
+
+/// Attempts to register a cursor before a running `floor` is called damage.
+const REGISTRATION_ATTEMPTS: u32 = 10_000;
+
+/// Turns a name for people into a slot's; `None` if it does not fit.
+pub(crate) fn slot_name(name: &str) -> Option<SlotName> {
+    let mut bytes = SlotName::default();
+    let fits = !name.is_empty() && name.len() <= bytes.len() && !name.contains('\0');
+    fits.then(|| {
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        bytes
+    })
+}
+
+/// Lays down an active durable slot that waits for its first owner. Only before the segment has its name.
+pub(crate) fn reserve_slot(segment: &Segment, index: u32, name: &SlotName) {
+    let slot = &segment.slots()[index as usize];
+    let start = segment.layout().start_position.0;
+    slot.set_name(name);
+    slot.cursor.store(start, Ordering::Relaxed);
+    slot.read_position.store(start, Ordering::Relaxed);
+    slot.flags.store(slot_flags::DURABLE, Ordering::Relaxed);
+    slot.state.store(slot_state::ACTIVE, Ordering::Release);
+}
+
+/// A Writer's role, taken.
+#[derive(Debug)]
+pub(crate) struct WriterRole {
+    pub(crate) producer: Producer,
+    pub(crate) barrier: Barrier,
+}
+
+/// Takes the Writer's role on the description `fd`, after whoever had it last.
+pub(crate) fn attach_writer(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+    footprint: Footprint,
+) -> Result<WriterRole, OpenError> {
+    let area = segment.writer();
+    if !lock::try_exclusive(fd, WRITER_LOCK).map_err(io_error(place, "lock"))? {
+        return Err(OpenError::WriterConnected {
+            name: place.name.to_string(),
+            pid: area.writer_pid.load(Ordering::Relaxed),
+        });
+    }
+    let producer =
+        Producer::attach(segment, footprint).map_err(|problem| damaged(place, problem))?;
+    let relies = barrier::register();
+    let identity = process::identity();
+    if area.writer_state.load(Ordering::Acquire) == writer_state::ATTACHED {
+        let takeovers = area.takeovers.load(Ordering::Relaxed);
+        area.takeovers
+            .store(takeovers.wrapping_add(1), Ordering::Relaxed);
+    }
+    let generation = area
+        .writer_generation
+        .load(Ordering::Relaxed)
+        .wrapping_add(1);
+    area.writer_pid.store(identity.pid, Ordering::Relaxed);
+    area.writer_pid_namespace
+        .store(identity.pid_namespace, Ordering::Relaxed);
+    area.writer_start_time
+        .store(identity.start_time, Ordering::Relaxed);
+    area.writer_attached_ns
+        .store(identity.now_ns, Ordering::Relaxed);
+    let flags = if relies {
+        WRITER_RELIES_ON_MEMBARRIER
+    } else {
+        0
+    };
+    area.writer_flags.store(flags, Ordering::SeqCst);
+    area.writer_generation.store(generation, Ordering::Release);
+    area.writer_state
+        .store(writer_state::ATTACHED, Ordering::Release);
+    wake::wake_readers(segment, Barrier::Fence);
+    let barrier = if relies {
+        Barrier::LeftToSleeper
+    } else {
+        Barrier::Fence
+    };
+    Ok(WriterRole { producer, barrier })
+}
+
+/// Leaves the Writer's role gracefully; the lock goes with the mapping.
+pub(crate) fn detach_writer(segment: &Segment) {
+    segment
+        .writer()
+        .writer_state
+        .store(writer_state::CLOSED, Ordering::Release);
+    wake::wake_readers(segment, Barrier::Fence);
+}
+
+/// What a reader asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReaderWish {
+    /// Name of the durable slot; `None`: ephemeral.
+    pub(crate) name: Option<SlotName>,
+    pub(crate) start: StartAt,
+    pub(crate) may_sleep: bool,
+}
+
+/// A reader's role, taken.
+#[derive(Debug)]
+pub(crate) struct ReaderRole {
+    pub(crate) slot: u32,
+    pub(crate) generation: u64,
+    pub(crate) consumer: Consumer,
+    pub(crate) barrier: Barrier,
+}
+
+/// Takes a reader slot on the description `fd`: the durable one of that name, or a free one.
+pub(crate) fn attach_reader(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+    wish: &ReaderWish,
+) -> Result<ReaderRole, OpenError> {
+    let _registration = segment.registration()?;
+    let relies = barrier::register();
+    let barrier = if relies {
+        Barrier::LeftToSleeper
+    } else {
+        Barrier::Fence
+    };
+    let mut flags = if wish.may_sleep {
+        slot_flags::MAY_SLEEP
+    } else {
+        0
+    };
+    if relies {
+        flags |= slot_flags::RELIES_ON_MEMBARRIER;
+    }
+    if let Some(name) = &wish.name {
+        flags |= slot_flags::DURABLE;
+        if let Some(slot) = take_over(segment, fd, place, name)? {
+            match Consumer::attach(segment, slot) {
+                Ok(consumer) => {
+                    let generation = sign(segment, slot, flags);
+                    return Ok(ReaderRole {
+                        slot,
+                        generation,
+                        consumer,
+                        barrier,
+                    });
+                }
+                // Its lock is ours already, so it can be made anew in place.
+                Err(_) => return register(segment, place, slot, wish, flags, barrier),
+            }
+        }
+    }
+    let slot = take_free(segment, fd, place)?;
+    register(segment, place, slot, wish, flags, barrier)
+}
+
+/// Takes the lock of the active durable slot of that name, if there is one.
+fn take_over(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+    name: &SlotName,
+) -> Result<Option<u32>, OpenError> {
+    for (index, slot) in (0..).zip(segment.slots()) {
+        let durable = slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0;
+        if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE
+            || !durable
+            || slot.name() != *name
+        {
+            continue;
+        }
+        if lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))? {
+            return Ok(Some(index));
+        }
+        return Err(OpenError::ReaderConnected {
+            name: place.name.to_string(),
+            reader: printable(name),
+            pid: slot.pid.load(Ordering::Relaxed),
+        });
+    }
+    Ok(None)
+}
+
+/// Takes the lock of a slot that is free, or whose ephemeral owner died.
+fn take_free(segment: &Segment, fd: BorrowedFd<'_>, place: &Place) -> Result<u32, OpenError> {
+    for (index, slot) in (0..).zip(segment.slots()) {
+        let state = slot.state.load(Ordering::Acquire);
+        let durable = slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0;
+        if state == slot_state::ACTIVE && durable {
+            continue;
+        }
+        if lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))? {
+            slot.state.store(slot_state::FREE, Ordering::Release);
+            return Ok(index);
+        }
+    }
+    Err(OpenError::NoReaderSlot {
+        name: place.name.to_string(),
+        slots: segment.layout().slot_count,
+    })
+}
+
+/// Registers anew in a slot whose lock is ours.
+fn register(
+    segment: &Segment,
+    place: &Place,
+    index: u32,
+    wish: &ReaderWish,
+    flags: u32,
+    barrier: Barrier,
+) -> Result<ReaderRole, OpenError> {
+    let slot = &segment.slots()[index as usize];
+    slot.state.store(slot_state::JOINING, Ordering::Release);
+    slot.set_name(&wish.name.unwrap_or_default());
+    slot.kind.store(0, Ordering::Relaxed);
+    slot.wait_flag.store(0, Ordering::Relaxed);
+    for word in [
+        &slot.bytes_read,
+        &slot.missed,
+        &slot.parks,
+        &slot.metadata_held[0],
+        &slot.metadata_held[1],
+    ] {
+        word.store(0, Ordering::Relaxed);
+    }
+    // Nothing was received yet; `Consumer::attach` finds the first frame's number from the published one.
+    let published = segment.writer().sequence.load(Ordering::Acquire);
+    slot.read_sequence.store(published, Ordering::Relaxed);
+    slot.skipped_bytes.store(
+        segment.writer().skipped_bytes.load(Ordering::Relaxed),
+        Ordering::Relaxed,
+    );
+    let generation = sign(segment, index, flags);
+    registry::activate(segment, index, wish.start, REGISTRATION_ATTEMPTS)
+        .ok_or_else(|| damaged(place, "its floor does not stand still"))?;
+    let consumer = Consumer::attach(segment, index).map_err(|problem| {
+        slot.state.store(slot_state::FREE, Ordering::Release);
+        damaged(place, problem)
+    })?;
+    slot.read_sequence
+        .store(consumer.next_sequence().wrapping_sub(1), Ordering::Relaxed);
+    Ok(ReaderRole {
+        slot: index,
+        generation,
+        consumer,
+        barrier,
+    })
+}
+
+/// Writes the new owner's identity; the generation it now has.
+fn sign(segment: &Segment, index: u32, flags: u32) -> u64 {
+    let slot = &segment.slots()[index as usize];
+    let identity = process::identity();
+    let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
+    slot.metadata_held[0].store(0, Ordering::Relaxed);
+    slot.metadata_held[1].store(0, Ordering::Relaxed);
+    slot.pid.store(identity.pid, Ordering::Relaxed);
+    slot.start_time
+        .store(identity.start_time, Ordering::Relaxed);
+    slot.pid_namespace
+        .store(identity.pid_namespace, Ordering::Relaxed);
+    slot.attached_ns.store(identity.now_ns, Ordering::Relaxed);
+    slot.flags.store(flags, Ordering::SeqCst);
+    slot.generation.store(generation, Ordering::Release);
+    slot.owner_state
+        .store(owner_state::ATTACHED, Ordering::Release);
+    generation
+}
+
+/// Leaves a reader's role gracefully; the lock goes with the mapping.
+pub(crate) fn detach_reader(segment: &Segment, index: u32, for_good: bool) {
+    let slot = &segment.slots()[index as usize];
+    slot.owner_state.store(owner_state::LEFT, Ordering::Release);
+    if for_good || slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0 {
+        slot.state.store(slot_state::FREE, Ordering::Release);
+    }
+    wake::wake_waiting_writer(segment);
+}
+
+/// Frees the slot of an ephemeral reader that died; false when it turned out to live.
+pub(crate) fn reap(segment: &Segment, index: u32) -> bool {
+    let Ok(_registration) = segment.registration() else {
+        return false;
+    };
+    if segment.is_lock_held(slot_lock(index)) {
+        return false;
+    }
+    segment.slots()[index as usize]
+        .state
+        .store(slot_state::FREE, Ordering::Release);
+    true
+}
+
+/// Whether the owner of a slot is attached and alive.
+pub(crate) fn is_alive(segment: &Segment, index: u32) -> bool {
+    registry::is_attached(segment, index) && segment.is_lock_held(slot_lock(index))
+}
+
+/// How a slot's owner is named in messages.
+pub(crate) fn peer(segment: &Segment, index: u32) -> Peer {
+    let slot = &segment.slots()[index as usize];
+    Peer {
+        name: slot.name(),
+        pid: slot.pid.load(Ordering::Relaxed),
+        alive: is_alive(segment, index),
+        ever_attached: slot.owner_state.load(Ordering::Relaxed) != owner_state::NEVER,
+    }
+}
+
+/// A slot's name for people.
+pub(crate) fn printable(name: &SlotName) -> String {
+    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}
+
+/// How many committed frames the reader of a slot has not received, and how many bytes it has not released.
+pub(crate) fn lag(segment: &Segment, index: u32) -> (u64, u64) {
+    let (area, slot) = (segment.writer(), &segment.slots()[index as usize]);
+    let received = slot.read_sequence.load(Ordering::Acquire);
+    let frames = area.sequence.load(Ordering::Acquire).wrapping_sub(received);
+    let cursor = Position(slot.cursor.load(Ordering::Acquire));
+    let head = Position(area.head.load(Ordering::Acquire));
+    let bytes = if cursor.is_at_or_before(head) {
+        head.since(cursor)
+    } else {
+        0
+    };
+    let skipped = area
+        .skipped_bytes
+        .load(Ordering::Relaxed)
+        .wrapping_sub(slot.skipped_bytes.load(Ordering::Relaxed));
+    let skipped = if skipped <= bytes { skipped } else { 0 };
+    (
+        if frames <= i64::MAX as u64 { frames } else { 0 },
+        bytes - skipped,
+    )
+}
+
+pub(crate) fn damaged(place: &Place, problem: &str) -> OpenError {
+    OpenError::Damaged {
+        name: place.name.to_string(),
+        problem: problem.to_owned(),
+    }
+}

@@ -1,0 +1,525 @@
+//! A Reader's engine: the ring's rules with waiting, holding frames, and messages around them.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::layout::{Layout, WRITER_LOCK, slot_flags, slot_state, writer_state};
+use super::members::{self, ReaderRole, ReaderWish};
+use super::memory::Memory;
+use super::metadata::{self, Version};
+use super::position::Position;
+use super::ring::{self, Consumer, Damage, Found};
+use super::segment::{Access, Segment};
+use super::wake::{self, Announced, Barrier};
+use super::writer::create_or_join;
+use crate::config::{BufferConfig, WaitStrategy};
+use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
+use crate::name::Place;
+use crate::stats::ReaderStats;
+use crate::sync::Ordering;
+use crate::wait::{Awaited, Patience, Spinner, wait};
+
+/// A reader's place in the registry. Lives as long as the reader or any frame it still holds.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    segment: Segment,
+    slot: u32,
+    generation: u64,
+    barrier: Barrier,
+    /// Some frame is kept: releases go through `holds`.
+    holding: AtomicBool,
+    /// Frames handed out and not passed by the cursor, oldest first; empty while none is kept.
+    holds: Mutex<VecDeque<Hold>>,
+    leaves_for_good: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Hold {
+    end: Position,
+    released: bool,
+}
+
+impl Seat {
+    #[inline]
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Releases the frame, or frames, that the reader lent and that end at `end`.
+    #[inline]
+    pub(crate) fn release_lent(&self, end: Position) {
+        if self.holding.load(Ordering::Acquire) {
+            self.release_behind_kept(end);
+        } else {
+            self.publish_cursor(end);
+        }
+    }
+
+    #[cold]
+    fn release_behind_kept(&self, end: Position) {
+        let mut holds = self.lock_holds();
+        holds.push_back(Hold {
+            end,
+            released: true,
+        });
+        self.pass_released(&mut holds);
+    }
+
+    /// Notes that the frame ending at `end`, the newest handed out, is kept.
+    pub(crate) fn keep(&self, end: Position) {
+        let mut holds = self.lock_holds();
+        holds.push_back(Hold {
+            end,
+            released: false,
+        });
+        self.holding.store(true, Ordering::Release);
+    }
+
+    /// Releases a kept frame, from any thread and in any order.
+    pub(crate) fn release_kept(&self, end: Position) {
+        if !self.segment.is_ours() {
+            return;
+        }
+        let mut holds = self.lock_holds();
+        if let Some(hold) = holds.iter_mut().find(|hold| hold.end == end) {
+            hold.released = true;
+        }
+        self.pass_released(&mut holds);
+    }
+
+    /// Moves the cursor over the released prefix.
+    fn pass_released(&self, holds: &mut VecDeque<Hold>) {
+        let mut cursor = None;
+        while holds.front().is_some_and(|hold| hold.released) {
+            cursor = holds.pop_front().map(|hold| hold.end);
+        }
+        if let Some(cursor) = cursor {
+            self.publish_cursor(cursor);
+        }
+        if holds.is_empty() {
+            // After the cursor: a later release by the reader itself must not be overtaken by this one.
+            self.holding.store(false, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn publish_cursor(&self, cursor: Position) {
+        ring::release(&self.segment, self.slot, cursor);
+        wake::wake_writer(&self.segment, self.barrier, cursor);
+    }
+
+    fn lock_holds(&self) -> std::sync::MutexGuard<'_, VecDeque<Hold>> {
+        // Nothing panics while it is held; and its contents are consistent between any two statements.
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this seat is still the one that was taken.
+    fn is_taken(&self) -> bool {
+        let slot = &self.segment.slots()[self.slot as usize];
+        slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
+            && slot.generation.load(Ordering::Acquire) == self.generation
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.segment.is_ours() && self.is_taken() {
+            let for_good = self.leaves_for_good.load(Ordering::Relaxed);
+            members::detach_reader(&self.segment, self.slot, for_good);
+        }
+    }
+}
+
+/// How a reader behaves; not part of the buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behaviour {
+    pub(crate) wait: WaitStrategy,
+    pub(crate) wish: ReaderWish,
+    pub(crate) prefault: bool,
+}
+
+/// Something that happened to the other side.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Noticed {
+    /// Newest writer generation told of.
+    pub(crate) writer: u64,
+    /// Newest metadata generation told of.
+    pub(crate) metadata: u64,
+    /// Writer generation whose end `read` told of.
+    pub(crate) ended: u64,
+    /// That end was a death, and `events` did not tell yet.
+    pub(crate) died: Option<u32>,
+    /// That end was a close, and `events` did not tell yet.
+    pub(crate) closed: bool,
+}
+
+/// A reader of a 2.0 buffer.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    seat: Arc<Seat>,
+    consumer: Consumer,
+    spinner: Spinner,
+    pub(crate) noticed: Noticed,
+    damage: Option<Damage>,
+    stats: ReaderStats,
+    /// Looks at each metadata copy that are still going on.
+    metadata_looks: [Cell<u32>; 2],
+}
+
+/// How a read ended without a frame.
+enum End {
+    Closed,
+    Failed(ReadError),
+}
+
+impl Engine {
+    pub(crate) fn create(
+        name: &str,
+        dir: Option<&Path>,
+        config: &BufferConfig,
+        behaviour: Behaviour,
+    ) -> Result<Self, OpenError> {
+        let place = Place::new(name, dir)?;
+        let (segment, role) = create_or_join(&place, config, Access::Reader, |segment, fd| {
+            members::attach_reader(segment, fd, &place, &behaviour.wish)
+        })?;
+        Ok(Self::new(segment, role, behaviour))
+    }
+
+    pub(crate) fn join(
+        name: &str,
+        dir: Option<&Path>,
+        behaviour: Behaviour,
+    ) -> Result<Self, OpenError> {
+        let place = Place::new(name, dir)?;
+        let (segment, role) = Segment::join(&place, Access::Reader, |segment, fd| {
+            members::attach_reader(segment, fd, &place, &behaviour.wish)
+        })?;
+        Ok(Self::new(segment, role, behaviour))
+    }
+
+    fn new(segment: Segment, role: ReaderRole, behaviour: Behaviour) -> Self {
+        if behaviour.prefault {
+            segment.prefault(Access::Reader);
+        }
+        let noticed = Noticed {
+            writer: segment.writer().writer_generation.load(Ordering::Acquire),
+            metadata: metadata::generation(&segment),
+            ..Noticed::default()
+        };
+        let seat = Seat {
+            segment,
+            slot: role.slot,
+            generation: role.generation,
+            barrier: role.barrier,
+            holding: AtomicBool::new(false),
+            holds: Mutex::default(),
+            leaves_for_good: AtomicBool::new(false),
+        };
+        Self {
+            seat: Arc::new(seat),
+            consumer: role.consumer,
+            spinner: Spinner::new(behaviour.wait),
+            noticed,
+            damage: None,
+            stats: ReaderStats::default(),
+            metadata_looks: Default::default(),
+        }
+    }
+
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.seat.segment
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.seat.segment.name()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        self.seat.segment.layout()
+    }
+
+    /// Finds the next frame, and takes it if `wanted` says so of its length.
+    #[inline]
+    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        let found = self.find(patience)?;
+        if let Some(found) = &found {
+            self.take(found);
+        }
+        Ok(found)
+    }
+
+    /// Finds the next frame without taking it.
+    #[inline]
+    pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        if !self.seat.segment.is_ours() {
+            return Err(ReadError::Forked {
+                name: self.name().clone(),
+            });
+        }
+        if self.damage.is_none() {
+            match self.consumer.poll(&self.seat.segment) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(damage) => self.damage = Some(damage),
+            }
+        }
+        self.find_later(patience)
+    }
+
+    /// The frame behind one that was found, if it is there already.
+    #[inline]
+    pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
+        match self.consumer.poll_behind(&self.seat.segment, previous) {
+            Ok(found) => found,
+            Err(damage) => {
+                self.damage = Some(damage);
+                None
+            }
+        }
+    }
+
+    /// Receives a found frame.
+    #[inline]
+    pub(crate) fn take(&mut self, found: &Found) {
+        self.consumer.take(&self.seat.segment, found);
+        self.stats.redelivered += u64::from(found.redelivered);
+    }
+
+    /// Goes behind a found frame; [`take`](Self::take) of a later one tells for all.
+    #[inline]
+    pub(crate) fn advance(&mut self, found: &Found) {
+        self.consumer.advance(found);
+        self.stats.redelivered += u64::from(found.redelivered);
+    }
+
+    /// Tells that everything up to `newest` was received.
+    pub(crate) fn publish_received(&self, newest: &Found) {
+        self.consumer.publish_received(&self.seat.segment, newest);
+    }
+
+    #[cold]
+    fn find_later(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        if let Some(problem) = self.damage {
+            return Err(self.damaged(problem));
+        }
+        self.stats.waits += 1;
+        let begin = Instant::now();
+        let mut awaited = Arrival {
+            seat: &self.seat,
+            consumer: &self.consumer,
+            noticed: &mut self.noticed,
+            damage: &mut self.damage,
+            stats: &mut self.stats,
+        };
+        match wait(&mut awaited, &mut self.spinner, patience) {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => Err(ReadError::Timeout {
+                name: self.name().clone(),
+                waited: if patience == Patience::None {
+                    Duration::ZERO
+                } else {
+                    begin.elapsed()
+                },
+                writer: self.writer_presence(),
+            }),
+            Err(End::Closed) => Ok(None),
+            Err(End::Failed(error)) => Err(error),
+        }
+    }
+
+    fn damaged(&self, problem: Damage) -> ReadError {
+        let position = self.consumer.position().0;
+        ReadError::Damaged {
+            name: self.name().clone(),
+            position,
+            problem,
+        }
+    }
+
+    pub(crate) fn writer_presence(&self) -> WriterPresence {
+        let segment = &self.seat.segment;
+        match segment.writer().writer_state.load(Ordering::Acquire) {
+            writer_state::NEVER => WriterPresence::Never,
+            writer_state::ATTACHED if segment.is_lock_held(WRITER_LOCK) => WriterPresence::Attached,
+            writer_state::ATTACHED => WriterPresence::Dead,
+            _ => WriterPresence::Closed,
+        }
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        let slot = &self.seat.segment.slots()[self.seat.slot as usize];
+        slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0
+    }
+
+    pub(crate) fn backlog_bytes(&self) -> u64 {
+        let head = Position(self.segment().writer().head.load(Ordering::Acquire));
+        let position = self.consumer.position();
+        if position.is_at_or_before(head) {
+            head.since(position)
+        } else {
+            0
+        }
+    }
+
+    pub(crate) fn stats(&self) -> ReaderStats {
+        ReaderStats {
+            frames: self.consumer.frames_read(),
+            bytes: self.consumer.bytes_read_here(),
+            skipped_bytes: self.consumer.skipped_bytes(),
+            ..self.stats
+        }
+    }
+
+    /// The slot is given up for good when the last frame is released.
+    pub(crate) fn leave_for_good(&self) {
+        self.seat.leaves_for_good.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hold_metadata(&self) -> Result<Option<Version>, MetadataError> {
+        if !self.segment().is_ours() {
+            return Err(MetadataError::Forked {
+                name: self.name().clone(),
+            });
+        }
+        let version = metadata::hold(self.segment(), self.seat.slot, |g| {
+            self.metadata_looks[(g & 1) as usize].get() > 0
+        })
+        .map_err(|problem| MetadataError::Damaged {
+            name: self.name().clone(),
+            problem,
+        })?;
+        if let Some(version) = &version {
+            let looks = &self.metadata_looks[(version.generation & 1) as usize];
+            looks.set(looks.get() + 1);
+        }
+        Ok(version)
+    }
+
+    pub(crate) fn let_metadata_go(&self, generation: u64) {
+        let looks = &self.metadata_looks[(generation & 1) as usize];
+        looks.set(looks.get() - 1);
+        if looks.get() == 0 {
+            metadata::let_go(self.segment(), self.seat.slot, generation);
+        }
+    }
+
+    pub(crate) fn metadata_generation(&self) -> u64 {
+        metadata::generation(self.segment())
+    }
+
+    pub(crate) fn writer_generation(&self) -> u64 {
+        self.segment()
+            .writer()
+            .writer_generation
+            .load(Ordering::Acquire)
+    }
+}
+
+/// A frame, waited for; or the news that none will come from this Writer.
+struct Arrival<'a> {
+    seat: &'a Seat,
+    consumer: &'a Consumer,
+    noticed: &'a mut Noticed,
+    damage: &'a mut Option<Damage>,
+    stats: &'a mut ReaderStats,
+}
+
+impl Arrival<'_> {
+    fn failed<T>(&self, error: impl FnOnce(Arc<str>) -> ReadError) -> Result<T, End> {
+        Err(End::Failed(error(self.seat.segment.name().clone())))
+    }
+}
+
+impl Awaited for Arrival<'_> {
+    type Output = Found;
+    type Error = End;
+
+    #[inline]
+    fn poll(&mut self) -> Result<Option<Found>, End> {
+        self.consumer.poll(&self.seat.segment).or_else(|problem| {
+            *self.damage = Some(problem);
+            let position = self.consumer.position().0;
+            self.failed(|name| ReadError::Damaged {
+                name,
+                position,
+                problem,
+            })
+        })
+    }
+
+    fn glance(&mut self) -> Result<Option<Found>, End> {
+        let segment = &self.seat.segment;
+        if segment.is_retired() {
+            return self.failed(|name| ReadError::Retired { name });
+        }
+        if !self.seat.is_taken() {
+            return self.failed(|name| ReadError::Evicted { name });
+        }
+        let area = segment.writer();
+        let generation = area.writer_generation.load(Ordering::Acquire);
+        if area.writer_state.load(Ordering::Acquire) != writer_state::CLOSED
+            || self.noticed.ended == generation
+        {
+            return Ok(None);
+        }
+        // Closed, seen with Acquire: every frame of that Writer is visible by now.
+        if let Some(found) = self.poll()? {
+            return Ok(Some(found));
+        }
+        self.noticed.ended = generation;
+        self.noticed.closed = true;
+        Err(End::Closed)
+    }
+
+    fn probe(&mut self) -> Result<Option<Found>, End> {
+        let segment = &self.seat.segment;
+        let area = segment.writer();
+        let generation = area.writer_generation.load(Ordering::Acquire);
+        if area.writer_state.load(Ordering::Acquire) != writer_state::ATTACHED
+            || self.noticed.ended == generation
+            || segment.is_lock_held(WRITER_LOCK)
+        {
+            return Ok(None);
+        }
+        // The lock is free: what that Writer committed is visible. It may also have closed, or a successor come.
+        if let Some(found) = self.poll()? {
+            return Ok(Some(found));
+        }
+        if area.writer_state.load(Ordering::Acquire) != writer_state::ATTACHED
+            || area.writer_generation.load(Ordering::Acquire) != generation
+        {
+            return Ok(None);
+        }
+        let pid = area.writer_pid.load(Ordering::Relaxed);
+        self.noticed.ended = generation;
+        self.noticed.died = Some(pid);
+        self.failed(|name| ReadError::WriterGone { name, pid })
+    }
+
+    fn announce(&mut self) -> Announced {
+        wake::announce_reader(&self.seat.segment, self.seat.slot)
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
+        self.stats.parks += 1;
+        let parks = &self.seat.segment.slots()[self.seat.slot as usize].parks;
+        parks.store(
+            parks.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+        wake::reader_sleeps(&self.seat.segment, self.seat.slot, limit)
+    }
+
+    fn overslept(&mut self) {
+        self.stats.late_wakes += 1;
+    }
+}

@@ -1,0 +1,706 @@
+//! A mapped 2.0 segment: made, joined, left and removed. The only giver of pointers into shared memory.
+//!
+//! `PROTOCOL.md` sections 4 and 5 are the specification.
+//!
+//! # Safety
+//! The layout was built or parsed and checked before mapping, so every region lies within the mapping, which
+//! lives as long as the [`Segment`]. The control regions are only ever accessed as atomics (any bit pattern is
+//! a value). Payload bytes are accessed through raw pointers; see `Frame` for the promise behind lent slices.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::layout::{
+    self, FrameGeometry, LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES, REGISTRY_HEADER_BYTES,
+    RegistryHeader, SLOT_BYTES, Slot, WRITER_AREA_OFFSET, WriterArea, segment_state, slot_flags,
+    slot_state,
+};
+use super::memory::Memory;
+use super::position::Position;
+use crate::error::OpenError;
+use crate::name::Place;
+use crate::sys::file::{self, FileSystem, Unnamed};
+use crate::sys::mapping::{Mapping, Region};
+use crate::sys::process::{self, ForkMark};
+use crate::sys::{barrier, futex, lock, space};
+
+/// How long to go on when somebody else is creating, joining or removing at the same moment.
+const PATIENCE: Duration = Duration::from_secs(2);
+const SEGMENT_STATE_OFFSET: u64 = 0x400;
+
+/// What an endpoint may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Writer,
+    Reader,
+}
+
+/// Who may open a new segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Permissions {
+    pub(crate) mode: u32,
+    pub(crate) group: Option<u32>,
+}
+
+/// A mapped segment. Dropping it leaves: unmaps, and with that gives up the locks; whoever was the last removes
+/// the file, unless frames wait in it for a durable reader.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    // Fields drop in this order: the locks end with the mapping, then `farewell` finds out who is left.
+    mapping: Mapping,
+    farewell: Farewell,
+    layout: Layout,
+    place: Place,
+}
+
+impl Segment {
+    /// Makes the segment and gives it its name once `attach` has succeeded on it. `None`: somebody was faster.
+    pub(crate) fn create<T>(
+        place: &Place,
+        layout: &Layout,
+        permissions: Permissions,
+        access: Access,
+        attach: impl FnOnce(&Self, BorrowedFd<'_>) -> Result<T, OpenError>,
+    ) -> Result<Option<(Self, T)>, OpenError> {
+        let io = |operation| io_error(place, operation);
+        check_room(place, layout.segment_bytes)?;
+        let _bar = process::ForkBar::new();
+        let unnamed = Unnamed::create(
+            &place.dir,
+            layout.segment_id,
+            permissions.mode,
+            permissions.group,
+        )
+        .map_err(|e| directory_error(place, e))?;
+        file::allocate(unnamed.fd(), layout.segment_bytes)
+            .map_err(|e| allocation_error(place, layout, e))?;
+        file::write_at(unnamed.fd(), &layout.encode(), 0).map_err(io("write the OIEB"))?;
+        lock::try_shared(unnamed.fd(), LIFE_LOCK).map_err(io("lock"))?;
+        // Whatever fails from here on, the segment is dropped before it has a name: nothing stays behind.
+        let segment = Self::map(place, layout, unnamed.fd(), access)?;
+        let attached = attach(&segment, unnamed.fd())?;
+        Ok(unnamed
+            .link(&place.path)
+            .map_err(io("link"))?
+            .then_some((segment, attached)))
+    }
+
+    /// Joins the segment that has the name, and runs `attach` on it.
+    pub(crate) fn join<T>(
+        place: &Place,
+        access: Access,
+        attach: impl FnOnce(&Self, BorrowedFd<'_>) -> Result<T, OpenError>,
+    ) -> Result<(Self, T), OpenError> {
+        let deadline = Instant::now() + PATIENCE;
+        let _bar = process::ForkBar::new();
+        loop {
+            if let Some((segment, fd)) = Self::try_join(place, access)? {
+                return attach(&segment, fd.as_fd()).map(|attached| (segment, attached));
+            }
+            if Instant::now() > deadline {
+                return Err(OpenError::Io {
+                    name: place.name.to_string(),
+                    operation: "join".into(),
+                    source: io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "somebody else keeps removing it",
+                    ),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// `None`: it is being removed or replaced at this moment; try again.
+    fn try_join(place: &Place, access: Access) -> Result<Option<(Self, OwnedFd)>, OpenError> {
+        let io = |operation| io_error(place, operation);
+        let fd = open(place, true)?;
+        let layout = match read_layout(place, fd.as_fd(), false) {
+            Ok(layout) => layout,
+            // A file that lost its name meanwhile says nothing about the one that has it now.
+            Err(_) if !file::is_named(fd.as_fd(), &place.path).map_err(io("look up"))? => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if !lock::try_shared(fd.as_fd(), LIFE_LOCK).map_err(io("lock"))? {
+            return Ok(None);
+        }
+        if !file::is_named(fd.as_fd(), &place.path).map_err(io("look up"))? {
+            return Ok(None);
+        }
+        if read_state(fd.as_fd()).map_err(io("read"))? != segment_state::READY {
+            // Retired, but still there: its remover died before the last step.
+            drop(fd);
+            remove_if_unused(place, true)?;
+            return Ok(None);
+        }
+        let boot = process::boot_id();
+        if layout.boot_id != boot && layout.boot_id != [0; 16] && boot != [0; 16] {
+            drop(fd);
+            remove_if_unused(place, true)?;
+            return Ok(None);
+        }
+        let segment = Self::map(place, &layout, fd.as_fd(), access)?;
+        Ok(Some((segment, fd)))
+    }
+
+    fn map(
+        place: &Place,
+        layout: &Layout,
+        fd: BorrowedFd<'_>,
+        access: Access,
+    ) -> Result<Self, OpenError> {
+        let writer = access == Access::Writer;
+        let region = |offset, end: u64, writable| Region {
+            offset,
+            len: end - offset,
+            writable,
+        };
+        let regions = [
+            region(0, layout.registry_offset, writer),
+            region(layout.registry_offset, layout.metadata_offset, true),
+            region(layout.metadata_offset, layout.payload_offset, writer),
+            region(layout.payload_offset, layout.segment_bytes, writer),
+        ];
+        let mapping = Mapping::new(fd, &regions).map_err(io_error(place, "map"))?;
+        let probe = file::reopen(fd, &place.path).map_err(io_error(place, "reopen"))?;
+        let farewell = Farewell {
+            probe,
+            layout: layout.clone(),
+            place: place.clone(),
+            mark: ForkMark::current(),
+        };
+        Ok(Self {
+            mapping,
+            farewell,
+            layout: layout.clone(),
+            place: place.clone(),
+        })
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.place.name
+    }
+
+    /// A description without a role, for probing locks and for short-lived ones.
+    pub(crate) fn probe(&self) -> BorrowedFd<'_> {
+        self.farewell.probe.as_fd()
+    }
+
+    /// Whether this process is still the one that opened the segment.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.farewell.mark.is_current()
+    }
+
+    /// Whether the segment was removed or replaced by force.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.writer().segment_state.load(Ordering::Acquire) != segment_state::READY
+    }
+
+    /// Whether somebody else holds a role's lock. An error of the probe counts as held: nobody is declared dead
+    /// for want of an answer.
+    pub(crate) fn is_lock_held(&self, byte: u64) -> bool {
+        lock::is_held(self.probe(), byte).unwrap_or(true)
+    }
+
+    /// Touches every page now.
+    pub(crate) fn prefault(&self, access: Access) {
+        self.mapping.prefault(access == Access::Writer);
+    }
+
+    /// Address of the byte at a position, through the first mapping; the `capacity` bytes from there are mapped.
+    #[inline]
+    pub(crate) fn payload(&self, position: Position) -> *mut u8 {
+        self.mapping
+            .at(self.layout.payload_offset + self.layout.frames.offset(position))
+    }
+
+    /// Copies `bytes` into the ring at `start`; the caller has claimed that room.
+    #[inline]
+    pub(crate) fn copy_in(&self, start: Position, bytes: &[u8]) {
+        debug_assert!(bytes.len() as u64 <= self.layout.frames.capacity, "claimed");
+        // SAFETY: `capacity` bytes are mapped from `start` on, `bytes` is no longer, and lies in memory of ours.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.payload(start), bytes.len()) }
+    }
+
+    /// Copies from the ring at `start` into `space`, without ever forming a reference to shared bytes.
+    #[inline]
+    pub(crate) fn copy_out(&self, start: Position, space: &mut [u8]) {
+        debug_assert!(space.len() as u64 <= self.layout.frames.capacity, "found");
+        // SAFETY: as in `copy_in`, the other way round.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.payload(start), space.as_mut_ptr(), space.len())
+        }
+    }
+
+    /// Moves payload within a claim; the ranges may overlap.
+    pub(crate) fn move_payload(&self, from: Position, to: Position, len: usize) {
+        let first = from.earlier(to);
+        let base = self.payload(first);
+        // SAFETY: both ranges lie within one claim, so within the `capacity` bytes from the earlier one.
+        unsafe {
+            let (from, to) = (
+                base.add(from.since(first) as usize),
+                base.add(to.since(first) as usize),
+            );
+            std::ptr::copy(from, to, len);
+        }
+    }
+
+    /// Lends `len` bytes from `start`, for as long as `_holder` keeps the Writer from touching them.
+    ///
+    /// A conforming peer does not change them meanwhile. A hostile one can; who must reckon with that uses
+    /// [`copy_out`](Self::copy_out).
+    #[inline]
+    pub(crate) fn lend<'a, T: ?Sized>(
+        &self,
+        start: Position,
+        len: usize,
+        _holder: &'a T,
+    ) -> &'a [u8] {
+        debug_assert!(
+            len as u64 <= self.layout.frames.capacity,
+            "claimed or found"
+        );
+        // SAFETY: mapped for `capacity` bytes from `start`. The holder owns or borrows what keeps the segment
+        // mapped, and its frame is committed and unreleased, or claimed: nobody conforming writes to it.
+        unsafe { std::slice::from_raw_parts(self.payload(start), len) }
+    }
+
+    /// Lends claimed bytes to the one Writer, which nobody else reads before the commit.
+    #[inline]
+    pub(crate) fn lend_mut(&mut self, start: Position, len: usize) -> &mut [u8] {
+        debug_assert!(len as u64 <= self.layout.frames.capacity, "claimed");
+        // SAFETY: as in `lend`; exclusive, for there is one Writer and it is borrowed mutably. Observers may
+        // read these bytes racily, but discard what they read (PROTOCOL.md, section 6).
+        unsafe { std::slice::from_raw_parts_mut(self.payload(start), len) }
+    }
+
+    /// Lends metadata that a reader holds, for as long as `_holder` lives.
+    pub(crate) fn lend_metadata<'a, T: ?Sized>(
+        &self,
+        offset: u64,
+        len: usize,
+        _holder: &'a T,
+    ) -> &'a [u8] {
+        debug_assert!(offset + len as u64 <= self.layout.payload_offset, "checked");
+        // SAFETY: within the metadata region; its version is announced as held, so a conforming Writer leaves it.
+        unsafe { std::slice::from_raw_parts(self.mapping.at(offset), len) }
+    }
+
+    /// The word at an offset of the metadata region.
+    pub(crate) fn metadata_word(&self, offset: u64) -> &AtomicU64 {
+        debug_assert!(
+            offset.is_multiple_of(8) && offset >= self.layout.metadata_offset,
+            "from the layout"
+        );
+        debug_assert!(offset + 8 <= self.layout.payload_offset, "from the layout");
+        // SAFETY: aligned and within the metadata region, which is mapped as long as `self` lives.
+        unsafe { &*self.mapping.at(offset).cast::<AtomicU64>() }
+    }
+
+    /// Copies metadata into its region at `offset`; the size was checked against the layout.
+    pub(crate) fn copy_metadata_in(&self, offset: u64, bytes: &[u8]) {
+        debug_assert!(
+            offset + bytes.len() as u64 <= self.layout.payload_offset,
+            "checked"
+        );
+        // SAFETY: within the metadata region, from memory of ours.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.mapping.at(offset), bytes.len());
+        }
+    }
+
+    /// Copies metadata out of its region; the size was checked against the layout.
+    pub(crate) fn copy_metadata_out(&self, offset: u64, space: &mut [u8]) {
+        debug_assert!(
+            offset + space.len() as u64 <= self.layout.payload_offset,
+            "checked"
+        );
+        // SAFETY: within the metadata region, into memory of ours.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.mapping.at(offset), space.as_mut_ptr(), space.len());
+        }
+    }
+
+    /// Serialises registrations; see `PROTOCOL.md` section 4. Waits a while, for a stopped process may hold it.
+    pub(crate) fn registration(&self) -> Result<Registration<'_>, OpenError> {
+        let io = io_error(&self.place, "lock the registry");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match lock::try_exclusive(self.probe(), layout::REGISTRATION_LOCK) {
+                Ok(true) => {
+                    return Ok(Registration {
+                        probe: self.probe(),
+                    });
+                }
+                Ok(false) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1))
+                }
+                Ok(false) => {
+                    let text =
+                        "another process keeps the registry locked; is one stopped half-way?";
+                    return Err(io(io::Error::new(io::ErrorKind::TimedOut, text)));
+                }
+                Err(error) => return Err(io(error)),
+            }
+        }
+    }
+
+    /// Nobody waits any more for what is unread: removal needs no empty ring.
+    pub(crate) fn discard_on_leaving(&self) {
+        for slot in self.slots() {
+            if slot.state.load(Ordering::Acquire) == slot_state::ACTIVE {
+                slot.flags
+                    .fetch_and(!slot_flags::DURABLE, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Memory for Segment {
+    #[inline]
+    fn frames(&self) -> &FrameGeometry {
+        &self.layout.frames
+    }
+
+    #[inline]
+    fn writer(&self) -> &WriterArea {
+        // SAFETY: the OIEB is mapped and larger than this area (asserted in `layout`), which consists of atomics.
+        // Readers map it read-only and only load.
+        unsafe {
+            &*self
+                .mapping
+                .at(WRITER_AREA_OFFSET as u64)
+                .cast::<WriterArea>()
+        }
+    }
+
+    #[inline]
+    fn registry(&self) -> &RegistryHeader {
+        // SAFETY: mapped, page-aligned, atomics only.
+        unsafe {
+            &*self
+                .mapping
+                .at(self.layout.registry_offset)
+                .cast::<RegistryHeader>()
+        }
+    }
+
+    #[inline]
+    fn slots(&self) -> &[Slot] {
+        let first = self
+            .mapping
+            .at(self.layout.registry_offset + REGISTRY_HEADER_BYTES);
+        // SAFETY: the registry region was laid out for `slot_count` slots behind its header; atomics only.
+        unsafe { std::slice::from_raw_parts(first.cast::<Slot>(), self.layout.slot_count as usize) }
+    }
+
+    #[inline]
+    fn word(&self, position: Position) -> &AtomicU64 {
+        let aligned = Position(position.0 & !7);
+        // SAFETY: an offset below the capacity, a multiple of 8, in the first mapping of the payload.
+        unsafe { &*self.payload(aligned).cast::<AtomicU64>() }
+    }
+
+    fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool {
+        futex::wait(word, expected, limit)
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        futex::wake(word);
+    }
+
+    fn sleeper_barrier(&self) -> bool {
+        barrier::execute()
+    }
+}
+
+/// The registry is ours to change until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration<'a> {
+    probe: BorrowedFd<'a>,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        // If this fails the lock goes with the description, when the endpoint does.
+        let _ = lock::release(self.probe, layout::REGISTRATION_LOCK);
+    }
+}
+
+/// What is left to do after unmapping.
+#[derive(Debug)]
+struct Farewell {
+    probe: OwnedFd,
+    layout: Layout,
+    place: Place,
+    mark: ForkMark,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if self.mark.is_current() {
+            // Nobody to tell: the process is leaving. What could not be removed, the next user of the name finds.
+            let _ = retire(&self.place, self.probe.as_fd(), &self.layout, false);
+        }
+    }
+}
+
+/// What became of an attempt to remove a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// The file is gone.
+    Removed,
+    /// Somebody is attached.
+    InUse,
+    /// Committed frames wait in it for a durable reader.
+    HasUnread,
+    /// The name stands for another file by now.
+    NotThere,
+}
+
+/// Removes the segment if nobody is attached, and nothing waits in it (or `even_unread`).
+fn retire(
+    place: &Place,
+    probe: BorrowedFd<'_>,
+    layout: &Layout,
+    even_unread: bool,
+) -> io::Result<Retired> {
+    if !lock::try_exclusive(probe, LIFE_LOCK)? {
+        return Ok(Retired::InUse);
+    }
+    let result = (|| {
+        if !file::is_named(probe, &place.path)? {
+            return Ok(Retired::NotThere);
+        }
+        if !even_unread && read_state(probe)? == segment_state::READY && has_unread(probe, layout)?
+        {
+            return Ok(Retired::HasUnread);
+        }
+        file::write_at(
+            probe,
+            &segment_state::RETIRED.to_le_bytes(),
+            SEGMENT_STATE_OFFSET,
+        )?;
+        rustix::fs::unlink(&place.path)?;
+        Ok(Retired::Removed)
+    })();
+    let _ = lock::release(probe, LIFE_LOCK);
+    result
+}
+
+/// Removes whatever has the name, if nobody is attached to it.
+pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retired, OpenError> {
+    let fd = open(place, true)?;
+    let layout = read_layout(place, fd.as_fd(), true);
+    let retired = match layout {
+        Ok(layout) => retire(place, fd.as_fd(), &layout, even_unread),
+        // Damaged: the lock still tells whether somebody uses it.
+        Err(_) if even_unread => retire_damaged(place, fd.as_fd()),
+        Err(error) => return Err(error),
+    };
+    retired.map_err(io_error(place, "remove"))
+}
+
+fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Retired> {
+    if !lock::try_exclusive(fd, LIFE_LOCK)? {
+        return Ok(Retired::InUse);
+    }
+    if !file::is_named(fd, &place.path)? {
+        return Ok(Retired::NotThere);
+    }
+    rustix::fs::unlink(&place.path)?;
+    Ok(Retired::Removed)
+}
+
+/// Takes the name away from a segment that is in use, and tells those who use it.
+pub(crate) fn remove_by_force(place: &Place) -> Result<(), OpenError> {
+    let io = |operation| io_error(place, operation);
+    let fd = open(place, true)?;
+    if file::size(fd.as_fd()).map_err(io("measure"))? >= SEGMENT_STATE_OFFSET + 4 {
+        let retired = segment_state::RETIRED.to_le_bytes();
+        file::write_at(fd.as_fd(), &retired, SEGMENT_STATE_OFFSET).map_err(io("retire"))?;
+    }
+    rustix::fs::unlink(&place.path).map_err(|e| io("unlink")(e.into()))
+}
+
+/// Whether a durable reader has committed frames in front of it.
+fn has_unread(fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<bool> {
+    let word = |offset: u64| {
+        let mut bytes = [0; 8];
+        file::read_at(fd, &mut bytes, offset)?;
+        io::Result::Ok(u64::from_le_bytes(bytes))
+    };
+    let head = Position(word(WRITER_AREA_OFFSET as u64)?);
+    // A dead Writer may have committed a frame and not published it.
+    let unpublished = word(layout.payload_offset + (layout.frames.offset(head) & !7))? != 0;
+    for index in 0..u64::from(layout.slot_count) {
+        let at = layout.registry_offset + REGISTRY_HEADER_BYTES + index * u64::from(SLOT_BYTES);
+        let state = word(at + 0x80)? as u32;
+        let flags = (word(at + 0x88)? >> 32) as u32;
+        if state == slot_state::ACTIVE
+            && flags & slot_flags::DURABLE != 0
+            && (unpublished || word(at)? != head.0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn read_state(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    file::read_at(fd, &mut bytes, SEGMENT_STATE_OFFSET)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+/// Opens the file that has the name.
+pub(crate) fn open(place: &Place, writable: bool) -> Result<OwnedFd, OpenError> {
+    let not_a_buffer = || OpenError::NotABuffer {
+        path: place.path.clone(),
+        problem: "it is a link, a directory or a device, where a regular file is expected".into(),
+    };
+    file::open(&place.path, writable).map_err(|error| match error.kind() {
+        _ if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR)) => not_a_buffer(),
+        io::ErrorKind::InvalidInput => not_a_buffer(),
+        io::ErrorKind::NotFound => OpenError::NotFound {
+            name: place.name.to_string(),
+            dir: place.dir.clone(),
+        },
+        io::ErrorKind::PermissionDenied => OpenError::Io {
+            name: place.name.to_string(),
+            operation: format!(
+                "open {} (create the buffer with a mode and group that admit this user)",
+                place.path.display()
+            ),
+            source: error,
+        },
+        _ => io_error(place, "open")(error),
+    })
+}
+
+/// Reads and checks the OIEB.
+pub(crate) fn read_layout(
+    place: &Place,
+    fd: BorrowedFd<'_>,
+    observe: bool,
+) -> Result<Layout, OpenError> {
+    let size = file::size(fd).map_err(io_error(place, "measure"))?;
+    let mut oieb = [0; OIEB_BYTES];
+    if let Err(error) = file::read_at(fd, &mut oieb, 0) {
+        return Err(match error.kind() {
+            io::ErrorKind::UnexpectedEof => OpenError::Damaged {
+                name: place.name.to_string(),
+                problem: format!("the file has {size} bytes, the OIEB alone takes {OIEB_BYTES}"),
+            },
+            _ => io_error(place, "read")(error),
+        });
+    }
+    let page = rustix::param::page_size() as u64;
+    Layout::parse(&oieb, size, page, observe).map_err(|problem| match problem {
+        LayoutProblem::Version([major, minor, patch, _]) => OpenError::WrongVersion {
+            name: place.name.to_string(),
+            found: format!("{major}.{minor}.{patch}"),
+            expected: "2.x",
+        },
+        LayoutProblem::Features(unknown) => OpenError::UnknownFeatures {
+            name: place.name.to_string(),
+            unknown,
+        },
+        other => OpenError::Damaged {
+            name: place.name.to_string(),
+            problem: other.to_string(),
+        },
+    })
+}
+
+/// Wraps an operating system error with what was tried, on what.
+pub(crate) fn io_error<'a>(
+    place: &'a Place,
+    operation: &'a str,
+) -> impl Fn(io::Error) -> OpenError + 'a {
+    move |source| OpenError::Io {
+        name: place.name.to_string(),
+        operation: format!("{operation} {}", place.path.display()),
+        source,
+    }
+}
+
+fn directory_error(place: &Place, error: io::Error) -> OpenError {
+    let problem = match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist; create it, or choose another (`--dir`)",
+        io::ErrorKind::PermissionDenied => {
+            "this user may not write there; choose another (`--dir`)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only; choose another (`--dir`)",
+        io::ErrorKind::NotADirectory => "it is not a directory",
+        _ => return io_error(place, "create")(error),
+    };
+    OpenError::UnsuitableDirectory {
+        dir: place.dir.clone(),
+        problem: problem.into(),
+    }
+}
+
+/// Refuses what does not fit, before any of it is taken.
+fn check_room(place: &Place, needed: u64) -> Result<(), OpenError> {
+    let (kind, free) = file::file_system(&place.dir).map_err(|e| directory_error(place, e))?;
+    if let FileSystem::Unsuitable(what) = kind {
+        return Err(OpenError::UnsuitableDirectory {
+            dir: place.dir.clone(),
+            problem: format!(
+                "it is on {what}, where locks and shared memory do not work between processes; use a tmpfs such as /dev/shm"
+            ),
+        });
+    }
+    if free < needed {
+        return Err(no_space(place, needed, free));
+    }
+    match space::memory_limit() {
+        Some(limit) if kind == FileSystem::Memory && limit.available < needed => {
+            Err(OpenError::NoSpace {
+                name: place.name.to_string(),
+                needed,
+                available: limit.available,
+                place: limit.place,
+                advice: limit.advice.into(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_space(place: &Place, needed: u64, available: u64) -> OpenError {
+    let megabytes = needed.div_ceil(1 << 20).next_power_of_two().max(64) * 2;
+    let advice = format!(
+        "ask for a smaller payload, or enlarge it: for a container `--shm-size={megabytes}m` \
+         (compose: `shm_size: {megabytes}m`), on a host `mount -o remount,size={megabytes}m {}`",
+        place.dir.display()
+    );
+    OpenError::NoSpace {
+        name: place.name.to_string(),
+        needed,
+        available,
+        place: place.dir.display().to_string(),
+        advice,
+    }
+}
+
+fn allocation_error(place: &Place, layout: &Layout, error: io::Error) -> OpenError {
+    if error.kind() == io::ErrorKind::StorageFull {
+        let free = file::file_system(&place.dir).map_or(0, |(_, free)| free);
+        return no_space(place, layout.segment_bytes, free);
+    }
+    io_error(place, "allocate")(error)
+}

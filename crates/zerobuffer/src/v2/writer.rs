@@ -1,0 +1,634 @@
+//! The Writer's engine: the ring's rules with waiting, policies and messages around them.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::layout::{
+    Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock, slot_state,
+};
+use super::members::{self, WriterRole};
+use super::memory::Memory;
+use super::metadata;
+use super::position::Position;
+use super::registry;
+use super::ring::{Claim, Footprint, Full, Producer};
+use super::segment::{Access, Permissions, Segment};
+use super::wake::{self, Announced, Barrier};
+use crate::config::{BufferConfig, FullPolicy, MAIN_READER, WaitStrategy};
+use crate::error::{MetadataError, OpenError, Peer, WriteError};
+use crate::name::Place;
+use crate::stats::{ReaderInfo, Undelivered, WriterStats};
+use crate::sync::Ordering;
+use crate::sys::process;
+use crate::wait::{Awaited, Patience, Spinner, wait};
+
+/// Between two looks at the locks of live readers under `require_reader`.
+const READER_CHECK: Duration = Duration::from_millis(100);
+
+/// How a Writer behaves; not part of the buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behaviour {
+    pub(crate) wait: WaitStrategy,
+    pub(crate) full: FullPolicy,
+    pub(crate) require_reader: bool,
+    pub(crate) footprint: Footprint,
+    pub(crate) prefault: bool,
+}
+
+/// The layout that a configuration asks for.
+pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout, OpenError> {
+    let mut token = [0; 8];
+    let filled = rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty());
+    // An id only has to differ from the last one; the clock does where there is no randomness.
+    let segment_id = filled.map_or_else(|_| process::monotonic_ns(), |_| u64::from_le_bytes(token));
+    let wish = Wish {
+        payload_bytes: config.payload_bytes as u64,
+        metadata_bytes: config.metadata_bytes as u64,
+        slot_count: config.reader_slots,
+        timestamps: config.timestamps,
+        start_position: config.start_position,
+        page_bytes: rustix::param::page_size() as u64,
+    };
+    let birth = Birth {
+        segment_id,
+        boot_id: process::boot_id(),
+        created_ns: process::unix_ns(),
+        creator_pid: process::id(),
+    };
+    Layout::build(&wish, birth).map_err(|problem| OpenError::InvalidConfig {
+        name: place.name.to_string(),
+        problem,
+    })
+}
+
+/// Creates the segment, or joins the one that is there if it has the same configuration.
+pub(crate) fn create_or_join<T>(
+    place: &Place,
+    config: &BufferConfig,
+    access: Access,
+    attach: impl Fn(&Segment, std::os::fd::BorrowedFd<'_>) -> Result<T, OpenError>,
+) -> Result<(Segment, T), OpenError> {
+    let layout = layout_for(place, config)?;
+    let permissions = Permissions {
+        mode: config.mode,
+        group: config.group,
+    };
+    // Somebody may create or remove between our two looks; that cannot go on for long.
+    for _ in 0..100 {
+        let joined = Segment::join(place, access, |segment, fd| {
+            check_same(place, segment.layout(), &layout)?;
+            attach(segment, fd)
+        });
+        match joined {
+            Err(error) if error.is_not_found() => {}
+            other => return other,
+        }
+        let created = Segment::create(place, &layout, permissions, access, |segment, fd| {
+            if config.keep_for_main
+                && let Some(name) = members::slot_name(MAIN_READER)
+            {
+                members::reserve_slot(segment, 0, &name);
+            }
+            attach(segment, fd)
+        })?;
+        if let Some(created) = created {
+            return Ok(created);
+        }
+    }
+    Err(OpenError::Damaged {
+        name: place.name.to_string(),
+        problem: "others keep creating and removing it".into(),
+    })
+}
+
+fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), OpenError> {
+    for (what, found, wanted) in [
+        (
+            "payload_bytes",
+            found.frames.capacity,
+            wanted.frames.capacity,
+        ),
+        (
+            "metadata_bytes",
+            found.metadata_bytes,
+            wanted.metadata_bytes,
+        ),
+        (
+            "reader_slots",
+            found.slot_count.into(),
+            wanted.slot_count.into(),
+        ),
+        (
+            "timestamps",
+            found.timestamps().into(),
+            wanted.timestamps().into(),
+        ),
+    ] {
+        if found != wanted {
+            return Err(OpenError::ConfigMismatch {
+                name: place.name.to_string(),
+                found: format!("{what} {found}"),
+                expected: format!("{what} {wanted}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The Writer of a 2.0 buffer.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    // Dropped first to last: the role is given up in `drop`, then the segment is left.
+    segment: Segment,
+    producer: Producer,
+    barrier: Barrier,
+    behaviour: Behaviour,
+    spinner: Spinner,
+    metadata_was_set: bool,
+    /// Per slot: the generation of the owner whose end the caller was told of.
+    told: [u64; MAX_SLOTS as usize],
+    stats: WriterStats,
+    readers_checked: Option<Instant>,
+}
+
+impl Engine {
+    pub(crate) fn create(
+        name: &str,
+        dir: Option<&Path>,
+        config: &BufferConfig,
+        behaviour: Behaviour,
+    ) -> Result<Self, OpenError> {
+        let place = Place::new(name, dir)?;
+        let (segment, role) = create_or_join(&place, config, Access::Writer, |segment, fd| {
+            members::attach_writer(segment, fd, &place, behaviour.footprint)
+        })?;
+        Ok(Self::new(segment, role, behaviour))
+    }
+
+    pub(crate) fn connect(
+        name: &str,
+        dir: Option<&Path>,
+        behaviour: Behaviour,
+    ) -> Result<Self, OpenError> {
+        let place = Place::new(name, dir)?;
+        let (segment, role) = Segment::join(&place, Access::Writer, |segment, fd| {
+            members::attach_writer(segment, fd, &place, behaviour.footprint)
+        })?;
+        Ok(Self::new(segment, role, behaviour))
+    }
+
+    fn new(segment: Segment, role: WriterRole, behaviour: Behaviour) -> Self {
+        if behaviour.prefault {
+            segment.prefault(Access::Writer);
+        }
+        Self {
+            segment,
+            producer: role.producer,
+            barrier: role.barrier,
+            behaviour,
+            spinner: Spinner::new(behaviour.wait),
+            metadata_was_set: false,
+            told: [0; MAX_SLOTS as usize],
+            stats: WriterStats::default(),
+            readers_checked: None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.segment.name()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        self.segment.layout()
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Patience that the full-policy gives to calls that name none.
+    pub(crate) fn default_patience(&self) -> Patience {
+        match self.behaviour.full {
+            FullPolicy::Block { timeout } => Patience::For(timeout),
+            FullPolicy::Fail | FullPolicy::DropNewest => Patience::None,
+        }
+    }
+
+    pub(crate) fn drops_newest(&self) -> bool {
+        self.behaviour.full == FullPolicy::DropNewest
+    }
+
+    /// Counts a frame of `bytes` that the full-policy dropped.
+    pub(crate) fn count_dropped(&mut self, bytes: usize) {
+        self.stats.dropped_frames += 1;
+        self.stats.dropped_bytes += bytes as u64;
+        let shared = &self.segment.writer().dropped_frames;
+        shared.store(
+            shared.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Claims room for a frame.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
+        if len == 0 || len as u64 > self.layout().frames.max_frame() {
+            return Err(self.unfit(len));
+        }
+        if !self.segment.is_ours() {
+            return Err(WriteError::Forked {
+                name: self.name().clone(),
+            });
+        }
+        if self.behaviour.require_reader {
+            self.check_reader()?;
+        }
+        match self.producer.claim(&self.segment, len as u64) {
+            Ok(claim) => Ok(claim),
+            Err(full) => self.claim_when_room(len, full, patience),
+        }
+    }
+
+    #[cold]
+    fn unfit(&self, len: usize) -> WriteError {
+        let name = self.name().clone();
+        match len {
+            0 => WriteError::EmptyFrame { name },
+            bytes => WriteError::FrameTooLarge {
+                name,
+                bytes,
+                max: self.layout().frames.max_frame() as usize,
+            },
+        }
+    }
+
+    #[cold]
+    fn claim_when_room(
+        &mut self,
+        len: usize,
+        full: Full,
+        patience: Patience,
+    ) -> Result<Claim, WriteError> {
+        // What is staged and not visible can never be read, so it must not be what fills the ring.
+        self.publish();
+        let area = self.segment.writer();
+        area.full_waits.store(
+            area.full_waits.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+        self.stats.full_waits += 1;
+        let begin = Instant::now();
+        let mut room = Room {
+            segment: &self.segment,
+            producer: &mut self.producer,
+            len: len as u64,
+            full,
+            told: &mut self.told,
+            stats: &mut self.stats,
+        };
+        let claim = wait(&mut room, &mut self.spinner, patience)?;
+        let holder = room.full.holder;
+        claim.ok_or_else(|| WriteError::Full {
+            name: self.name().clone(),
+            waited: if patience == Patience::None {
+                Duration::ZERO
+            } else {
+                begin.elapsed()
+            },
+            holder: holder.map_or_else(Peer::nobody, |slot| members::peer(&self.segment, slot)),
+        })
+    }
+
+    /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
+    #[inline]
+    pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
+        if self.layout().timestamps() {
+            let stamp = self.segment.word(claim.header().plus(8));
+            stamp.store(process::monotonic_ns(), Ordering::Relaxed);
+        }
+        let sequence = self.producer.next_sequence();
+        self.producer.stage(&self.segment, claim);
+        self.stats.frames += 1;
+        self.stats.bytes += claim.len();
+        sequence
+    }
+
+    /// Makes what is staged visible and wakes who waits for it.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        self.producer.publish(&self.segment);
+        let woken = wake::wake_readers(&self.segment, self.barrier);
+        if woken > 0 {
+            self.count_wakes(woken);
+        }
+    }
+
+    #[cold]
+    fn count_wakes(&mut self, woken: u32) {
+        self.stats.wakes += u64::from(woken);
+        self.segment
+            .writer()
+            .wakes
+            .store(self.stats.wakes, Ordering::Relaxed);
+    }
+
+    /// Forgets what is staged: `frames` of `bytes` in all.
+    pub(crate) fn abort(&mut self, frames: u64, bytes: u64) {
+        self.producer.abort(&self.segment);
+        self.stats.frames -= frames;
+        self.stats.bytes -= bytes;
+    }
+
+    fn check_reader(&mut self) -> Result<(), WriteError> {
+        let now = Instant::now();
+        if self
+            .readers_checked
+            .is_some_and(|at| now.duration_since(at) < READER_CHECK)
+        {
+            let attached =
+                (0..self.layout().slot_count).any(|i| registry::is_attached(&self.segment, i));
+            return if attached {
+                Ok(())
+            } else {
+                Err(self.no_reader())
+            };
+        }
+        if !self.has_live_reader() {
+            return Err(self.no_reader());
+        }
+        self.readers_checked = Some(now);
+        Ok(())
+    }
+
+    fn no_reader(&self) -> WriteError {
+        WriteError::NoReader {
+            name: self.name().clone(),
+        }
+    }
+
+    pub(crate) fn has_live_reader(&self) -> bool {
+        (0..self.layout().slot_count).any(|index| members::is_alive(&self.segment, index))
+    }
+
+    pub(crate) fn has_had_reader(&self) -> bool {
+        self.segment
+            .slots()
+            .iter()
+            .any(|slot| slot.owner_state.load(Ordering::Relaxed) != owner_state::NEVER)
+    }
+
+    pub(crate) fn readers(&self) -> Vec<ReaderInfo> {
+        (0..self.layout().slot_count)
+            .filter(|&index| {
+                self.segment.slots()[index as usize]
+                    .state
+                    .load(Ordering::Acquire)
+                    == slot_state::ACTIVE
+            })
+            .map(|index| {
+                let slot = &self.segment.slots()[index as usize];
+                let (lag_frames, lag_bytes) = members::lag(&self.segment, index);
+                ReaderInfo {
+                    name: members::printable(&slot.name()),
+                    pid: slot.pid.load(Ordering::Relaxed),
+                    durable: slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0,
+                    attached: registry::is_attached(&self.segment, index),
+                    alive: members::is_alive(&self.segment, index),
+                    position: slot.cursor.load(Ordering::Relaxed),
+                    read_position: slot.read_position.load(Ordering::Relaxed),
+                    read_sequence: slot.read_sequence.load(Ordering::Relaxed),
+                    lag_frames,
+                    lag_bytes,
+                    generation: slot.generation.load(Ordering::Relaxed),
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn undelivered(&self) -> Undelivered {
+        let mut most = Undelivered::default();
+        for index in 0..self.layout().slot_count {
+            let slot = &self.segment.slots()[index as usize];
+            if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
+                continue;
+            }
+            let (frames, bytes) = members::lag(&self.segment, index);
+            if bytes > most.bytes {
+                most = Undelivered {
+                    frames,
+                    bytes,
+                    reader: Some(members::peer(&self.segment, index)),
+                };
+            }
+        }
+        most
+    }
+
+    /// Waits until every registered reader has released everything.
+    pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
+        let mut drained = Drained {
+            segment: &self.segment,
+            producer: &mut self.producer,
+        };
+        // What cannot fail needs no error: a poll that says "not yet" is all there is.
+        matches!(
+            wait(&mut drained, &mut self.spinner, Patience::For(timeout)),
+            Ok(Some(()))
+        )
+    }
+
+    pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        self.check_metadata(bytes)?;
+        let set = metadata::is_set(&self.segment);
+        if self.metadata_was_set || (set && !metadata::equals(&self.segment, bytes)) {
+            return Err(MetadataError::AlreadySet {
+                name: self.name().clone(),
+            });
+        }
+        if !set {
+            metadata::publish(&self.segment, bytes);
+            wake::wake_readers(&self.segment, Barrier::Fence);
+        }
+        self.metadata_was_set = true;
+        Ok(())
+    }
+
+    pub(crate) fn replace_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        self.check_metadata(bytes)?;
+        if let Some(slot) = metadata::holder_of_next(&self.segment)
+            && members::is_alive(&self.segment, slot)
+        {
+            let holder = members::peer(&self.segment, slot);
+            return Err(MetadataError::Held {
+                name: self.name().clone(),
+                holder,
+            });
+        }
+        metadata::publish(&self.segment, bytes);
+        wake::wake_readers(&self.segment, Barrier::Fence);
+        self.metadata_was_set = true;
+        Ok(())
+    }
+
+    fn check_metadata(&self, bytes: &[u8]) -> Result<(), MetadataError> {
+        let capacity = self.layout().metadata_bytes as usize;
+        if !self.segment.is_ours() {
+            return Err(MetadataError::Forked {
+                name: self.name().clone(),
+            });
+        }
+        if bytes.len() > capacity || capacity == 0 {
+            return Err(MetadataError::TooLarge {
+                name: self.name().clone(),
+                bytes: bytes.len(),
+                capacity,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stats(&self) -> WriterStats {
+        WriterStats {
+            skipped_bytes: self.producer.skipped_bytes(),
+            ..self.stats
+        }
+    }
+
+    /// Lends claimed bytes to be filled.
+    #[inline]
+    pub(crate) fn lend_mut(&mut self, start: Position, len: usize) -> &mut [u8] {
+        self.segment.lend_mut(start, len)
+    }
+
+    pub(crate) fn head(&self) -> Position {
+        self.producer.head()
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.producer.next_sequence()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.segment.is_ours() {
+            members::detach_writer(&self.segment);
+        }
+    }
+}
+
+/// Room for one frame, waited for.
+struct Room<'a> {
+    segment: &'a Segment,
+    producer: &'a mut Producer,
+    len: u64,
+    full: Full,
+    told: &'a mut [u64; MAX_SLOTS as usize],
+    stats: &'a mut WriterStats,
+}
+
+impl Room<'_> {
+    fn gone(&self, slot: u32) -> WriteError {
+        WriteError::ReaderGone {
+            name: self.segment.name().clone(),
+            holder: members::peer(self.segment, slot),
+        }
+    }
+}
+
+impl Awaited for Room<'_> {
+    type Output = Claim;
+    type Error = WriteError;
+
+    fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
+        match self.producer.claim(self.segment, self.len) {
+            Ok(claim) => Ok(Some(claim)),
+            Err(full) => {
+                self.full = full;
+                Ok(None)
+            }
+        }
+    }
+
+    fn glance(&mut self) -> Result<Option<Claim>, WriteError> {
+        if self.segment.is_retired() {
+            return Err(WriteError::Retired {
+                name: self.segment.name().clone(),
+            });
+        }
+        Ok(None)
+    }
+
+    /// Looks after the reader in the way: a dead ephemeral one is freed, the end of a durable one is told once.
+    fn probe(&mut self) -> Result<Option<Claim>, WriteError> {
+        let Some(index) = self.full.holder else {
+            return Ok(None);
+        };
+        let slot = &self.segment.slots()[index as usize];
+        let owner = slot.owner_state.load(Ordering::Acquire);
+        if owner == owner_state::NEVER
+            || (owner == owner_state::ATTACHED && self.segment.is_lock_held(slot_lock(index)))
+        {
+            return Ok(None);
+        }
+        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0 {
+            members::reap(self.segment, index);
+            return self.poll();
+        }
+        let generation = slot.generation.load(Ordering::Acquire);
+        if self.told[index as usize] == generation {
+            return Ok(None);
+        }
+        self.told[index as usize] = generation;
+        Err(self.gone(index))
+    }
+
+    fn announce(&mut self) -> Announced {
+        wake::announce_writer(self.segment, self.full.wants)
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
+        self.stats.parks += 1;
+        wake::writer_sleeps(self.segment, limit)
+    }
+
+    fn overslept(&mut self) {
+        self.stats.late_wakes += 1;
+    }
+}
+
+/// The ring empty, waited for.
+struct Drained<'a> {
+    segment: &'a Segment,
+    producer: &'a mut Producer,
+}
+
+impl Awaited for Drained<'_> {
+    type Output = ();
+    type Error = Infallible;
+
+    fn poll(&mut self) -> Result<Option<()>, Infallible> {
+        let lowest = self.producer.refresh_floor(self.segment);
+        Ok((lowest.cursor == self.producer.head()).then_some(()))
+    }
+
+    fn glance(&mut self) -> Result<Option<()>, Infallible> {
+        Ok(None)
+    }
+
+    fn probe(&mut self) -> Result<Option<()>, Infallible> {
+        Ok(None)
+    }
+
+    fn announce(&mut self) -> Announced {
+        wake::announce_writer(self.segment, self.producer.head())
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
+        wake::writer_sleeps(self.segment, limit)
+    }
+
+    fn overslept(&mut self) {}
+}

@@ -1,0 +1,536 @@
+//! The writing end.
+
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::config::{BufferConfig, FullPolicy, WaitStrategy};
+use crate::error::{MetadataError, OpenError, WriteError};
+use crate::stats::{ReaderInfo, Undelivered, WriterStats};
+use crate::v2::ring::{Claim, Footprint};
+use crate::v2::writer::{Behaviour, Engine};
+use crate::wait::Patience;
+
+/// Window of an elastic writer: fits the cache that two cores share on most machines.
+const ELASTIC_WINDOW: u64 = 4 << 20;
+/// Between two looks for a buffer that is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// How a [`Writer`] behaves; the buffer itself is described by [`BufferConfig`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct WriterOptions {
+    dir: Option<PathBuf>,
+    behaviour: Behaviour,
+    wait_for_buffer: Option<Duration>,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        let behaviour = Behaviour {
+            wait: WaitStrategy::default(),
+            full: FullPolicy::default(),
+            require_reader: false,
+            footprint: Footprint::Whole,
+            prefault: false,
+        };
+        Self {
+            dir: None,
+            behaviour,
+            wait_for_buffer: None,
+        }
+    }
+}
+
+impl WriterOptions {
+    /// Directory of the buffer; default `$ZEROBUFFER_DIR`, or else `/dev/shm`.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// How to wait for room; default [`WaitStrategy::SpinThenPark`].
+    pub fn wait_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.behaviour.wait = strategy;
+        self
+    }
+
+    /// What to do when the ring is full; default: wait at most five seconds.
+    ///
+    /// A reader that is stopped (a debugger, `SIGSTOP`) is not dead and can hold the ring back without end:
+    /// only a timeout or another policy helps.
+    pub fn full_policy(mut self, policy: FullPolicy) -> Self {
+        self.behaviour.full = policy;
+        self
+    }
+
+    /// Whether writing without a live reader is an error; default no: frames wait for one.
+    pub fn require_reader(mut self, require: bool) -> Self {
+        self.behaviour.require_reader = require;
+        self
+    }
+
+    /// How long `connect` waits for the buffer to appear; default not at all.
+    pub fn wait_for_buffer(mut self, limit: Duration) -> Self {
+        self.wait_for_buffer = Some(limit);
+        self
+    }
+
+    /// Whether to reuse the first few megabytes of a large ring while readers keep up, so that frames stay in
+    /// the cache; default no.
+    ///
+    /// Bulk throughput grows severalfold. The price: a reader that stalls right then leaves room for only as
+    /// much as it had kept up with, not for the whole ring.
+    pub fn elastic(mut self, on: bool) -> Self {
+        self.behaviour.footprint = if on {
+            Footprint::Window(ELASTIC_WINDOW)
+        } else {
+            Footprint::Whole
+        };
+        self
+    }
+
+    /// Whether to touch every page of the ring now rather than in the first lap; default no.
+    pub fn prefault(mut self, on: bool) -> Self {
+        self.behaviour.prefault = on;
+        self
+    }
+
+    /// Attaches to the buffer, creating it if there is none.
+    ///
+    /// A buffer that is there already, say from a predecessor that crashed, is taken over with all frames that
+    /// wait in it, if it has the same configuration.
+    ///
+    /// # Errors
+    /// [`OpenError`], with what to do about it in its message; for example when another writer is attached,
+    /// the configuration differs, or the memory asked for is not to be had.
+    pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Writer, OpenError> {
+        let engine = Engine::create(name, self.dir.as_deref(), config, self.behaviour)?;
+        Ok(Writer { engine })
+    }
+
+    /// Attaches to a buffer that exists.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`is_not_found`](OpenError::is_not_found) when there is no such buffer (yet).
+    pub fn connect(&self, name: &str) -> Result<Writer, OpenError> {
+        let dir = self.dir.as_deref();
+        let engine = look_until(self.wait_for_buffer, || {
+            Engine::connect(name, dir, self.behaviour)
+        })?;
+        Ok(Writer { engine })
+    }
+}
+
+/// Tries again while the buffer is not found, for at most `limit`.
+pub(crate) fn look_until<T>(
+    limit: Option<Duration>,
+    mut look: impl FnMut() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let begin = Instant::now();
+    loop {
+        match look() {
+            Err(error) if error.is_not_found() && limit.is_some_and(|l| begin.elapsed() < l) => {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// The writing end of a buffer. A buffer has one at a time.
+///
+/// Dropping it closes gracefully: readers drain what was committed, then see the end. The file goes with the
+/// last to leave, unless committed frames wait in it for a durable reader.
+///
+/// ```
+/// use zerobuffer::{BufferConfig, Reader, Writer};
+/// # fn main() -> zerobuffer::Result<()> {
+/// # let name = format!("doc-writer-{}", std::process::id());
+/// let mut writer = Writer::create(&name, &BufferConfig::new().payload_bytes(1 << 20))?;
+/// let mut reader = Reader::join(&name)?;
+/// writer.set_metadata(b"text/plain")?;
+/// writer.write(b"one copy")?;
+/// let mut frame = writer.loan(7)?;
+/// frame.copy_from_slice(b"no copy");
+/// frame.commit();
+/// assert_eq!(&reader.read()?.unwrap()[..], b"one copy");
+/// assert_eq!(&reader.read()?.unwrap()[..], b"no copy");
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Writer {
+    engine: Engine,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It is in the ring, under this number. Numbers start at 1 and have no gaps, across writers.
+    Committed(u64),
+    /// The ring was full and the policy is [`FullPolicy::DropNewest`]: it is gone, and counted.
+    Dropped,
+}
+
+impl Written {
+    /// Number of the frame, unless it was dropped.
+    pub fn sequence(self) -> Option<u64> {
+        match self {
+            Self::Committed(sequence) => Some(sequence),
+            Self::Dropped => None,
+        }
+    }
+}
+
+impl Writer {
+    /// Options, for more than [`create`](Self::create) and [`connect`](Self::connect) offer.
+    pub fn options() -> WriterOptions {
+        WriterOptions::default()
+    }
+
+    /// Attaches to the buffer in the default directory, creating it if there is none.
+    ///
+    /// # Errors
+    /// See [`WriterOptions::create`].
+    pub fn create(name: &str, config: &BufferConfig) -> Result<Self, OpenError> {
+        Self::options().create(name, config)
+    }
+
+    /// Attaches to a buffer that exists in the default directory.
+    ///
+    /// # Errors
+    /// See [`WriterOptions::connect`].
+    pub fn connect(name: &str) -> Result<Self, OpenError> {
+        Self::options().connect(name)
+    }
+
+    /// Name of the buffer.
+    pub fn name(&self) -> &str {
+        self.engine.name()
+    }
+
+    /// Largest frame that this buffer can carry, in bytes.
+    pub fn max_frame_bytes(&self) -> usize {
+        self.engine.layout().frames.max_frame() as usize
+    }
+
+    /// Size of the ring in bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.engine.layout().frames.capacity as usize
+    }
+
+    /// Sets the metadata, once.
+    ///
+    /// A successor of a writer that had set the same bytes may set them again; nothing changes then.
+    ///
+    /// # Errors
+    /// [`MetadataError::AlreadySet`] the second time, [`MetadataError::TooLarge`] if it does not fit.
+    pub fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        self.engine.set_metadata(bytes)
+    }
+
+    /// Replaces the metadata; readers are told by its generation.
+    ///
+    /// # Errors
+    /// [`MetadataError::Held`] while a live reader looks at the version before the current one, whose place
+    /// the new one takes; [`MetadataError::TooLarge`] if it does not fit.
+    pub fn replace_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        self.engine.replace_metadata(bytes)
+    }
+
+    /// Copies a frame into the ring and commits it. When the ring is full, does what the full-policy says.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`] when the policy's time is up, naming the reader that holds the ring back;
+    /// [`WriteError::ReaderGone`] once when that reader has died or left; others name a misuse or damage.
+    /// Nothing was written then.
+    #[inline]
+    pub fn write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
+        let patience = self.engine.default_patience();
+        match self.write_within(payload, patience) {
+            Err(WriteError::Full { .. } | WriteError::ReaderGone { .. })
+                if self.engine.drops_newest() =>
+            {
+                self.engine.count_dropped(payload.len());
+                Ok(Written::Dropped)
+            }
+            other => other,
+        }
+    }
+
+    /// Like [`write`](Self::write), but never waits and never drops.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn try_write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
+        self.write_within(payload, Patience::None)
+    }
+
+    /// Like [`write`](Self::write), but waits at most `timeout` and never drops.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_timeout(
+        &mut self,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Written, WriteError> {
+        self.write_within(payload, Patience::For(Some(timeout)))
+    }
+
+    #[inline]
+    fn write_within(&mut self, payload: &[u8], patience: Patience) -> Result<Written, WriteError> {
+        let claim = self.engine.claim(payload.len(), patience)?;
+        self.engine.segment().copy_in(claim.start(), payload);
+        let sequence = self.engine.stage(&claim);
+        self.engine.publish();
+        Ok(Written::Committed(sequence))
+    }
+
+    /// Lends `len` bytes of the ring to be filled in place and committed: no copy.
+    ///
+    /// The bytes hold what was there before. When the ring is full, waits as the full-policy says;
+    /// under [`FullPolicy::DropNewest`] there is nothing to drop yet, and the call fails and counts a drop.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
+        let patience = self.engine.default_patience();
+        match self.engine.claim(len, patience) {
+            Ok(claim) => Ok(FrameMut {
+                writer: self,
+                claim,
+                len,
+            }),
+            Err(error) => {
+                if self.engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) {
+                    self.engine.count_dropped(len);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Like [`loan`](Self::loan), but never waits.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
+        let claim = self.engine.claim(len, Patience::None)?;
+        Ok(FrameMut {
+            writer: self,
+            claim,
+            len,
+        })
+    }
+
+    /// Like [`loan`](Self::loan), but waits at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn loan_timeout(
+        &mut self,
+        len: usize,
+        timeout: Duration,
+    ) -> Result<FrameMut<'_>, WriteError> {
+        let claim = self.engine.claim(len, Patience::For(Some(timeout)))?;
+        Ok(FrameMut {
+            writer: self,
+            claim,
+            len,
+        })
+    }
+
+    /// Begins a batch: several frames that become visible together, with one wake-up.
+    ///
+    /// ```
+    /// # use zerobuffer::{BufferConfig, Reader, Writer};
+    /// # fn main() -> zerobuffer::Result<()> {
+    /// # let name = format!("doc-batch-{}", std::process::id());
+    /// # let mut writer = Writer::create(&name, &BufferConfig::new())?;
+    /// let mut batch = writer.batch();
+    /// for record in [b"a", b"b", b"c"] {
+    ///     batch.push(record)?;
+    /// }
+    /// assert_eq!(batch.commit(), 3);
+    /// # writer.discard_undelivered();
+    /// # Ok(()) }
+    /// ```
+    pub fn batch(&mut self) -> WriteBatch<'_> {
+        WriteBatch {
+            writer: self,
+            frames: 0,
+            bytes: 0,
+            committed: 0,
+        }
+    }
+
+    /// The registered readers, as of now.
+    pub fn readers(&self) -> Vec<ReaderInfo> {
+        self.engine.readers()
+    }
+
+    /// Whether a reader is attached and alive, as of now. Asks the kernel.
+    pub fn has_live_reader(&self) -> bool {
+        self.engine.has_live_reader()
+    }
+
+    /// Whether any reader has ever attached to this buffer.
+    pub fn has_had_reader(&self) -> bool {
+        self.engine.has_had_reader()
+    }
+
+    /// What the slowest registered reader has yet to release, as of now.
+    pub fn undelivered(&self) -> Undelivered {
+        self.engine.undelivered()
+    }
+
+    /// Waits until every registered reader has released everything; false if `timeout` passed first.
+    /// `None` waits without limit, also for readers that are yet to come.
+    pub fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
+        self.engine.wait_drained(timeout)
+    }
+
+    /// Number that the next frame will have.
+    pub fn next_sequence(&self) -> u64 {
+        self.engine.next_sequence()
+    }
+
+    /// What this writer has done since it attached.
+    pub fn stats(&self) -> WriterStats {
+        self.engine.stats()
+    }
+
+    /// Closes, and gives up what no reader has fetched: if nobody else is attached, the buffer is removed.
+    pub fn discard_undelivered(self) {
+        self.engine.segment().discard_on_leaving();
+    }
+
+    /// Directory-independent handle for tests of the protocol: position of the published head.
+    #[doc(hidden)]
+    pub fn head_position(&self) -> u64 {
+        self.engine.head().0
+    }
+}
+
+/// A frame being filled in place. Dropped without [`commit`](Self::commit), nothing happened.
+///
+/// Filling it with streaming (non-temporal) stores needs an `sfence` before the commit. A device or an
+/// `io_uring` that fills it must be done before the commit, and before this process ends.
+#[derive(Debug)]
+#[must_use = "a loan that is not committed is given back unused"]
+pub struct FrameMut<'a> {
+    writer: &'a mut Writer,
+    claim: Claim,
+    len: usize,
+}
+
+impl FrameMut<'_> {
+    /// Commits the frame; its number.
+    #[inline]
+    pub fn commit(self) -> u64 {
+        let mut claim = self.claim;
+        let engine = &mut self.writer.engine;
+        if (self.len as u64) < claim.len() {
+            let full = claim.start();
+            claim = claim.shortened(&engine.layout().frames, self.len as u64);
+            if claim.start() != full {
+                engine.segment().move_payload(full, claim.start(), self.len);
+            }
+        }
+        let sequence = engine.stage(&claim);
+        engine.publish();
+        sequence
+    }
+
+    /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
+    pub fn truncate(&mut self, len: usize) {
+        if len > 0 {
+            self.len = self.len.min(len);
+        }
+    }
+}
+
+impl Deref for FrameMut<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.writer
+            .engine
+            .segment()
+            .lend(self.claim.start(), self.len, self)
+    }
+}
+
+impl DerefMut for FrameMut<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let (start, len) = (self.claim.start(), self.len);
+        self.writer.engine.lend_mut(start, len)
+    }
+}
+
+/// Several frames that become visible together. Dropped without [`commit`](Self::commit), those not yet
+/// visible never happened.
+#[derive(Debug)]
+#[must_use = "a batch that is not committed is forgotten"]
+pub struct WriteBatch<'a> {
+    writer: &'a mut Writer,
+    frames: u64,
+    bytes: u64,
+    committed: usize,
+}
+
+impl WriteBatch<'_> {
+    /// Copies a frame into the batch.
+    ///
+    /// When the ring is full, what the batch holds so far is committed first, so that readers can make room;
+    /// then the full-policy applies.
+    ///
+    /// # Errors
+    /// As [`Writer::write`]; the frame is not part of the batch then.
+    #[inline]
+    pub fn push(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
+        let engine = &mut self.writer.engine;
+        let patience = engine.default_patience();
+        let before = engine.stats().full_waits;
+        let claim = engine.claim(payload.len(), patience);
+        if engine.stats().full_waits != before {
+            self.committed += self.frames as usize;
+            (self.frames, self.bytes) = (0, 0);
+        }
+        match claim {
+            Ok(claim) => {
+                engine.segment().copy_in(claim.start(), payload);
+                self.frames += 1;
+                self.bytes += payload.len() as u64;
+                Ok(Written::Committed(engine.stage(&claim)))
+            }
+            Err(error) if engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) => {
+                engine.count_dropped(payload.len());
+                Ok(Written::Dropped)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the frames visible and wakes readers once; how many frames the batch had in all.
+    pub fn commit(mut self) -> usize {
+        self.writer.engine.publish();
+        let all = self.committed + self.frames as usize;
+        self.frames = 0;
+        all
+    }
+}
+
+impl Drop for WriteBatch<'_> {
+    fn drop(&mut self) {
+        if self.frames > 0 {
+            self.writer.engine.abort(self.frames, self.bytes);
+        }
+    }
+}
