@@ -89,8 +89,8 @@ impl BufferConfig {
         self
     }
 
-    /// Whether frames written before the first reader came are kept for it (the writer then finds the
-    /// ring full rather than overwriting); default on.
+    /// Whether frames written before the first reader came, whatever its name, are kept for it (the writer
+    /// then finds the ring full rather than overwriting); default on.
     #[must_use]
     pub fn keep_for_first_reader(mut self, keep: bool) -> Self {
         self.keep_for_main = keep;
@@ -141,9 +141,7 @@ pub enum FullPolicy {
 impl Default for FullPolicy {
     /// Block for at most five seconds, as deployed 1.0 peers do.
     fn default() -> Self {
-        Self::Block {
-            timeout: Some(Duration::from_secs(5)),
-        }
+        Self::Block { timeout: Some(Duration::from_secs(5)) }
     }
 }
 

@@ -20,21 +20,12 @@ pub struct Peer {
 impl Peer {
     /// Nobody in particular.
     pub(crate) fn nobody() -> Self {
-        Self {
-            name: [0; 32],
-            pid: 0,
-            alive: false,
-            ever_attached: false,
-        }
+        Self { name: [0; 32], pid: 0, alive: false, ever_attached: false }
     }
 
     /// Name of the reader slot; empty for an ephemeral reader.
     pub fn name(&self) -> std::borrow::Cow<'_, str> {
-        let end = self
-            .name
-            .iter()
-            .position(|&b| b == 0)
-            .unwrap_or(self.name.len());
+        let end = self.name.iter().position(|&b| b == 0).unwrap_or(self.name.len());
         String::from_utf8_lossy(&self.name[..end])
     }
 

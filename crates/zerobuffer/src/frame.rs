@@ -21,11 +21,7 @@ impl Facts {
     fn committed_at(&self, seat: &Seat) -> Option<Duration> {
         let segment = seat.segment();
         segment.layout().timestamps().then(|| {
-            Duration::from_nanos(
-                segment
-                    .word(self.found.header.plus(8))
-                    .load(Ordering::Relaxed),
-            )
+            Duration::from_nanos(segment.word(self.found.header.plus(8)).load(Ordering::Relaxed))
         })
     }
 
@@ -36,8 +32,7 @@ impl Facts {
 
     #[inline]
     fn bytes<'a, T: ?Sized>(&self, seat: &Seat, holder: &'a T) -> &'a [u8] {
-        seat.segment()
-            .lend(self.found.start, self.found.len as usize, holder)
+        seat.segment().lend(self.found.start, self.found.len as usize, holder)
     }
 
     fn copy_to(&self, seat: &Seat, space: &mut [u8]) -> usize {
@@ -65,12 +60,7 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     #[inline]
     pub(crate) fn new(seat: &'a Arc<Seat>, found: Found) -> Self {
-        Self {
-            seat,
-            facts: Facts { found },
-            kept: false,
-            _reader: PhantomData,
-        }
+        Self { seat, facts: Facts { found }, kept: false, _reader: PhantomData }
     }
 
     /// Number of the frame: from 1, without gaps, across writers.
@@ -103,10 +93,7 @@ impl<'a> Frame<'a> {
     pub fn into_owned(mut self) -> OwnedFrame {
         self.seat.keep(self.facts.found.end);
         self.kept = true;
-        OwnedFrame {
-            seat: Arc::clone(self.seat),
-            facts: self.facts,
-        }
+        OwnedFrame { seat: Arc::clone(self.seat), facts: self.facts }
     }
 }
 

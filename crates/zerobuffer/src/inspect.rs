@@ -213,11 +213,8 @@ pub fn snapshot(name: &str, dir: &Path) -> Result<Snapshot, OpenError> {
     let read = || -> io::Result<Snapshot> {
         let oieb = Words::read(fd.as_fd(), 0, OIEB_BYTES)?;
         let slots = layout.slot_count as usize * SLOT_BYTES as usize;
-        let registry = Words::read(
-            fd.as_fd(),
-            layout.registry_offset + REGISTRY_HEADER_BYTES,
-            slots,
-        )?;
+        let registry =
+            Words::read(fd.as_fd(), layout.registry_offset + REGISTRY_HEADER_BYTES, slots)?;
         look(&place, &fd, &layout, &oieb, &registry)
     };
     read().map_err(io_error(&place, "read"))
@@ -271,11 +268,7 @@ fn look(
         floor_position: floor.0,
         newest_sequence: oieb.u64(0x108),
         bytes_committed: oieb.u64(0x118),
-        fill_bytes: readers
-            .iter()
-            .map(|reader| reader.lag_bytes)
-            .max()
-            .unwrap_or(0),
+        fill_bytes: readers.iter().map(|reader| reader.lag_bytes).max().unwrap_or(0),
         high_water_bytes: oieb.u64(0x318),
         dropped_frames: oieb.u64(0x300),
         full_waits: oieb.u64(0x308),
@@ -323,17 +316,11 @@ fn readers(
         let name = printable(&name);
         let cursor = Position(registry.u64(at(0)));
         if cursor.since(floor) > layout.frames.capacity {
-            problems.push(format!(
-                "the cursor {} of reader `{name}` lies outside the ring",
-                cursor.0
-            ));
+            problems
+                .push(format!("the cursor {} of reader `{name}` lies outside the ring", cursor.0));
         }
         let attached = registry.u32(at(0x9c)) == owner_state::ATTACHED;
-        let lag_bytes = if cursor.is_at_or_before(head) {
-            head.since(cursor)
-        } else {
-            0
-        };
+        let lag_bytes = if cursor.is_at_or_before(head) { head.since(cursor) } else { 0 };
         let skipped = oieb.u64(0x328).wrapping_sub(registry.u64(at(0x20)));
         let skipped = if skipped <= lag_bytes { skipped } else { 0 };
         let lag_frames = oieb.u64(0x108).wrapping_sub(registry.u64(at(0x10)));
@@ -346,11 +333,7 @@ fn readers(
             position: cursor.0,
             read_position: registry.u64(at(0x08)),
             read_sequence: registry.u64(at(0x10)),
-            lag_frames: if lag_frames <= i64::MAX as u64 {
-                lag_frames
-            } else {
-                0
-            },
+            lag_frames: if lag_frames <= i64::MAX as u64 { lag_frames } else { 0 },
             lag_bytes: lag_bytes - skipped,
             generation: registry.u64(at(0x90)),
         });
@@ -370,10 +353,7 @@ fn metadata(
     let copy = layout.metadata_copy(generation);
     let len = Words::read(fd, copy, METADATA_HEAD as usize)?.u64(0);
     if len > layout.metadata_bytes {
-        problems.push(format!(
-            "metadata of {len} bytes in a block of {}",
-            layout.metadata_bytes
-        ));
+        problems.push(format!("metadata of {len} bytes in a block of {}", layout.metadata_bytes));
         return Ok(None);
     }
     Words::read(fd, copy + METADATA_HEAD, len as usize).map(|words| Some(words.0))
@@ -408,34 +388,23 @@ pub fn remove(name: &str, dir: &Path, force: bool) -> Result<Removed, OpenError>
         let durable = seen.readers.iter().filter(|reader| reader.durable);
         durable.map(|reader| reader.lag_frames).max().unwrap_or(0)
     });
-    let removed = |was_in_use| Removed {
-        file_bytes,
-        undelivered_frames,
-        was_in_use,
-    };
+    let removed = |was_in_use| Removed { file_bytes, undelivered_frames, was_in_use };
     match segment::remove_if_unused(&place, true)? {
         Retired::InUse if force => segment::remove_by_force(&place).map(|()| removed(true)),
         Retired::InUse => {
             let users = seen.map_or_else(|| "somebody".to_owned(), |seen| users(&seen));
-            Err(OpenError::InUse {
-                name: name.to_owned(),
-                users,
-            })
+            Err(OpenError::InUse { name: name.to_owned(), users })
         }
-        Retired::NotThere => Err(OpenError::NotFound {
-            name: name.to_owned(),
-            dir: dir.to_path_buf(),
-        }),
+        Retired::NotThere => {
+            Err(OpenError::NotFound { name: name.to_owned(), dir: dir.to_path_buf() })
+        }
         Retired::Removed | Retired::HasUnread => Ok(removed(false)),
     }
 }
 
 fn users(seen: &Snapshot) -> String {
-    let writer = seen
-        .writer
-        .iter()
-        .filter(|w| w.alive)
-        .map(|w| format!("its writer (pid {})", w.pid));
+    let writer =
+        seen.writer.iter().filter(|w| w.alive).map(|w| format!("its writer (pid {})", w.pid));
     let readers = seen
         .readers
         .iter()

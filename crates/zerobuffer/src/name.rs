@@ -45,25 +45,16 @@ impl Place {
             None
         };
         if let Some(problem) = problem {
-            return Err(OpenError::InvalidName {
-                name: name.to_owned(),
-                problem,
-            });
+            return Err(OpenError::InvalidName { name: name.to_owned(), problem });
         }
         let dir = dir.map_or_else(default_dir, Path::to_path_buf);
         let path = dir.join(format!("{name}{SUFFIX}"));
-        Ok(Self {
-            name: name.into(),
-            dir,
-            path,
-        })
+        Ok(Self { name: name.into(), dir, path })
     }
 
     /// The buffer name behind a file name, if it is a 2.0 buffer's.
     pub(crate) fn buffer_of(file_name: &str) -> Option<&str> {
-        file_name
-            .strip_suffix(SUFFIX)
-            .filter(|name| Self::new(name, None).is_ok())
+        file_name.strip_suffix(SUFFIX).filter(|name| Self::new(name, None).is_ok())
     }
 }
 

@@ -95,9 +95,7 @@ impl ReaderOptions {
     /// [`OpenError`], with what to do about it in its message.
     pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Reader, OpenError> {
         let behaviour = self.behaviour(name)?;
-        Ok(Reader {
-            engine: Engine::create(name, self.dir.as_deref(), config, behaviour)?,
-        })
+        Ok(Reader { engine: Engine::create(name, self.dir.as_deref(), config, behaviour)? })
     }
 
     /// Attaches to a buffer that exists.
@@ -119,16 +117,9 @@ impl ReaderOptions {
                 problem: format!("reader name {name:?} must have 1 to 32 bytes, none of them zero"),
             })?),
         };
-        let wish = ReaderWish {
-            name,
-            start: self.start,
-            may_sleep: self.wait != WaitStrategy::Spin,
-        };
-        Ok(Behaviour {
-            wait: self.wait,
-            wish,
-            prefault: self.prefault,
-        })
+        let wish =
+            ReaderWish { name, start: self.start, may_sleep: self.wait != WaitStrategy::Spin };
+        Ok(Behaviour { wait: self.wait, wish, prefault: self.prefault })
     }
 }
 
@@ -198,10 +189,7 @@ impl Reader {
     /// [`MetadataError::Damaged`] if the block contradicts itself.
     pub fn metadata(&self) -> Result<Option<Metadata<'_>>, MetadataError> {
         let version = self.engine.hold_metadata()?;
-        Ok(version.map(|version| Metadata {
-            engine: &self.engine,
-            version,
-        }))
+        Ok(version.map(|version| Metadata { engine: &self.engine, version }))
     }
 
     /// The next frame; waits for one without limit.
@@ -317,9 +305,8 @@ impl Reader {
                 died.map(|pid| Event::WriterGone { pid }),
                 closed.then_some(Event::WriterClosed),
                 (writer != seen_writer).then_some(Event::WriterAttached { generation: writer }),
-                (metadata != seen_metadata).then_some(Event::MetadataChanged {
-                    generation: metadata,
-                }),
+                (metadata != seen_metadata)
+                    .then_some(Event::MetadataChanged { generation: metadata }),
             ]
             .into_iter(),
         }
@@ -369,9 +356,7 @@ impl Deref for Metadata<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.engine
-            .segment()
-            .lend_metadata(self.version.offset, self.version.len, self)
+        self.engine.segment().lend_metadata(self.version.offset, self.version.len, self)
     }
 }
 
@@ -416,11 +401,7 @@ impl<'a> Batch<'a> {
         }
         let segment = self.reader.engine.segment();
         let payload = segment.lend(found.start, found.len as usize, segment);
-        Some(BatchFrame {
-            sequence: found.sequence,
-            redelivered: found.redelivered,
-            payload,
-        })
+        Some(BatchFrame { sequence: found.sequence, redelivered: found.redelivered, payload })
     }
 }
 

@@ -124,11 +124,7 @@ pub(crate) fn wait<A: Awaited>(
             if let Some(found) = awaited.glance()? {
                 return Ok(Some(found));
             }
-            return if spinner.try_is_due() {
-                awaited.probe()
-            } else {
-                Ok(None)
-            };
+            return if spinner.try_is_due() { awaited.probe() } else { Ok(None) };
         }
         Patience::For(limit) => limit,
     };

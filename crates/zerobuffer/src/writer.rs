@@ -34,11 +34,7 @@ impl Default for WriterOptions {
             footprint: Footprint::Whole,
             prefault: false,
         };
-        Self {
-            dir: None,
-            behaviour,
-            wait_for_buffer: None,
-        }
+        Self { dir: None, behaviour, wait_for_buffer: None }
     }
 }
 
@@ -82,11 +78,8 @@ impl WriterOptions {
     /// Bulk throughput grows severalfold. The price: a reader that stalls right then leaves room for only as
     /// much as it had kept up with, not for the whole ring.
     pub fn elastic(mut self, on: bool) -> Self {
-        self.behaviour.footprint = if on {
-            Footprint::Window(ELASTIC_WINDOW)
-        } else {
-            Footprint::Whole
-        };
+        self.behaviour.footprint =
+            if on { Footprint::Window(ELASTIC_WINDOW) } else { Footprint::Whole };
         self
     }
 
@@ -115,9 +108,8 @@ impl WriterOptions {
     /// [`OpenError`]; [`is_not_found`](OpenError::is_not_found) when there is no such buffer (yet).
     pub fn connect(&self, name: &str) -> Result<Writer, OpenError> {
         let dir = self.dir.as_deref();
-        let engine = look_until(self.wait_for_buffer, || {
-            Engine::connect(name, dir, self.behaviour)
-        })?;
+        let engine =
+            look_until(self.wait_for_buffer, || Engine::connect(name, dir, self.behaviour))?;
         Ok(Writer { engine })
     }
 }
@@ -299,11 +291,7 @@ impl Writer {
     pub fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
         let patience = self.engine.default_patience();
         match self.engine.claim(len, patience) {
-            Ok(claim) => Ok(FrameMut {
-                writer: self,
-                claim,
-                len,
-            }),
+            Ok(claim) => Ok(FrameMut { writer: self, claim, len }),
             Err(error) => {
                 if self.engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) {
                     self.engine.count_dropped(len);
@@ -320,11 +308,7 @@ impl Writer {
     #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
         let claim = self.engine.claim(len, Patience::None)?;
-        Ok(FrameMut {
-            writer: self,
-            claim,
-            len,
-        })
+        Ok(FrameMut { writer: self, claim, len })
     }
 
     /// Like [`loan`](Self::loan), but waits at most `timeout`.
@@ -337,11 +321,7 @@ impl Writer {
         timeout: Duration,
     ) -> Result<FrameMut<'_>, WriteError> {
         let claim = self.engine.claim(len, Patience::For(Some(timeout)))?;
-        Ok(FrameMut {
-            writer: self,
-            claim,
-            len,
-        })
+        Ok(FrameMut { writer: self, claim, len })
     }
 
     /// Begins a batch: several frames that become visible together, with one wake-up.
@@ -360,12 +340,7 @@ impl Writer {
     /// # Ok(()) }
     /// ```
     pub fn batch(&mut self) -> WriteBatch<'_> {
-        WriteBatch {
-            writer: self,
-            frames: 0,
-            bytes: 0,
-            committed: 0,
-        }
+        WriteBatch { writer: self, frames: 0, bytes: 0, committed: 0 }
     }
 
     /// The registered readers, as of now.
@@ -459,10 +434,7 @@ impl Deref for FrameMut<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.writer
-            .engine
-            .segment()
-            .lend(self.claim.start(), self.len, self)
+        self.writer.engine.segment().lend(self.claim.start(), self.len, self)
     }
 }
 

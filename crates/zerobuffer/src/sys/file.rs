@@ -12,19 +12,12 @@ use rustix::io::Errno;
 ///
 /// Without `O_CREAT`, which `fs.protected_regular` forbids on other users' files.
 pub(crate) fn open(path: &Path, writable: bool) -> io::Result<OwnedFd> {
-    let access = if writable {
-        OFlags::RDWR
-    } else {
-        OFlags::RDONLY
-    };
+    let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
     // NONBLOCK keeps a FIFO under this name from blocking us; regular files ignore it.
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let fd = rustix::fs::open(path, flags, Mode::empty())?;
     if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     Ok(fd)
 }
@@ -32,11 +25,7 @@ pub(crate) fn open(path: &Path, writable: bool) -> io::Result<OwnedFd> {
 /// Another description of the same file, for probing locks and for outliving the role's own.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    match rustix::fs::open(
-        format!("/proc/self/fd/{}", fd.as_raw_fd()),
-        flags,
-        Mode::empty(),
-    ) {
+    match rustix::fs::open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty()) {
         Ok(other) => Ok(other),
         // Without /proc: by name, if the name still stands for this file.
         Err(_) => {
@@ -69,17 +58,11 @@ impl Unnamed {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
         let this = match rustix::fs::open(dir, flags | OFlags::TMPFILE, private) {
-            Ok(fd) => Self {
-                fd,
-                provisional: None,
-            },
+            Ok(fd) => Self { fd, provisional: None },
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let path = dir.join(format!(".zerobuffer-{token:016x}.new"));
                 let fd = rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, private)?;
-                Self {
-                    fd,
-                    provisional: Some(path),
-                }
+                Self { fd, provisional: Some(path) }
             }
             Err(error) => return Err(error.into()),
         };

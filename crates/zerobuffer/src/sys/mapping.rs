@@ -44,9 +44,8 @@ impl Mapping {
     pub(crate) fn new(fd: BorrowedFd<'_>, regions: &[Region]) -> io::Result<Self> {
         let last = regions.last().ok_or(io::ErrorKind::InvalidInput)?;
         let end = (last.offset + last.len).checked_add(last.len);
-        let len = end
-            .and_then(|end| usize::try_from(end).ok())
-            .ok_or(io::ErrorKind::OutOfMemory)?;
+        let len =
+            end.and_then(|end| usize::try_from(end).ok()).ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: an anonymous reservation at an address of the kernel's choice.
         let address = unsafe {
             mmap_anonymous(
@@ -58,15 +57,8 @@ impl Mapping {
         };
         let base = NonNull::new(address.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         // From here on dropping `mapping` unmaps the whole reservation, whatever was mapped into it.
-        let mapping = Self {
-            base,
-            len,
-            mark: ForkMark::current(),
-        };
-        let twice = Region {
-            offset: last.offset,
-            ..*last
-        };
+        let mapping = Self { base, len, mark: ForkMark::current() };
+        let twice = Region { offset: last.offset, ..*last };
         for (region, at) in regions
             .iter()
             .map(|region| (region, region.offset))
@@ -85,11 +77,8 @@ impl Mapping {
     }
 
     fn place(&self, fd: BorrowedFd<'_>, region: &Region, at: u64) -> io::Result<()> {
-        let access = if region.writable {
-            ProtFlags::READ | ProtFlags::WRITE
-        } else {
-            ProtFlags::READ
-        };
+        let access =
+            if region.writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         let flags = MapFlags::SHARED | MapFlags::FIXED;
         // SAFETY: `at + region.len` lies within the reservation, by construction of `len` in `new`.
         unsafe {
@@ -108,21 +97,14 @@ impl Mapping {
     /// The address of a file offset (or of the payload's second appearance behind the file's end).
     #[inline]
     pub(crate) fn at(&self, offset: u64) -> *mut u8 {
-        debug_assert!(
-            offset < self.len as u64,
-            "offsets come from a checked layout"
-        );
+        debug_assert!(offset < self.len as u64, "offsets come from a checked layout");
         // SAFETY: within the reservation.
         unsafe { self.base.as_ptr().add(offset as usize) }
     }
 
     /// Touches every page now, so that the first lap does not pay for it. Best effort.
     pub(crate) fn prefault(&self, writable: bool) {
-        let advice = if writable {
-            Advice::LinuxPopulateWrite
-        } else {
-            Advice::LinuxPopulateRead
-        };
+        let advice = if writable { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
         // SAFETY: the whole range is mapped and ours; populating does not change its contents.
         let _ = unsafe { madvise(self.base.as_ptr().cast(), self.len, advice) };
     }

@@ -38,19 +38,12 @@ pub(crate) fn id() -> u32 {
 /// Field 22 of `/proc/PID/stat`. The name in field 2 may contain anything, so fields count from its last `)`.
 fn start_time_of(pid: &str) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?
-        .1
-        .split_ascii_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// Nanoseconds since 1970.
 pub(crate) fn unix_ns() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_nanos() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, the same for all processes of this boot.
@@ -127,12 +120,8 @@ fn map_mark_word() -> &'static AtomicU64 {
     // for the rest of the process.
     unsafe {
         let flags = MapFlags::PRIVATE;
-        match mmap_anonymous(
-            std::ptr::null_mut(),
-            page,
-            ProtFlags::READ | ProtFlags::WRITE,
-            flags,
-        ) {
+        match mmap_anonymous(std::ptr::null_mut(), page, ProtFlags::READ | ProtFlags::WRITE, flags)
+        {
             // WIPEONFORK came with Linux 4.14; before it a child is not told, and finds its mappings gone.
             Ok(address) => {
                 let _ = madvise(address, page, Advice::LinuxWipeOnFork);

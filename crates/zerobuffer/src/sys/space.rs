@@ -63,11 +63,7 @@ impl Tree {
             };
             let (roots, limit_file, usage_file): (&[&str], _, _) =
                 if controllers.split(',').any(|c| c == "memory") {
-                    (
-                        &["memory"],
-                        "memory.limit_in_bytes",
-                        "memory.usage_in_bytes",
-                    )
+                    (&["memory"], "memory.limit_in_bytes", "memory.usage_in_bytes")
                 } else if controllers.is_empty() {
                     (&["", "unified"], "memory.max", "memory.current")
                 } else {
@@ -80,9 +76,7 @@ impl Tree {
                 let mut folder: Option<&Path> = Some(&own);
                 while let Some(at) = folder.filter(|at| at.starts_with(&base)) {
                     if let Some(limit) = cgroup_limit(at, limit_file, usage_file)
-                        && tightest
-                            .as_ref()
-                            .is_none_or(|t| limit.available < t.available)
+                        && tightest.as_ref().is_none_or(|t| limit.available < t.available)
                     {
                         tightest = Some(limit);
                     }
@@ -95,13 +89,8 @@ impl Tree {
 }
 
 fn cgroup_limit(folder: &Path, limit_file: &str, usage_file: &str) -> Option<Limit> {
-    let number = |file: &str| {
-        fs::read_to_string(folder.join(file))
-            .ok()?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    };
+    let number =
+        |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
     // "max", or version 1's astronomically large number, is no limit.
     let limit = number(limit_file).filter(|&bytes| bytes < 1 << 60)?;
     Some(Limit {
@@ -167,10 +156,7 @@ mod tests {
     fn a_path_of_the_host_falls_back_to_the_containers_own_root() {
         let (_dir, tree) = imitation(
             "0::/../../host/path\n",
-            &[
-                ("cgroup/memory.max", "4096"),
-                ("cgroup/memory.current", "96"),
-            ],
+            &[("cgroup/memory.max", "4096"), ("cgroup/memory.current", "96")],
         );
         assert_eq!(tree.tightest_cgroup().unwrap().available, 4000);
     }

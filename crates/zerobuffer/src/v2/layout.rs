@@ -46,9 +46,25 @@ pub(crate) fn slot_lock(index: u32) -> u64 {
     64 + u64::from(index)
 }
 
+/// Unused words that keep fields of different writers, or of different rates, 128 bytes apart.
+#[repr(C)]
+pub(crate) struct Pad<const WORDS: usize>([u64; WORDS]);
+
+impl<const WORDS: usize> Default for Pad<WORDS> {
+    fn default() -> Self {
+        Self([0; WORDS])
+    }
+}
+
+impl<const WORDS: usize> std::fmt::Debug for Pad<WORDS> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("..")
+    }
+}
+
 /// The part of the OIEB that the Writer changes.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct WriterArea {
     /// Position behind the newest published frame.
     pub(crate) head: AtomicU64,
@@ -58,13 +74,13 @@ pub(crate) struct WriterArea {
     pub(crate) newest: AtomicU64,
     /// Payload bytes since creation.
     pub(crate) bytes_committed: AtomicU64,
-    _pad0: [u64; 12],
+    _pad0: Pad<12>,
     /// End of everything the Writer may have touched; never goes down.
     pub(crate) reserve: AtomicU64,
-    _pad1: [u64; 15],
+    _pad1: Pad<15>,
     /// Below it everything may be overwritten.
     pub(crate) floor: AtomicU64,
-    _pad2: [u64; 15],
+    _pad2: Pad<15>,
     /// See [`writer_state`].
     pub(crate) writer_state: AtomicU32,
     /// Bit 0: relies on sleepers' membarrier.
@@ -76,7 +92,7 @@ pub(crate) struct WriterArea {
     pub(crate) writer_pid_namespace: AtomicU64,
     pub(crate) writer_start_time: AtomicU64,
     pub(crate) writer_attached_ns: AtomicU64,
-    _pad4: [u64; 10],
+    _pad4: Pad<10>,
     pub(crate) dropped_frames: AtomicU64,
     pub(crate) full_waits: AtomicU64,
     pub(crate) takeovers: AtomicU64,
@@ -84,10 +100,10 @@ pub(crate) struct WriterArea {
     pub(crate) wakes: AtomicU64,
     /// Sum of all skip frames.
     pub(crate) skipped_bytes: AtomicU64,
-    _pad5: [u64; 10],
+    _pad5: Pad<10>,
     /// 0: none yet.
     pub(crate) metadata_generation: AtomicU64,
-    _pad6: [u64; 15],
+    _pad6: Pad<15>,
     /// See [`segment_state`].
     pub(crate) segment_state: AtomicU32,
     _pad7: u32,
@@ -111,22 +127,22 @@ pub(crate) const WRITER_RELIES_ON_MEMBARRIER: u32 = 1;
 
 /// The registry's header.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RegistryHeader {
     /// Bit i: reader slot i may sleep.
     pub(crate) sleepers: AtomicU64,
-    _pad0: [u64; 15],
+    _pad0: Pad<15>,
     /// 1: the Writer may sleep.
     pub(crate) writer_waiting: AtomicU32,
     _pad1: u32,
     /// Cursor position that the Writer waits for.
     pub(crate) writer_wants: AtomicU64,
-    _pad2: [u64; 46],
+    _pad2: Pad<46>,
 }
 
 /// One reader's registration.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Slot {
     /// Oldest position still needed.
     pub(crate) cursor: AtomicU64,
@@ -141,7 +157,7 @@ pub(crate) struct Slot {
     pub(crate) metadata_held: [AtomicU64; 2],
     pub(crate) missed: AtomicU64,
     pub(crate) parks: AtomicU64,
-    _pad0: [u64; 7],
+    _pad0: Pad<7>,
     /// See [`slot_state`].
     pub(crate) state: AtomicU32,
     /// 0: broadcast.
@@ -160,7 +176,7 @@ pub(crate) struct Slot {
     pub(crate) attached_ns: AtomicU64,
     pub(crate) group: AtomicU64,
     name: [AtomicU64; SLOT_NAME_BYTES / 8],
-    _pad1: [u64; 4],
+    _pad1: Pad<4>,
 }
 
 /// Values of a slot's `state`.
@@ -285,11 +301,7 @@ pub(crate) struct Extent {
 impl FrameGeometry {
     /// Geometry of a ring of `capacity` bytes.
     pub(crate) const fn new(capacity: u64, header: u64, align_threshold: u64) -> Self {
-        Self {
-            capacity,
-            header,
-            align_threshold,
-        }
+        Self { capacity, header, align_threshold }
     }
 
     /// Largest frame that fits at every position.
@@ -302,15 +314,8 @@ impl FrameGeometry {
     #[inline]
     pub(crate) fn extent(&self, position: Position, len: u64) -> Extent {
         let packed = position.plus(self.header);
-        let start = if len >= self.align_threshold {
-            packed.round_up(CACHE_LINE)
-        } else {
-            packed
-        };
-        Extent {
-            start,
-            end: start.plus(len).round_up(8),
-        }
+        let start = if len >= self.align_threshold { packed.round_up(CACHE_LINE) } else { packed };
+        Extent { start, end: start.plus(len).round_up(8) }
     }
 
     /// Offset of a position in the ring.
@@ -348,11 +353,7 @@ pub(crate) enum LayoutProblem {
     /// Feature bits that must be known are not.
     Features(u64),
     /// A value contradicts the others: field, found, expected.
-    Field {
-        field: &'static str,
-        found: u64,
-        expected: &'static str,
-    },
+    Field { field: &'static str, found: u64, expected: &'static str },
     /// The file does not have the size it says.
     Size { found: u64, expected: u64 },
 }
@@ -362,11 +363,7 @@ impl std::fmt::Display for LayoutProblem {
         match self {
             Self::Version([major, minor, patch, _]) => write!(f, "version {major}.{minor}.{patch}"),
             Self::Features(bits) => write!(f, "unknown feature bits {bits:#x}"),
-            Self::Field {
-                field,
-                found,
-                expected,
-            } => {
+            Self::Field { field, found, expected } => {
                 write!(f, "{field} is {found:#x}, expected {expected}")
             }
             Self::Size { found, expected } => {
@@ -506,48 +503,20 @@ impl Layout {
         observe: bool,
     ) -> Result<Self, LayoutProblem> {
         let u32_at = |offset: usize| {
-            u32::from_le_bytes([
-                oieb[offset],
-                oieb[offset + 1],
-                oieb[offset + 2],
-                oieb[offset + 3],
-            ])
+            u32::from_le_bytes([oieb[offset], oieb[offset + 1], oieb[offset + 2], oieb[offset + 3]])
         };
         let u64_at =
             |offset: usize| u64::from(u32_at(offset)) | u64::from(u32_at(offset + 4)) << 32;
         let require = |holds: bool, field, found, expected| {
-            if holds {
-                Ok(())
-            } else {
-                Err(LayoutProblem::Field {
-                    field,
-                    found,
-                    expected,
-                })
-            }
+            if holds { Ok(()) } else { Err(LayoutProblem::Field { field, found, expected }) }
         };
         let version = [oieb[4], oieb[5], oieb[6], oieb[7]];
-        require(
-            oieb[8..16] == MAGIC,
-            "magic",
-            u64_at(8),
-            "the bytes ZEROBUF2",
-        )?;
+        require(oieb[8..16] == MAGIC, "magic", u64_at(8), "the bytes ZEROBUF2")?;
         if version[0] != VERSION[0] {
             return Err(LayoutProblem::Version(version));
         }
-        require(
-            u32_at(0) as usize == OIEB_BYTES,
-            "oieb_size",
-            u32_at(0).into(),
-            "4096",
-        )?;
-        let unknown = u64_at(0x10)
-            | if observe {
-                0
-            } else {
-                u64_at(0x18) & !FEATURE_TIMESTAMPS
-            };
+        require(u32_at(0) as usize == OIEB_BYTES, "oieb_size", u32_at(0).into(), "4096")?;
+        let unknown = u64_at(0x10) | if observe { 0 } else { u64_at(0x18) & !FEATURE_TIMESTAMPS };
         if unknown != 0 {
             return Err(LayoutProblem::Features(unknown));
         }
@@ -566,19 +535,9 @@ impl Layout {
             header,
             "16 with timestamps, 8 without",
         )?;
-        require(
-            u32_at(0x4c) == SLOT_BYTES,
-            "slot_bytes",
-            u32_at(0x4c).into(),
-            "256",
-        )?;
+        require(u32_at(0x4c) == SLOT_BYTES, "slot_bytes", u32_at(0x4c).into(), "256")?;
         let slot_count = u32_at(0x48);
-        require(
-            (1..=MAX_SLOTS).contains(&slot_count),
-            "slot_count",
-            slot_count.into(),
-            "1 to 64",
-        )?;
+        require((1..=MAX_SLOTS).contains(&slot_count), "slot_count", slot_count.into(), "1 to 64")?;
         let metadata_bytes = u64_at(0x58);
         require(
             metadata_bytes % 8 == 0 && metadata_bytes <= MAX_METADATA,
@@ -594,12 +553,7 @@ impl Layout {
             "a power of two from one page to 2^32",
         )?;
         let align_threshold = u64_at(0x70);
-        require(
-            align_threshold >= CACHE_LINE,
-            "align_threshold",
-            align_threshold,
-            "at least 64",
-        )?;
+        require(align_threshold >= CACHE_LINE, "align_threshold", align_threshold, "at least 64")?;
         let start_position = u64_at(0x78);
         require(
             start_position % CACHE_LINE == 0,
@@ -627,39 +581,15 @@ impl Layout {
         };
         let expected = layout.clone().with_offsets();
         for (field, found, wanted) in [
-            (
-                "registry_offset",
-                layout.registry_offset,
-                expected.registry_offset,
-            ),
-            (
-                "metadata_offset",
-                layout.metadata_offset,
-                expected.metadata_offset,
-            ),
-            (
-                "payload_offset",
-                layout.payload_offset,
-                expected.payload_offset,
-            ),
-            (
-                "segment_bytes",
-                layout.segment_bytes,
-                expected.segment_bytes,
-            ),
+            ("registry_offset", layout.registry_offset, expected.registry_offset),
+            ("metadata_offset", layout.metadata_offset, expected.metadata_offset),
+            ("payload_offset", layout.payload_offset, expected.payload_offset),
+            ("segment_bytes", layout.segment_bytes, expected.segment_bytes),
         ] {
-            require(
-                found == wanted,
-                field,
-                found,
-                "the offset that the region sizes give",
-            )?;
+            require(found == wanted, field, found, "the offset that the region sizes give")?;
         }
         if file_bytes != layout.segment_bytes {
-            return Err(LayoutProblem::Size {
-                found: file_bytes,
-                expected: layout.segment_bytes,
-            });
+            return Err(LayoutProblem::Size { found: file_bytes, expected: layout.segment_bytes });
         }
         Ok(layout)
     }
@@ -681,12 +611,7 @@ mod tests {
         }
     }
 
-    const BIRTH: Birth = Birth {
-        segment_id: 7,
-        boot_id: [9; 16],
-        created_ns: 1,
-        creator_pid: 2,
-    };
+    const BIRTH: Birth = Birth { segment_id: 7, boot_id: [9; 16], created_ns: 1, creator_pid: 2 };
 
     fn encoded(layout: &Layout) -> [u8; OIEB_BYTES] {
         layout.encode().try_into().unwrap()
@@ -700,12 +625,7 @@ mod tests {
             (4097, 4096, false),
             (MAX_CAPACITY, MAX_METADATA, true),
         ] {
-            let wish = Wish {
-                payload_bytes,
-                metadata_bytes,
-                timestamps,
-                ..wish()
-            };
+            let wish = Wish { payload_bytes, metadata_bytes, timestamps, ..wish() };
             let layout = Layout::build(&wish, BIRTH).unwrap();
             assert_eq!(
                 Layout::parse(&encoded(&layout), layout.segment_bytes, 4096, false),
@@ -716,14 +636,7 @@ mod tests {
 
     #[test]
     fn the_smallest_buffer_is_one_page() {
-        let layout = Layout::build(
-            &Wish {
-                payload_bytes: 1,
-                ..wish()
-            },
-            BIRTH,
-        )
-        .unwrap();
+        let layout = Layout::build(&Wish { payload_bytes: 1, ..wish() }, BIRTH).unwrap();
         assert_eq!(layout.frames.capacity, 4096);
         assert_eq!(layout.frames.max_frame(), 4096 - 16 - 64);
     }
@@ -742,26 +655,11 @@ mod tests {
     #[test]
     fn wishes_out_of_range_are_refused() {
         for bad in [
-            Wish {
-                payload_bytes: 0,
-                ..wish()
-            },
-            Wish {
-                payload_bytes: MAX_CAPACITY + 1,
-                ..wish()
-            },
-            Wish {
-                metadata_bytes: MAX_METADATA + 1,
-                ..wish()
-            },
-            Wish {
-                slot_count: 0,
-                ..wish()
-            },
-            Wish {
-                slot_count: 65,
-                ..wish()
-            },
+            Wish { payload_bytes: 0, ..wish() },
+            Wish { payload_bytes: MAX_CAPACITY + 1, ..wish() },
+            Wish { metadata_bytes: MAX_METADATA + 1, ..wish() },
+            Wish { slot_count: 0, ..wish() },
+            Wish { slot_count: 65, ..wish() },
         ] {
             assert!(Layout::build(&bad, BIRTH).is_err());
         }

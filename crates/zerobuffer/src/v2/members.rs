@@ -69,44 +69,25 @@ pub(crate) fn attach_writer(
     let identity = process::identity();
     if area.writer_state.load(Ordering::Acquire) == writer_state::ATTACHED {
         let takeovers = area.takeovers.load(Ordering::Relaxed);
-        area.takeovers
-            .store(takeovers.wrapping_add(1), Ordering::Relaxed);
+        area.takeovers.store(takeovers.wrapping_add(1), Ordering::Relaxed);
     }
-    let generation = area
-        .writer_generation
-        .load(Ordering::Relaxed)
-        .wrapping_add(1);
+    let generation = area.writer_generation.load(Ordering::Relaxed).wrapping_add(1);
     area.writer_pid.store(identity.pid, Ordering::Relaxed);
-    area.writer_pid_namespace
-        .store(identity.pid_namespace, Ordering::Relaxed);
-    area.writer_start_time
-        .store(identity.start_time, Ordering::Relaxed);
-    area.writer_attached_ns
-        .store(identity.now_ns, Ordering::Relaxed);
-    let flags = if relies {
-        WRITER_RELIES_ON_MEMBARRIER
-    } else {
-        0
-    };
+    area.writer_pid_namespace.store(identity.pid_namespace, Ordering::Relaxed);
+    area.writer_start_time.store(identity.start_time, Ordering::Relaxed);
+    area.writer_attached_ns.store(identity.now_ns, Ordering::Relaxed);
+    let flags = if relies { WRITER_RELIES_ON_MEMBARRIER } else { 0 };
     area.writer_flags.store(flags, Ordering::SeqCst);
     area.writer_generation.store(generation, Ordering::Release);
-    area.writer_state
-        .store(writer_state::ATTACHED, Ordering::Release);
+    area.writer_state.store(writer_state::ATTACHED, Ordering::Release);
     wake::wake_readers(segment, Barrier::Fence);
-    let barrier = if relies {
-        Barrier::LeftToSleeper
-    } else {
-        Barrier::Fence
-    };
+    let barrier = if relies { Barrier::LeftToSleeper } else { Barrier::Fence };
     Ok(WriterRole { producer, barrier })
 }
 
 /// Leaves the Writer's role gracefully; the lock goes with the mapping.
 pub(crate) fn detach_writer(segment: &Segment) {
-    segment
-        .writer()
-        .writer_state
-        .store(writer_state::CLOSED, Ordering::Release);
+    segment.writer().writer_state.store(writer_state::CLOSED, Ordering::Release);
     wake::wake_readers(segment, Barrier::Fence);
 }
 
@@ -137,16 +118,8 @@ pub(crate) fn attach_reader(
 ) -> Result<ReaderRole, OpenError> {
     let _registration = segment.registration()?;
     let relies = barrier::register();
-    let barrier = if relies {
-        Barrier::LeftToSleeper
-    } else {
-        Barrier::Fence
-    };
-    let mut flags = if wish.may_sleep {
-        slot_flags::MAY_SLEEP
-    } else {
-        0
-    };
+    let barrier = if relies { Barrier::LeftToSleeper } else { Barrier::Fence };
+    let mut flags = if wish.may_sleep { slot_flags::MAY_SLEEP } else { 0 };
     if relies {
         flags |= slot_flags::RELIES_ON_MEMBARRIER;
     }
@@ -156,20 +129,42 @@ pub(crate) fn attach_reader(
             match Consumer::attach(segment, slot) {
                 Ok(consumer) => {
                     let generation = sign(segment, slot, flags);
-                    return Ok(ReaderRole {
-                        slot,
-                        generation,
-                        consumer,
-                        barrier,
-                    });
+                    return Ok(ReaderRole { slot, generation, consumer, barrier });
                 }
                 // Its lock is ours already, so it can be made anew in place.
                 Err(_) => return register(segment, place, slot, wish, flags, barrier),
             }
         }
     }
+    if let Some(slot) = take_reserved(segment, fd, place)? {
+        if wish.start == StartAt::Newest {
+            return register(segment, place, slot, wish, flags, barrier);
+        }
+        if let Ok(consumer) = Consumer::attach(segment, slot) {
+            segment.slots()[slot as usize].set_name(&wish.name.unwrap_or_default());
+            let generation = sign(segment, slot, flags);
+            return Ok(ReaderRole { slot, generation, consumer, barrier });
+        }
+    }
     let slot = take_free(segment, fd, place)?;
     register(segment, place, slot, wish, flags, barrier)
+}
+
+/// Takes the slot that keeps frames for the first reader, whatever its name, if none has come yet.
+fn take_reserved(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+) -> Result<Option<u32>, OpenError> {
+    for (index, slot) in (0..).zip(segment.slots()) {
+        if slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
+            && slot.owner_state.load(Ordering::Acquire) == owner_state::NEVER
+            && lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))?
+        {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
 }
 
 /// Takes the lock of the active durable slot of that name, if there is one.
@@ -244,10 +239,8 @@ fn register(
     // Nothing was received yet; `Consumer::attach` finds the first frame's number from the published one.
     let published = segment.writer().sequence.load(Ordering::Acquire);
     slot.read_sequence.store(published, Ordering::Relaxed);
-    slot.skipped_bytes.store(
-        segment.writer().skipped_bytes.load(Ordering::Relaxed),
-        Ordering::Relaxed,
-    );
+    slot.skipped_bytes
+        .store(segment.writer().skipped_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
     let generation = sign(segment, index, flags);
     registry::activate(segment, index, wish.start, REGISTRATION_ATTEMPTS)
         .ok_or_else(|| damaged(place, "its floor does not stand still"))?;
@@ -255,14 +248,8 @@ fn register(
         slot.state.store(slot_state::FREE, Ordering::Release);
         damaged(place, problem)
     })?;
-    slot.read_sequence
-        .store(consumer.next_sequence().wrapping_sub(1), Ordering::Relaxed);
-    Ok(ReaderRole {
-        slot: index,
-        generation,
-        consumer,
-        barrier,
-    })
+    slot.read_sequence.store(consumer.next_sequence().wrapping_sub(1), Ordering::Relaxed);
+    Ok(ReaderRole { slot: index, generation, consumer, barrier })
 }
 
 /// Writes the new owner's identity; the generation it now has.
@@ -273,15 +260,12 @@ fn sign(segment: &Segment, index: u32, flags: u32) -> u64 {
     slot.metadata_held[0].store(0, Ordering::Relaxed);
     slot.metadata_held[1].store(0, Ordering::Relaxed);
     slot.pid.store(identity.pid, Ordering::Relaxed);
-    slot.start_time
-        .store(identity.start_time, Ordering::Relaxed);
-    slot.pid_namespace
-        .store(identity.pid_namespace, Ordering::Relaxed);
+    slot.start_time.store(identity.start_time, Ordering::Relaxed);
+    slot.pid_namespace.store(identity.pid_namespace, Ordering::Relaxed);
     slot.attached_ns.store(identity.now_ns, Ordering::Relaxed);
     slot.flags.store(flags, Ordering::SeqCst);
     slot.generation.store(generation, Ordering::Release);
-    slot.owner_state
-        .store(owner_state::ATTACHED, Ordering::Release);
+    slot.owner_state.store(owner_state::ATTACHED, Ordering::Release);
     generation
 }
 
@@ -303,9 +287,7 @@ pub(crate) fn reap(segment: &Segment, index: u32) -> bool {
     if segment.is_lock_held(slot_lock(index)) {
         return false;
     }
-    segment.slots()[index as usize]
-        .state
-        .store(slot_state::FREE, Ordering::Release);
+    segment.slots()[index as usize].state.store(slot_state::FREE, Ordering::Release);
     true
 }
 
@@ -338,25 +320,15 @@ pub(crate) fn lag(segment: &Segment, index: u32) -> (u64, u64) {
     let frames = area.sequence.load(Ordering::Acquire).wrapping_sub(received);
     let cursor = Position(slot.cursor.load(Ordering::Acquire));
     let head = Position(area.head.load(Ordering::Acquire));
-    let bytes = if cursor.is_at_or_before(head) {
-        head.since(cursor)
-    } else {
-        0
-    };
+    let bytes = if cursor.is_at_or_before(head) { head.since(cursor) } else { 0 };
     let skipped = area
         .skipped_bytes
         .load(Ordering::Relaxed)
         .wrapping_sub(slot.skipped_bytes.load(Ordering::Relaxed));
     let skipped = if skipped <= bytes { skipped } else { 0 };
-    (
-        if frames <= i64::MAX as u64 { frames } else { 0 },
-        bytes - skipped,
-    )
+    (if frames <= i64::MAX as u64 { frames } else { 0 }, bytes - skipped)
 }
 
 pub(crate) fn damaged(place: &Place, problem: &str) -> OpenError {
-    OpenError::Damaged {
-        name: place.name.to_string(),
-        problem: problem.to_owned(),
-    }
+    OpenError::Damaged { name: place.name.to_string(), problem: problem.to_owned() }
 }

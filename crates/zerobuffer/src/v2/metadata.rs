@@ -50,16 +50,9 @@ pub(crate) fn publish(segment: &Segment, bytes: &[u8]) {
     let next = generation(segment).wrapping_add(1);
     let copy = segment.layout().metadata_copy(next);
     segment.copy_metadata_in(copy + METADATA_HEAD, bytes);
-    segment
-        .metadata_word(copy)
-        .store(bytes.len() as u64, Ordering::Relaxed);
-    segment
-        .metadata_word(copy + 8)
-        .store(next, Ordering::Relaxed);
-    segment
-        .writer()
-        .metadata_generation
-        .store(next, Ordering::Release);
+    segment.metadata_word(copy).store(bytes.len() as u64, Ordering::Relaxed);
+    segment.metadata_word(copy + 8).store(next, Ordering::Relaxed);
+    segment.writer().metadata_generation.store(next, Ordering::Release);
 }
 
 /// Holds the current version for the reader of `slot`; it stays until [`let_go`]. `Ok(None)`: none is set.
@@ -105,9 +98,5 @@ fn locate(segment: &Segment, generation: u64) -> Result<Version, &'static str> {
     if len > layout.metadata_bytes {
         return Err("its length is larger than its block");
     }
-    Ok(Version {
-        generation,
-        offset: copy + METADATA_HEAD,
-        len: len as usize,
-    })
+    Ok(Version { generation, offset: copy + METADATA_HEAD, len: len as usize })
 }

@@ -5,14 +5,26 @@
 //! [`metadata`], [`writer`], [`reader`].
 
 pub(crate) mod layout;
+#[cfg(not(loom))]
 pub(crate) mod members;
 pub(crate) mod memory;
+#[cfg(not(loom))]
 pub(crate) mod metadata;
 pub(crate) mod position;
+#[cfg(not(loom))]
 pub(crate) mod reader;
 pub(crate) mod registry;
 pub(crate) mod ring;
+#[cfg(not(loom))]
 pub(crate) mod segment;
 pub(crate) mod wake;
 pub(crate) mod word;
+#[cfg(not(loom))]
 pub(crate) mod writer;
+
+#[cfg(test)]
+mod heap;
+#[cfg(all(test, loom))]
+mod loom_models;
+#[cfg(all(test, not(loom)))]
+mod ring_properties;

@@ -32,11 +32,7 @@ impl Position {
     /// The earlier of two positions.
     #[inline]
     pub(crate) fn earlier(self, other: Self) -> Self {
-        if self.is_at_or_before(other) {
-            self
-        } else {
-            other
-        }
+        if self.is_at_or_before(other) { self } else { other }
     }
 
     /// Rounded up to a multiple of `unit`, a power of two.

@@ -62,20 +62,14 @@ impl Seat {
     #[cold]
     fn release_behind_kept(&self, end: Position) {
         let mut holds = self.lock_holds();
-        holds.push_back(Hold {
-            end,
-            released: true,
-        });
+        holds.push_back(Hold { end, released: true });
         self.pass_released(&mut holds);
     }
 
     /// Notes that the frame ending at `end`, the newest handed out, is kept.
     pub(crate) fn keep(&self, end: Position) {
         let mut holds = self.lock_holds();
-        holds.push_back(Hold {
-            end,
-            released: false,
-        });
+        holds.push_back(Hold { end, released: false });
         self.holding.store(true, Ordering::Release);
     }
 
@@ -261,9 +255,7 @@ impl Engine {
     #[inline]
     pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         if !self.seat.segment.is_ours() {
-            return Err(ReadError::Forked {
-                name: self.name().clone(),
-            });
+            return Err(ReadError::Forked { name: self.name().clone() });
         }
         if self.damage.is_none() {
             match self.consumer.poll(&self.seat.segment) {
@@ -324,11 +316,7 @@ impl Engine {
             Ok(Some(found)) => Ok(Some(found)),
             Ok(None) => Err(ReadError::Timeout {
                 name: self.name().clone(),
-                waited: if patience == Patience::None {
-                    Duration::ZERO
-                } else {
-                    begin.elapsed()
-                },
+                waited: if patience == Patience::None { Duration::ZERO } else { begin.elapsed() },
                 writer: self.writer_presence(),
             }),
             Err(End::Closed) => Ok(None),
@@ -338,11 +326,7 @@ impl Engine {
 
     fn damaged(&self, problem: Damage) -> ReadError {
         let position = self.consumer.position().0;
-        ReadError::Damaged {
-            name: self.name().clone(),
-            position,
-            problem,
-        }
+        ReadError::Damaged { name: self.name().clone(), position, problem }
     }
 
     pub(crate) fn writer_presence(&self) -> WriterPresence {
@@ -363,11 +347,7 @@ impl Engine {
     pub(crate) fn backlog_bytes(&self) -> u64 {
         let head = Position(self.segment().writer().head.load(Ordering::Acquire));
         let position = self.consumer.position();
-        if position.is_at_or_before(head) {
-            head.since(position)
-        } else {
-            0
-        }
+        if position.is_at_or_before(head) { head.since(position) } else { 0 }
     }
 
     pub(crate) fn stats(&self) -> ReaderStats {
@@ -386,17 +366,12 @@ impl Engine {
 
     pub(crate) fn hold_metadata(&self) -> Result<Option<Version>, MetadataError> {
         if !self.segment().is_ours() {
-            return Err(MetadataError::Forked {
-                name: self.name().clone(),
-            });
+            return Err(MetadataError::Forked { name: self.name().clone() });
         }
         let version = metadata::hold(self.segment(), self.seat.slot, |g| {
             self.metadata_looks[(g & 1) as usize].get() > 0
         })
-        .map_err(|problem| MetadataError::Damaged {
-            name: self.name().clone(),
-            problem,
-        })?;
+        .map_err(|problem| MetadataError::Damaged { name: self.name().clone(), problem })?;
         if let Some(version) = &version {
             let looks = &self.metadata_looks[(version.generation & 1) as usize];
             looks.set(looks.get() + 1);
@@ -417,10 +392,7 @@ impl Engine {
     }
 
     pub(crate) fn writer_generation(&self) -> u64 {
-        self.segment()
-            .writer()
-            .writer_generation
-            .load(Ordering::Acquire)
+        self.segment().writer().writer_generation.load(Ordering::Acquire)
     }
 }
 
@@ -448,11 +420,7 @@ impl Awaited for Arrival<'_> {
         self.consumer.poll(&self.seat.segment).or_else(|problem| {
             *self.damage = Some(problem);
             let position = self.consumer.position().0;
-            self.failed(|name| ReadError::Damaged {
-                name,
-                position,
-                problem,
-            })
+            self.failed(|name| ReadError::Damaged { name, position, problem })
         })
     }
 
@@ -512,10 +480,7 @@ impl Awaited for Arrival<'_> {
     fn sleep(&mut self, limit: Duration) -> bool {
         self.stats.parks += 1;
         let parks = &self.seat.segment.slots()[self.seat.slot as usize].parks;
-        parks.store(
-            parks.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Relaxed,
-        );
+        parks.store(parks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         wake::reader_sleeps(&self.seat.segment, self.seat.slot, limit)
     }
 

@@ -1,4 +1,4 @@
-//! Who reads: joining the ring, holding the Writer back, being evicted.
+//! Who reads: joining the ring, and holding the Writer back.
 
 use super::layout::{owner_state, slot_state};
 use super::memory::Memory;
@@ -15,13 +15,11 @@ pub(crate) struct Lowest {
 
 /// Finds the lowest cursor within `[bound, head]`; `head` when nobody reads.
 ///
-/// A cursor outside those bounds is no conforming reader's: its slot is taken out of the registry, so that
-/// it can neither make the Writer overwrite lent frames of others nor block it for ever.
+/// A cursor outside those bounds takes no part: it is a joiner's who is about to notice that the floor has
+/// moved on, or damage, and then it can neither block the Writer for ever nor make it overwrite what others
+/// hold. It is passed over rather than evicted, for the joiner may be storing a better one right now.
 pub(crate) fn lowest_cursor(memory: &impl Memory, bound: Position, head: Position) -> Lowest {
-    let mut lowest = Lowest {
-        cursor: head,
-        slot: None,
-    };
+    let mut lowest = Lowest { cursor: head, slot: None };
     for (index, slot) in (0..).zip(memory.slots()) {
         if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
             continue;
@@ -29,14 +27,10 @@ pub(crate) fn lowest_cursor(memory: &impl Memory, bound: Position, head: Positio
         // RELEASE-FRAME: pairs with the store in `Consumer::release`; bytes below were read before it.
         let cursor = Position(slot.cursor.load(Ordering::Acquire));
         if !cursor.is_within(bound, head) {
-            slot.state.store(slot_state::FREE, Ordering::Release);
             continue;
         }
         if lowest.slot.is_none() || cursor.since(bound) < lowest.cursor.since(bound) {
-            lowest = Lowest {
-                cursor,
-                slot: Some(index),
-            };
+            lowest = Lowest { cursor, slot: Some(index) };
         }
     }
     lowest

@@ -54,11 +54,7 @@ impl Claim {
     /// The claim for the first `len` bytes only; the payload's start may move.
     pub(crate) fn shortened(self, frames: &FrameGeometry, len: u64) -> Self {
         debug_assert!(len >= 1 && len <= self.len, "only ever shorter");
-        Self {
-            extent: frames.extent(self.frame, len),
-            len,
-            ..self
-        }
+        Self { extent: frames.extent(self.frame, len), len, ..self }
     }
 }
 
@@ -131,10 +127,7 @@ impl Producer {
             footprint,
             skip_tried: head,
         };
-        let mut walk = Walk {
-            position: head,
-            skipped: false,
-        };
+        let mut walk = Walk { position: head, skipped: false };
         loop {
             match walk.step(memory, producer.next)? {
                 Step::Empty => break,
@@ -177,10 +170,7 @@ impl Producer {
     #[inline]
     pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
         let frames = memory.frames();
-        debug_assert!(
-            len >= 1 && len <= frames.max_frame(),
-            "checked by the endpoint"
-        );
+        debug_assert!(len >= 1 && len <= frames.max_frame(), "checked by the endpoint");
         if let Footprint::Window(window) = self.footprint
             && frames.offset(self.tail) >= window
             && let Some(claim) = self.claim_at_ring_start(memory, len, window)
@@ -192,19 +182,11 @@ impl Producer {
             let lowest = self.refresh_floor(memory);
             if !self.has_room(frames, extent) {
                 let wants = extent.end.plus(8).minus(frames.capacity);
-                return Err(Full {
-                    holder: lowest.slot,
-                    wants,
-                });
+                return Err(Full { holder: lowest.slot, wants });
             }
         }
         self.raise_reserve(memory, extent);
-        Ok(Claim {
-            position: self.tail,
-            frame: self.tail,
-            extent,
-            len,
-        })
+        Ok(Claim { position: self.tail, frame: self.tail, extent, len })
     }
 
     /// Claims the frame at the start of the ring's next lap, if the readers have left that free.
@@ -234,12 +216,7 @@ impl Producer {
             }
         }
         self.raise_reserve(memory, extent);
-        Some(Claim {
-            position: self.tail,
-            frame,
-            extent,
-            len,
-        })
+        Some(Claim { position: self.tail, frame, extent, len })
     }
 
     /// The frame and the terminator behind it lie within one lap above the lowest cursor.
@@ -278,10 +255,7 @@ impl Producer {
         if !end.is_at_or_before(self.reserve) {
             const STEP: u64 = 64 << 10;
             self.reserve = end.plus((memory.frames().capacity / 8).min(STEP));
-            memory
-                .writer()
-                .reserve
-                .store(self.reserve.0, Ordering::Relaxed);
+            memory.writer().reserve.store(self.reserve.0, Ordering::Relaxed);
             // RESERVE: pairs with the observers' fence between copying and loading `reserve`. SeqCst rather
             // than Release because lent bytes may be filled by streaming stores, which pass earlier stores.
             fence(Ordering::SeqCst);
@@ -303,9 +277,7 @@ impl Producer {
         }
         match self.first {
             None => self.first = Some((claim.position, visible)),
-            Some(_) => memory
-                .word(claim.position)
-                .store(visible, Ordering::Release),
+            Some(_) => memory.word(claim.position).store(visible, Ordering::Release),
         }
         self.newest = claim.frame;
         self.tail = claim.extent.end;
@@ -326,16 +298,11 @@ impl Producer {
     #[inline]
     fn publish_head(&mut self, writer: &WriterArea) {
         self.head = self.tail;
-        writer.newest.store(self.newest.0, Ordering::Relaxed);
-        writer
-            .sequence
-            .store(self.next.wrapping_sub(1), Ordering::Relaxed);
-        writer
-            .bytes_committed
-            .store(self.bytes_committed, Ordering::Relaxed);
-        writer
-            .skipped_bytes
-            .store(self.skipped_bytes, Ordering::Relaxed);
+        // Release, both: whoever starts from them must find that frame's commit word (observers, `next_number`).
+        writer.newest.store(self.newest.0, Ordering::Release);
+        writer.sequence.store(self.next.wrapping_sub(1), Ordering::Release);
+        writer.bytes_committed.store(self.bytes_committed, Ordering::Relaxed);
+        writer.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
         // PUBLISH-HEAD: pairs with `registry::activate`, observers, and a successor.
         writer.head.store(self.head.0, Ordering::Release);
     }
@@ -363,14 +330,8 @@ struct Walk {
 
 enum Step {
     Empty,
-    Skip {
-        bytes: u64,
-    },
-    Frame {
-        position: Position,
-        len: u64,
-        extent: Extent,
-    },
+    Skip { bytes: u64 },
+    Frame { position: Position, len: u64, extent: Extent },
 }
 
 impl Walk {
@@ -399,11 +360,7 @@ impl Walk {
                 let extent = frames.extent(position, len);
                 self.position = extent.end;
                 self.skipped = false;
-                Ok(Step::Frame {
-                    position,
-                    len,
-                    extent,
-                })
+                Ok(Step::Frame { position, len, extent })
             }
         }
     }
@@ -454,13 +411,9 @@ impl Consumer {
         let area = &memory.slots()[slot];
         let position = Position(area.cursor.load(Ordering::Acquire));
         let received = Position(area.read_position.load(Ordering::Relaxed));
-        let floor = Position(memory.writer().floor.load(Ordering::Acquire));
-        let capacity = memory.frames().capacity;
-        // Not compared with `head`: a committed frame can be read a moment before the head shows it.
-        if position.since(floor) > capacity
-            || received.since(position) > capacity
-            || !position.0.is_multiple_of(8)
-        {
+        // Not compared with `head`: a committed frame can be read a moment before the head shows it. Nor with
+        // `floor`, which runs ahead of a new cursor for a moment (`Producer::refresh_floor`).
+        if received.since(position) > memory.frames().capacity || !position.0.is_multiple_of(8) {
             return Err("a reader slot whose positions contradict each other");
         }
         Ok(Self {
@@ -523,21 +476,14 @@ impl Consumer {
         position: Position,
         sequence: u64,
     ) -> Result<Option<Found>, Damage> {
-        let mut walk = Walk {
-            position,
-            skipped: false,
-        };
+        let mut walk = Walk { position, skipped: false };
         let mut skipped = 0;
         // At most two steps: a second skip in a row is damage.
         loop {
             match walk.step(memory, sequence)? {
                 Step::Empty => return Ok(None),
                 Step::Skip { bytes } => skipped = bytes,
-                Step::Frame {
-                    position,
-                    len,
-                    extent,
-                } => {
+                Step::Frame { position, len, extent } => {
                     return Ok(Some(Found {
                         header: position,
                         start: extent.start,
@@ -573,12 +519,8 @@ impl Consumer {
     #[inline]
     pub(crate) fn publish_received(&self, memory: &impl Memory, newest: &Found) {
         let slot = &memory.slots()[self.slot];
-        slot.bytes_read.store(
-            self.bytes_before.wrapping_add(self.bytes),
-            Ordering::Relaxed,
-        );
-        slot.skipped_bytes
-            .store(self.skipped_bytes, Ordering::Relaxed);
+        slot.bytes_read.store(self.bytes_before.wrapping_add(self.bytes), Ordering::Relaxed);
+        slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
         if !newest.redelivered {
             slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
             // Release: a successor that sees this position sees a sequence at least as new.
@@ -591,9 +533,7 @@ impl Consumer {
 #[inline]
 pub(crate) fn release(memory: &impl Memory, slot: u32, cursor: Position) {
     // RELEASE-FRAME: pairs with the load in `lowest_cursor`; the frame's bytes were read before this store.
-    memory.slots()[slot as usize]
-        .cursor
-        .store(cursor.0, Ordering::Release);
+    memory.slots()[slot as usize].cursor.store(cursor.0, Ordering::Release);
 }
 
 /// The number of the frame at a reader's first position, whether it is there already or not.
@@ -606,16 +546,8 @@ fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
     let received = slot.read_sequence.load(Ordering::Acquire);
     let published = memory.writer().sequence.load(Ordering::Acquire);
     let received_is_newer = received.wrapping_sub(published) <= i64::MAX as u64;
-    let next = if received_is_newer {
-        received
-    } else {
-        published
-    }
-    .wrapping_add(1);
-    match word::parse(
-        memory.word(position).load(Ordering::Acquire),
-        memory.frames(),
-    ) {
+    let next = if received_is_newer { received } else { published }.wrapping_add(1);
+    match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
         Ok(Word::Frame { number_bits, .. } | Word::Skip { number_bits, .. }) => {
             word::rebuild_number(number_bits, next)
         }

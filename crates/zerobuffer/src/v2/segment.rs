@@ -69,13 +69,9 @@ impl Segment {
         let io = |operation| io_error(place, operation);
         check_room(place, layout.segment_bytes)?;
         let _bar = process::ForkBar::new();
-        let unnamed = Unnamed::create(
-            &place.dir,
-            layout.segment_id,
-            permissions.mode,
-            permissions.group,
-        )
-        .map_err(|e| directory_error(place, e))?;
+        let unnamed =
+            Unnamed::create(&place.dir, layout.segment_id, permissions.mode, permissions.group)
+                .map_err(|e| directory_error(place, e))?;
         file::allocate(unnamed.fd(), layout.segment_bytes)
             .map_err(|e| allocation_error(place, layout, e))?;
         file::write_at(unnamed.fd(), &layout.encode(), 0).map_err(io("write the OIEB"))?;
@@ -83,10 +79,7 @@ impl Segment {
         // Whatever fails from here on, the segment is dropped before it has a name: nothing stays behind.
         let segment = Self::map(place, layout, unnamed.fd(), access)?;
         let attached = attach(&segment, unnamed.fd())?;
-        Ok(unnamed
-            .link(&place.path)
-            .map_err(io("link"))?
-            .then_some((segment, attached)))
+        Ok(unnamed.link(&place.path).map_err(io("link"))?.then_some((segment, attached)))
     }
 
     /// Joins the segment that has the name, and runs `attach` on it.
@@ -156,11 +149,7 @@ impl Segment {
         access: Access,
     ) -> Result<Self, OpenError> {
         let writer = access == Access::Writer;
-        let region = |offset, end: u64, writable| Region {
-            offset,
-            len: end - offset,
-            writable,
-        };
+        let region = |offset, end: u64, writable| Region { offset, len: end - offset, writable };
         let regions = [
             region(0, layout.registry_offset, writer),
             region(layout.registry_offset, layout.metadata_offset, true),
@@ -175,12 +164,7 @@ impl Segment {
             place: place.clone(),
             mark: ForkMark::current(),
         };
-        Ok(Self {
-            mapping,
-            farewell,
-            layout: layout.clone(),
-            place: place.clone(),
-        })
+        Ok(Self { mapping, farewell, layout: layout.clone(), place: place.clone() })
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -221,8 +205,7 @@ impl Segment {
     /// Address of the byte at a position, through the first mapping; the `capacity` bytes from there are mapped.
     #[inline]
     pub(crate) fn payload(&self, position: Position) -> *mut u8 {
-        self.mapping
-            .at(self.layout.payload_offset + self.layout.frames.offset(position))
+        self.mapping.at(self.layout.payload_offset + self.layout.frames.offset(position))
     }
 
     /// Copies `bytes` into the ring at `start`; the caller has claimed that room.
@@ -249,10 +232,8 @@ impl Segment {
         let base = self.payload(first);
         // SAFETY: both ranges lie within one claim, so within the `capacity` bytes from the earlier one.
         unsafe {
-            let (from, to) = (
-                base.add(from.since(first) as usize),
-                base.add(to.since(first) as usize),
-            );
+            let (from, to) =
+                (base.add(from.since(first) as usize), base.add(to.since(first) as usize));
             std::ptr::copy(from, to, len);
         }
     }
@@ -268,10 +249,7 @@ impl Segment {
         len: usize,
         _holder: &'a T,
     ) -> &'a [u8] {
-        debug_assert!(
-            len as u64 <= self.layout.frames.capacity,
-            "claimed or found"
-        );
+        debug_assert!(len as u64 <= self.layout.frames.capacity, "claimed or found");
         // SAFETY: mapped for `capacity` bytes from `start`. The holder owns or borrows what keeps the segment
         // mapped, and its frame is committed and unreleased, or claimed: nobody conforming writes to it.
         unsafe { std::slice::from_raw_parts(self.payload(start), len) }
@@ -311,10 +289,7 @@ impl Segment {
 
     /// Copies metadata into its region at `offset`; the size was checked against the layout.
     pub(crate) fn copy_metadata_in(&self, offset: u64, bytes: &[u8]) {
-        debug_assert!(
-            offset + bytes.len() as u64 <= self.layout.payload_offset,
-            "checked"
-        );
+        debug_assert!(offset + bytes.len() as u64 <= self.layout.payload_offset, "checked");
         // SAFETY: within the metadata region, from memory of ours.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.mapping.at(offset), bytes.len());
@@ -323,10 +298,7 @@ impl Segment {
 
     /// Copies metadata out of its region; the size was checked against the layout.
     pub(crate) fn copy_metadata_out(&self, offset: u64, space: &mut [u8]) {
-        debug_assert!(
-            offset + space.len() as u64 <= self.layout.payload_offset,
-            "checked"
-        );
+        debug_assert!(offset + space.len() as u64 <= self.layout.payload_offset, "checked");
         // SAFETY: within the metadata region, into memory of ours.
         unsafe {
             std::ptr::copy_nonoverlapping(self.mapping.at(offset), space.as_mut_ptr(), space.len());
@@ -340,9 +312,7 @@ impl Segment {
         loop {
             match lock::try_exclusive(self.probe(), layout::REGISTRATION_LOCK) {
                 Ok(true) => {
-                    return Ok(Registration {
-                        probe: self.probe(),
-                    });
+                    return Ok(Registration { probe: self.probe() });
                 }
                 Ok(false) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(1))
@@ -361,8 +331,7 @@ impl Segment {
     pub(crate) fn discard_on_leaving(&self) {
         for slot in self.slots() {
             if slot.state.load(Ordering::Acquire) == slot_state::ACTIVE {
-                slot.flags
-                    .fetch_and(!slot_flags::DURABLE, Ordering::Relaxed);
+                slot.flags.fetch_and(!slot_flags::DURABLE, Ordering::Relaxed);
             }
         }
     }
@@ -378,30 +347,18 @@ impl Memory for Segment {
     fn writer(&self) -> &WriterArea {
         // SAFETY: the OIEB is mapped and larger than this area (asserted in `layout`), which consists of atomics.
         // Readers map it read-only and only load.
-        unsafe {
-            &*self
-                .mapping
-                .at(WRITER_AREA_OFFSET as u64)
-                .cast::<WriterArea>()
-        }
+        unsafe { &*self.mapping.at(WRITER_AREA_OFFSET as u64).cast::<WriterArea>() }
     }
 
     #[inline]
     fn registry(&self) -> &RegistryHeader {
         // SAFETY: mapped, page-aligned, atomics only.
-        unsafe {
-            &*self
-                .mapping
-                .at(self.layout.registry_offset)
-                .cast::<RegistryHeader>()
-        }
+        unsafe { &*self.mapping.at(self.layout.registry_offset).cast::<RegistryHeader>() }
     }
 
     #[inline]
     fn slots(&self) -> &[Slot] {
-        let first = self
-            .mapping
-            .at(self.layout.registry_offset + REGISTRY_HEADER_BYTES);
+        let first = self.mapping.at(self.layout.registry_offset + REGISTRY_HEADER_BYTES);
         // SAFETY: the registry region was laid out for `slot_count` slots behind its header; atomics only.
         unsafe { std::slice::from_raw_parts(first.cast::<Slot>(), self.layout.slot_count as usize) }
     }
@@ -488,11 +445,7 @@ fn retire(
         {
             return Ok(Retired::HasUnread);
         }
-        file::write_at(
-            probe,
-            &segment_state::RETIRED.to_le_bytes(),
-            SEGMENT_STATE_OFFSET,
-        )?;
+        file::write_at(probe, &segment_state::RETIRED.to_le_bytes(), SEGMENT_STATE_OFFSET)?;
         rustix::fs::unlink(&place.path)?;
         Ok(Retired::Removed)
     })();
@@ -574,10 +527,9 @@ pub(crate) fn open(place: &Place, writable: bool) -> Result<OwnedFd, OpenError> 
     file::open(&place.path, writable).map_err(|error| match error.kind() {
         _ if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR)) => not_a_buffer(),
         io::ErrorKind::InvalidInput => not_a_buffer(),
-        io::ErrorKind::NotFound => OpenError::NotFound {
-            name: place.name.to_string(),
-            dir: place.dir.clone(),
-        },
+        io::ErrorKind::NotFound => {
+            OpenError::NotFound { name: place.name.to_string(), dir: place.dir.clone() }
+        }
         io::ErrorKind::PermissionDenied => OpenError::Io {
             name: place.name.to_string(),
             operation: format!(
@@ -614,14 +566,10 @@ pub(crate) fn read_layout(
             found: format!("{major}.{minor}.{patch}"),
             expected: "2.x",
         },
-        LayoutProblem::Features(unknown) => OpenError::UnknownFeatures {
-            name: place.name.to_string(),
-            unknown,
-        },
-        other => OpenError::Damaged {
-            name: place.name.to_string(),
-            problem: other.to_string(),
-        },
+        LayoutProblem::Features(unknown) => {
+            OpenError::UnknownFeatures { name: place.name.to_string(), unknown }
+        }
+        other => OpenError::Damaged { name: place.name.to_string(), problem: other.to_string() },
     })
 }
 
@@ -647,10 +595,7 @@ fn directory_error(place: &Place, error: io::Error) -> OpenError {
         io::ErrorKind::NotADirectory => "it is not a directory",
         _ => return io_error(place, "create")(error),
     };
-    OpenError::UnsuitableDirectory {
-        dir: place.dir.clone(),
-        problem: problem.into(),
-    }
+    OpenError::UnsuitableDirectory { dir: place.dir.clone(), problem: problem.into() }
 }
 
 /// Refuses what does not fit, before any of it is taken.

@@ -39,13 +39,8 @@ pub(crate) enum Announced {
 
 /// Reader `slot` announces that it is about to sleep. It must look again before [`reader_sleeps`].
 pub(crate) fn announce_reader(memory: &impl Memory, slot: u32) -> Announced {
-    memory.slots()[slot as usize]
-        .wait_flag
-        .store(1, Ordering::Relaxed);
-    memory
-        .registry()
-        .sleepers
-        .fetch_or(1 << slot, Ordering::SeqCst);
+    memory.slots()[slot as usize].wait_flag.store(1, Ordering::Relaxed);
+    memory.registry().sleepers.fetch_or(1 << slot, Ordering::SeqCst);
     barrier_of_sleeper(memory)
 }
 
@@ -119,9 +114,5 @@ pub(crate) fn wake_waiting_writer(memory: &impl Memory) {
 
 fn barrier_of_sleeper(memory: &impl Memory) -> Announced {
     fence(Ordering::SeqCst);
-    if memory.sleeper_barrier() {
-        Announced::Safely
-    } else {
-        Announced::WithoutBarrier
-    }
+    if memory.sleeper_barrier() { Announced::Safely } else { Announced::WithoutBarrier }
 }

@@ -21,10 +21,7 @@ pub(crate) enum Word {
 /// The word of a frame of `len` bytes with the given sequence number.
 #[inline]
 pub(crate) fn frame(len: u64, sequence: u64) -> u64 {
-    debug_assert!(
-        len > 0 && len < 1 << 32,
-        "length was checked against the capacity"
-    );
+    debug_assert!(len > 0 && len < 1 << 32, "length was checked against the capacity");
     len | (sequence & NUMBER_MASK) << NUMBER_SHIFT
 }
 
@@ -44,10 +41,9 @@ pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'stati
     match word & FLAGS {
         0 if len >= 1 && len <= geometry.max_frame() => Ok(Word::Frame { len, number_bits }),
         0 => Err("a frame length that is zero or larger than the ring allows"),
-        FLAG_SKIP if len >= 8 && len % 8 == 0 && len < geometry.capacity => Ok(Word::Skip {
-            bytes: len,
-            number_bits,
-        }),
+        FLAG_SKIP if len >= 8 && len % 8 == 0 && len < geometry.capacity => {
+            Ok(Word::Skip { bytes: len, number_bits })
+        }
         FLAG_SKIP => Err("a skip of impossible length"),
         _ => Err("frame flags that this version does not know"),
     }
@@ -87,10 +83,7 @@ mod tests {
             assert_eq!(len, 77);
             assert!(is_number(number_bits, sequence));
             assert_eq!(rebuild_number(number_bits, sequence), sequence);
-            assert_eq!(
-                rebuild_number(number_bits, sequence.wrapping_add(9999)),
-                sequence
-            );
+            assert_eq!(rebuild_number(number_bits, sequence.wrapping_add(9999)), sequence);
             assert!(matches!(
                 parse(skip(64, sequence), &geometry()),
                 Ok(Word::Skip { bytes: 64, .. })

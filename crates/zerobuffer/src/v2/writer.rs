@@ -57,10 +57,8 @@ pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout,
         created_ns: process::unix_ns(),
         creator_pid: process::id(),
     };
-    Layout::build(&wish, birth).map_err(|problem| OpenError::InvalidConfig {
-        name: place.name.to_string(),
-        problem,
-    })
+    Layout::build(&wish, birth)
+        .map_err(|problem| OpenError::InvalidConfig { name: place.name.to_string(), problem })
 }
 
 /// Creates the segment, or joins the one that is there if it has the same configuration.
@@ -71,10 +69,7 @@ pub(crate) fn create_or_join<T>(
     attach: impl Fn(&Segment, std::os::fd::BorrowedFd<'_>) -> Result<T, OpenError>,
 ) -> Result<(Segment, T), OpenError> {
     let layout = layout_for(place, config)?;
-    let permissions = Permissions {
-        mode: config.mode,
-        group: config.group,
-    };
+    let permissions = Permissions { mode: config.mode, group: config.group };
     // Somebody may create or remove between our two looks; that cannot go on for long.
     for _ in 0..100 {
         let joined = Segment::join(place, access, |segment, fd| {
@@ -105,26 +100,10 @@ pub(crate) fn create_or_join<T>(
 
 fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), OpenError> {
     for (what, found, wanted) in [
-        (
-            "payload_bytes",
-            found.frames.capacity,
-            wanted.frames.capacity,
-        ),
-        (
-            "metadata_bytes",
-            found.metadata_bytes,
-            wanted.metadata_bytes,
-        ),
-        (
-            "reader_slots",
-            found.slot_count.into(),
-            wanted.slot_count.into(),
-        ),
-        (
-            "timestamps",
-            found.timestamps().into(),
-            wanted.timestamps().into(),
-        ),
+        ("payload_bytes", found.frames.capacity, wanted.frames.capacity),
+        ("metadata_bytes", found.metadata_bytes, wanted.metadata_bytes),
+        ("reader_slots", found.slot_count.into(), wanted.slot_count.into()),
+        ("timestamps", found.timestamps().into(), wanted.timestamps().into()),
     ] {
         if found != wanted {
             return Err(OpenError::ConfigMismatch {
@@ -225,10 +204,7 @@ impl Engine {
         self.stats.dropped_frames += 1;
         self.stats.dropped_bytes += bytes as u64;
         let shared = &self.segment.writer().dropped_frames;
-        shared.store(
-            shared.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Relaxed,
-        );
+        shared.store(shared.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Claims room for a frame.
@@ -238,9 +214,7 @@ impl Engine {
             return Err(self.unfit(len));
         }
         if !self.segment.is_ours() {
-            return Err(WriteError::Forked {
-                name: self.name().clone(),
-            });
+            return Err(WriteError::Forked { name: self.name().clone() });
         }
         if self.behaviour.require_reader {
             self.check_reader()?;
@@ -274,10 +248,8 @@ impl Engine {
         // What is staged and not visible can never be read, so it must not be what fills the ring.
         self.publish();
         let area = self.segment.writer();
-        area.full_waits.store(
-            area.full_waits.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Relaxed,
-        );
+        area.full_waits
+            .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
         let begin = Instant::now();
         let mut room = Room {
@@ -292,11 +264,7 @@ impl Engine {
         let holder = room.full.holder;
         claim.ok_or_else(|| WriteError::Full {
             name: self.name().clone(),
-            waited: if patience == Patience::None {
-                Duration::ZERO
-            } else {
-                begin.elapsed()
-            },
+            waited: if patience == Patience::None { Duration::ZERO } else { begin.elapsed() },
             holder: holder.map_or_else(Peer::nobody, |slot| members::peer(&self.segment, slot)),
         })
     }
@@ -328,10 +296,7 @@ impl Engine {
     #[cold]
     fn count_wakes(&mut self, woken: u32) {
         self.stats.wakes += u64::from(woken);
-        self.segment
-            .writer()
-            .wakes
-            .store(self.stats.wakes, Ordering::Relaxed);
+        self.segment.writer().wakes.store(self.stats.wakes, Ordering::Relaxed);
     }
 
     /// Forgets what is staged: `frames` of `bytes` in all.
@@ -343,17 +308,10 @@ impl Engine {
 
     fn check_reader(&mut self) -> Result<(), WriteError> {
         let now = Instant::now();
-        if self
-            .readers_checked
-            .is_some_and(|at| now.duration_since(at) < READER_CHECK)
-        {
+        if self.readers_checked.is_some_and(|at| now.duration_since(at) < READER_CHECK) {
             let attached =
                 (0..self.layout().slot_count).any(|i| registry::is_attached(&self.segment, i));
-            return if attached {
-                Ok(())
-            } else {
-                Err(self.no_reader())
-            };
+            return if attached { Ok(()) } else { Err(self.no_reader()) };
         }
         if !self.has_live_reader() {
             return Err(self.no_reader());
@@ -363,9 +321,7 @@ impl Engine {
     }
 
     fn no_reader(&self) -> WriteError {
-        WriteError::NoReader {
-            name: self.name().clone(),
-        }
+        WriteError::NoReader { name: self.name().clone() }
     }
 
     pub(crate) fn has_live_reader(&self) -> bool {
@@ -382,9 +338,7 @@ impl Engine {
     pub(crate) fn readers(&self) -> Vec<ReaderInfo> {
         (0..self.layout().slot_count)
             .filter(|&index| {
-                self.segment.slots()[index as usize]
-                    .state
-                    .load(Ordering::Acquire)
+                self.segment.slots()[index as usize].state.load(Ordering::Acquire)
                     == slot_state::ACTIVE
             })
             .map(|index| {
@@ -428,24 +382,16 @@ impl Engine {
 
     /// Waits until every registered reader has released everything.
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
-        let mut drained = Drained {
-            segment: &self.segment,
-            producer: &mut self.producer,
-        };
+        let mut drained = Drained { segment: &self.segment, producer: &mut self.producer };
         // What cannot fail needs no error: a poll that says "not yet" is all there is.
-        matches!(
-            wait(&mut drained, &mut self.spinner, Patience::For(timeout)),
-            Ok(Some(()))
-        )
+        matches!(wait(&mut drained, &mut self.spinner, Patience::For(timeout)), Ok(Some(())))
     }
 
     pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
         self.check_metadata(bytes)?;
         let set = metadata::is_set(&self.segment);
         if self.metadata_was_set || (set && !metadata::equals(&self.segment, bytes)) {
-            return Err(MetadataError::AlreadySet {
-                name: self.name().clone(),
-            });
+            return Err(MetadataError::AlreadySet { name: self.name().clone() });
         }
         if !set {
             metadata::publish(&self.segment, bytes);
@@ -461,10 +407,7 @@ impl Engine {
             && members::is_alive(&self.segment, slot)
         {
             let holder = members::peer(&self.segment, slot);
-            return Err(MetadataError::Held {
-                name: self.name().clone(),
-                holder,
-            });
+            return Err(MetadataError::Held { name: self.name().clone(), holder });
         }
         metadata::publish(&self.segment, bytes);
         wake::wake_readers(&self.segment, Barrier::Fence);
@@ -475,9 +418,7 @@ impl Engine {
     fn check_metadata(&self, bytes: &[u8]) -> Result<(), MetadataError> {
         let capacity = self.layout().metadata_bytes as usize;
         if !self.segment.is_ours() {
-            return Err(MetadataError::Forked {
-                name: self.name().clone(),
-            });
+            return Err(MetadataError::Forked { name: self.name().clone() });
         }
         if bytes.len() > capacity || capacity == 0 {
             return Err(MetadataError::TooLarge {
@@ -490,10 +431,7 @@ impl Engine {
     }
 
     pub(crate) fn stats(&self) -> WriterStats {
-        WriterStats {
-            skipped_bytes: self.producer.skipped_bytes(),
-            ..self.stats
-        }
+        WriterStats { skipped_bytes: self.producer.skipped_bytes(), ..self.stats }
     }
 
     /// Lends claimed bytes to be filled.
@@ -554,9 +492,7 @@ impl Awaited for Room<'_> {
 
     fn glance(&mut self) -> Result<Option<Claim>, WriteError> {
         if self.segment.is_retired() {
-            return Err(WriteError::Retired {
-                name: self.segment.name().clone(),
-            });
+            return Err(WriteError::Retired { name: self.segment.name().clone() });
         }
         Ok(None)
     }

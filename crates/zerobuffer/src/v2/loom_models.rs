@@ -1,0 +1,242 @@
+//! The ring, the handshakes and joining, explored by `loom` in every order that the memory model allows.
+//!
+//! What is explored is what ships: `ring`, `registry` and `wake` over `loom`'s atomics. Two things are stood in
+//! for: `membarrier` by a fence on both sides, and the futex by a condition variable. Sleeps have no limit here,
+//! so a lost wake-up is a deadlock and is found.
+//!
+//! Run with `cargo xtask loom`.
+
+use loom::sync::Arc;
+use loom::thread;
+use std::time::Duration;
+
+use super::heap::Heap;
+use super::layout::FrameGeometry;
+use super::memory::Memory;
+use super::position::Position;
+use super::registry::activate;
+use super::ring::{self, Consumer, Footprint, Found, Producer};
+use super::wake::{self, Barrier};
+use crate::config::StartAt;
+use crate::sync::Ordering;
+
+/// Two frames of `LEN` fit, a third does not: T = 56, and 2 T + 8 <= 128 < 3 T + 8.
+const LEN: u64 = 48;
+
+fn heap(slots: usize, start: u64) -> Arc<Heap> {
+    Arc::new(Heap::new(FrameGeometry::new(128, 8, 1024), slots, Position(start)))
+}
+
+/// Stores a frame's number in its first and last word only: enough to see a torn or stale one.
+fn fill(heap: &Heap, start: Position, sequence: u64) {
+    heap.fill(start, 8, sequence);
+    heap.fill(start.plus(LEN - 8), 8, sequence);
+}
+
+fn check(heap: &Heap, found: &Found, expected: u64) {
+    assert_eq!(found.sequence, expected);
+    assert!(heap.is_filled(found.start, 8, expected), "frame {expected} begins with other bytes");
+    assert!(heap.is_filled(found.start.plus(LEN - 8), 8, expected), "frame {expected} is torn");
+}
+
+/// Writes frame `sequence`; sleeps while there is no room.
+fn write(heap: &Heap, producer: &mut Producer) {
+    let claim = loop {
+        match producer.claim(heap, LEN) {
+            Ok(claim) => break claim,
+            Err(full) => {
+                wake::announce_writer(heap, full.wants);
+                match producer.claim(heap, LEN) {
+                    Ok(claim) => break claim,
+                    Err(_) => wake::writer_sleeps(heap, Duration::MAX),
+                };
+            }
+        }
+    };
+    fill(heap, claim.start(), producer.next_sequence());
+    producer.stage(heap, &claim);
+    producer.publish(heap);
+    wake::wake_readers(heap, Barrier::Fence);
+}
+
+/// Reads the next frame; sleeps while there is none.
+fn read(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) {
+    let found = loop {
+        if let Some(found) = consumer.poll(heap).unwrap() {
+            break found;
+        }
+        wake::announce_reader(heap, slot);
+        if let Some(found) = consumer.poll(heap).unwrap() {
+            break found;
+        }
+        wake::reader_sleeps(heap, slot, Duration::MAX);
+    };
+    consumer.take(heap, &found);
+    check(heap, &found, expected);
+    ring::release(heap, slot, found.end);
+    wake::wake_writer(heap, Barrier::Fence, found.end);
+}
+
+#[test]
+fn loom_frames_arrive_whole_and_nobody_oversleeps() {
+    loom::model(|| {
+        let heap = heap(1, 0);
+        heap.reserve(0, Position(0));
+        let mut consumer = Consumer::attach(&*heap, 0).unwrap();
+        let shared = Arc::clone(&heap);
+        let writer = thread::spawn(move || {
+            let mut producer = Producer::attach(&*shared, Footprint::Whole).unwrap();
+            for _ in 0..2 {
+                write(&shared, &mut producer);
+            }
+        });
+        for expected in 1..=2 {
+            read(&heap, 0, &mut consumer, expected);
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_full_ring_lets_the_writer_sleep_and_wake() {
+    loom::model(|| {
+        // Positions wrap at 2^64 within the model.
+        let start = 0u64.wrapping_sub(128);
+        let heap = heap(1, start);
+        heap.reserve(0, Position(start));
+        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        write(&heap, &mut producer);
+        write(&heap, &mut producer);
+        let shared = Arc::clone(&heap);
+        let reader = thread::spawn(move || {
+            let mut consumer = Consumer::attach(&*shared, 0).unwrap();
+            for expected in 1..=3 {
+                read(&shared, 0, &mut consumer, expected);
+            }
+        });
+        write(&heap, &mut producer);
+        reader.join().unwrap();
+    });
+}
+
+/// A reader that joins while the writer, whom nobody holds back, laps the ring.
+fn join_while_writing(start: StartAt) {
+    loom::model(move || {
+        let heap = heap(1, 0);
+        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        write(&heap, &mut producer);
+        let shared = Arc::clone(&heap);
+        let writer = thread::spawn(move || {
+            for _ in 0..3 {
+                // Full is an outcome here: the joiner may be registered and not read.
+                if let Ok(claim) = producer.claim(&*shared, LEN) {
+                    fill(&shared, claim.start(), producer.next_sequence());
+                    producer.stage(&*shared, &claim);
+                    producer.publish(&*shared);
+                }
+            }
+            producer.next_sequence() - 1
+        });
+        if activate(&*heap, 0, start, 2).is_some() {
+            let mut consumer = Consumer::attach(&*heap, 0).unwrap();
+            let mut expected = consumer.next_sequence();
+            while let Some(found) = consumer.poll(&*heap).unwrap() {
+                consumer.take(&*heap, &found);
+                check(&heap, &found, expected);
+                expected += 1;
+            }
+            let newest = writer.join().unwrap();
+            while let Some(found) = consumer.poll(&*heap).unwrap() {
+                consumer.take(&*heap, &found);
+                check(&heap, &found, expected);
+                expected += 1;
+            }
+            assert_eq!(expected, newest + 1, "a committed frame was not seen");
+        } else {
+            writer.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn loom_joining_at_the_oldest_frame_is_safe() {
+    join_while_writing(StartAt::Oldest);
+}
+
+#[test]
+fn loom_joining_at_the_newest_frame_is_safe() {
+    join_while_writing(StartAt::Newest);
+}
+
+#[test]
+fn loom_a_batch_appears_at_once() {
+    loom::model(|| {
+        let heap = heap(1, 0);
+        heap.reserve(0, Position(0));
+        let mut consumer = Consumer::attach(&*heap, 0).unwrap();
+        let shared = Arc::clone(&heap);
+        let writer = thread::spawn(move || {
+            let mut producer = Producer::attach(&*shared, Footprint::Whole).unwrap();
+            for _ in 0..2 {
+                let claim = producer.claim(&*shared, LEN).unwrap();
+                fill(&shared, claim.start(), producer.next_sequence());
+                producer.stage(&*shared, &claim);
+            }
+            producer.publish(&*shared);
+        });
+        if let Some(first) = consumer.poll(&*heap).unwrap() {
+            check(&heap, &first, 1);
+            let second = consumer.poll_behind(&*heap, &first).unwrap();
+            check(&heap, &second.expect("the whole batch is visible"), 2);
+            consumer.take(&*heap, &first);
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_skip_leads_to_its_frame() {
+    loom::model(|| {
+        let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
+        heap.reserve(0, Position(0));
+        let mut producer = Producer::attach(&*heap, Footprint::Window(112)).unwrap();
+        let mut consumer = Consumer::attach(&*heap, 0).unwrap();
+        for expected in 1..=2 {
+            write(&heap, &mut producer);
+            read(&heap, 0, &mut consumer, expected);
+        }
+        let shared = Arc::clone(&heap);
+        let writer = thread::spawn(move || {
+            write(&shared, &mut producer);
+            assert_eq!(producer.skipped_bytes(), 144, "the third frame begins the next lap");
+        });
+        read(&heap, 0, &mut consumer, 3);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_an_observer_never_takes_overwritten_bytes_for_valid() {
+    loom::model(|| {
+        let heap = heap(1, 0);
+        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        write(&heap, &mut producer);
+        let shared = Arc::clone(&heap);
+        let writer = thread::spawn(move || {
+            for _ in 0..2 {
+                write(&shared, &mut producer);
+            }
+        });
+        let area = heap.writer();
+        let position = Position(area.newest.load(Ordering::Acquire));
+        let word = heap.word(position).load(Ordering::Relaxed);
+        let bytes = heap.word(position.plus(8)).load(Ordering::Relaxed);
+        crate::sync::fence(Ordering::Acquire);
+        let reserve = Position(area.reserve.load(Ordering::Relaxed));
+        if reserve.since(position) <= heap.frames().capacity {
+            let number = word >> 36;
+            assert_eq!(bytes, number, "torn bytes passed for frame {number}");
+        }
+        writer.join().unwrap();
+    });
+}

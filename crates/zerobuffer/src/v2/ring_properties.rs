@@ -1,0 +1,318 @@
+//! The ring against a simple model: random sizes, holds, releases in any order, readers coming and going,
+//! batches, aborted loans, skips, dead writers, and positions that wrap at 2^64.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::heap::Heap;
+use super::layout::{FrameGeometry, owner_state, slot_state};
+use super::memory::Memory;
+use super::position::Position;
+use super::registry::activate;
+use super::ring::{self, Consumer, Footprint, Found, Producer};
+use crate::config::StartAt;
+use crate::sync::Ordering;
+
+const CAPACITY: u64 = 4096;
+const READERS: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Action {
+    Write(u64),
+    Batch(Vec<u64>),
+    /// Claim, scribble over the loan, give it up.
+    Abandon(u64),
+    /// Complete a frame and die before publishing the head.
+    CommitAndDie(u64),
+    /// Die with a loan open, or between two frames.
+    Die,
+    Read(usize),
+    /// Release the nth frame that a reader holds.
+    Release(usize, usize),
+    Join(usize, bool),
+    Leave(usize),
+    /// A reader dies; its successor goes on at its cursor.
+    Succeed(usize),
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let size = prop_oneof![1u64..=40, 1u64..=1500, Just(CAPACITY - 16 - 64), Just(1), Just(1024)];
+    let reader = 0..READERS;
+    let action = prop_oneof![
+        6 => size.clone().prop_map(Action::Write),
+        1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Batch),
+        1 => size.clone().prop_map(Action::Abandon),
+        1 => size.prop_map(Action::CommitAndDie),
+        1 => Just(Action::Die),
+        8 => reader.clone().prop_map(Action::Read),
+        8 => (reader.clone(), 0usize..4).prop_map(|(r, n)| Action::Release(r, n)),
+        1 => (reader.clone(), any::<bool>()).prop_map(|(r, oldest)| Action::Join(r, oldest)),
+        1 => reader.clone().prop_map(Action::Leave),
+        1 => reader.prop_map(Action::Succeed),
+    ];
+    proptest::collection::vec(action, 1..200)
+}
+
+/// A reader, and what it must see.
+struct Side {
+    consumer: Consumer,
+    held: Vec<Found>,
+    /// Handed out and not passed by the cursor, oldest first.
+    open: VecDeque<(Position, bool)>,
+    expected: u64,
+    /// Frames up to this number had been received by a predecessor.
+    received: u64,
+}
+
+struct Bench {
+    heap: Heap,
+    producer: Producer,
+    footprint: Footprint,
+    /// Length of frame i + 1.
+    lens: Vec<u64>,
+    sides: [Option<Side>; READERS],
+}
+
+impl Bench {
+    fn new(header: u64, start: u64, footprint: Footprint) -> Self {
+        let frames = FrameGeometry::new(CAPACITY, header, 1024);
+        let heap = Heap::new(frames, READERS, Position(start));
+        let producer = Producer::attach(&heap, footprint).unwrap();
+        Self { heap, producer, footprint, lens: Vec::new(), sides: [None, None, None] }
+    }
+
+    fn wish(&self, len: u64) -> u64 {
+        len.min(self.heap.frames().max_frame())
+    }
+
+    fn write(&mut self, lens: &[u64], publish: bool) {
+        let mut staged = 0;
+        for &len in lens {
+            let len = self.wish(len);
+            let Ok(claim) = self.producer.claim(&self.heap, len) else { break };
+            let sequence = self.producer.next_sequence();
+            assert_eq!(sequence, self.lens.len() as u64 + 1);
+            self.heap.fill(claim.start(), len, sequence);
+            self.producer.stage(&self.heap, &claim);
+            self.lens.push(len);
+            staged += 1;
+        }
+        let nobody_reads = self.sides.iter().all(Option::is_none);
+        let all_caught_up = self
+            .sides
+            .iter()
+            .flatten()
+            .all(|side| side.open.is_empty() && side.expected == self.lens.len() as u64 + 1);
+        if staged == 0 && (nobody_reads || all_caught_up) {
+            panic!("an empty ring refused a frame that fits");
+        }
+        if publish {
+            self.producer.publish(&self.heap);
+        }
+    }
+
+    fn succeed_writer(&mut self) {
+        self.producer = Producer::attach(&self.heap, self.footprint).unwrap();
+        assert_eq!(self.producer.next_sequence(), self.lens.len() as u64 + 1);
+    }
+
+    fn read(&mut self, reader: usize) {
+        let newest = self.lens.len() as u64;
+        let Some(side) = &mut self.sides[reader] else { return };
+        match side.consumer.poll(&self.heap).unwrap() {
+            None => assert_eq!(side.expected, newest + 1, "a committed frame is not seen"),
+            Some(found) => {
+                assert!(side.expected <= newest, "a frame that was never committed is seen");
+                assert_eq!(found.sequence, side.expected);
+                assert_eq!(found.len, self.lens[found.sequence as usize - 1]);
+                assert_eq!(found.redelivered, found.sequence <= side.received);
+                side.consumer.take(&self.heap, &found);
+                side.expected += 1;
+                side.held.push(found);
+                side.open.push_back((found.end, false));
+            }
+        }
+    }
+
+    fn release(&mut self, reader: usize, nth: usize) {
+        let Some(side) = &mut self.sides[reader] else { return };
+        if side.held.is_empty() {
+            return;
+        }
+        let found = side.held.remove(nth % side.held.len());
+        for open in &mut side.open {
+            open.1 |= open.0 == found.end;
+        }
+        while side.open.front().is_some_and(|open| open.1) {
+            let (end, _) = side.open.pop_front().unwrap();
+            ring::release(&self.heap, reader as u32, end);
+        }
+    }
+
+    fn join(&mut self, reader: usize, oldest: bool) {
+        if self.sides[reader].is_some() {
+            return;
+        }
+        let start = if oldest { StartAt::Oldest } else { StartAt::Newest };
+        let slot = &self.heap.slots()[reader];
+        slot.read_sequence
+            .store(self.heap.writer().sequence.load(Ordering::Relaxed), Ordering::Relaxed);
+        slot.owner_state.store(owner_state::ATTACHED, Ordering::Relaxed);
+        activate(&self.heap, reader as u32, start, 1).expect("nobody moves the floor meanwhile");
+        let consumer = Consumer::attach(&self.heap, reader as u32).unwrap();
+        let expected = consumer.next_sequence();
+        let newest = self.lens.len() as u64;
+        assert!((1..=newest + 1).contains(&expected));
+        assert!(oldest || expected == newest + 1);
+        slot.read_sequence.store(expected - 1, Ordering::Relaxed);
+        self.sides[reader] = Some(Side {
+            consumer,
+            held: Vec::new(),
+            open: VecDeque::new(),
+            expected,
+            received: expected - 1,
+        });
+    }
+
+    fn succeed_reader(&mut self, reader: usize) {
+        let Some(side) = &mut self.sides[reader] else { return };
+        side.received = (side.expected - 1).max(side.received);
+        side.expected -= side.open.len() as u64;
+        side.held.clear();
+        side.open.clear();
+        side.consumer = Consumer::attach(&self.heap, reader as u32).unwrap();
+        assert_eq!(side.consumer.next_sequence(), side.expected);
+    }
+
+    fn run(&mut self, action: Action) {
+        match action {
+            Action::Write(len) => self.write(&[len], true),
+            Action::Batch(lens) => self.write(&lens, true),
+            Action::Abandon(len) => {
+                let len = self.wish(len);
+                if let Ok(claim) = self.producer.claim(&self.heap, len) {
+                    self.heap.fill(claim.start(), len, u64::MAX);
+                }
+            }
+            Action::CommitAndDie(len) => {
+                // The commit word is stored and the head is not: `publish` up to its first half.
+                let head = self.heap.writer().head.load(Ordering::Relaxed);
+                let sequence = self.heap.writer().sequence.load(Ordering::Relaxed);
+                let newest = self.heap.writer().newest.load(Ordering::Relaxed);
+                let bytes = self.heap.writer().bytes_committed.load(Ordering::Relaxed);
+                let skipped = self.heap.writer().skipped_bytes.load(Ordering::Relaxed);
+                self.write(&[len], true);
+                let writer = self.heap.writer();
+                writer.head.store(head, Ordering::Relaxed);
+                writer.sequence.store(sequence, Ordering::Relaxed);
+                writer.newest.store(newest, Ordering::Relaxed);
+                writer.bytes_committed.store(bytes, Ordering::Relaxed);
+                writer.skipped_bytes.store(skipped, Ordering::Relaxed);
+                self.succeed_writer();
+                assert_eq!(self.heap.writer().head.load(Ordering::Relaxed), self.producer.head().0);
+            }
+            Action::Die => {
+                let len = self.wish(700);
+                if let Ok(claim) = self.producer.claim(&self.heap, len) {
+                    self.heap.fill(claim.start(), len, u64::MAX);
+                }
+                self.succeed_writer();
+            }
+            Action::Read(reader) => self.read(reader),
+            Action::Release(reader, nth) => self.release(reader, nth),
+            Action::Join(reader, oldest) => self.join(reader, oldest),
+            Action::Leave(reader) => {
+                self.heap.slots()[reader].state.store(slot_state::FREE, Ordering::Release);
+                self.sides[reader] = None;
+            }
+            Action::Succeed(reader) => self.succeed_reader(reader),
+        }
+        for side in self.sides.iter().flatten() {
+            for found in &side.held {
+                let intact = self.heap.is_filled(found.start, found.len, found.sequence);
+                assert!(intact, "held frame {} was overwritten", found.sequence);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn every_reader_sees_every_frame_once_in_order_and_intact(
+        actions in actions(),
+        header in prop_oneof![Just(8u64), Just(16)],
+        start in prop_oneof![Just(0u64), Just(u64::MAX - 63), Just(u64::MAX - 8191), Just(1 << 63)],
+        window in prop_oneof![Just(None), Just(Some(512u64)), Just(Some(2048))],
+    ) {
+        let footprint = window.map_or(Footprint::Whole, Footprint::Window);
+        let mut bench = Bench::new(header, start & !63, footprint);
+        bench.join(0, true);
+        for action in actions {
+            bench.run(action);
+        }
+    }
+}
+
+#[test]
+fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
+    let mut bench = Bench::new(8, 0, Footprint::Window(1024));
+    bench.join(0, true);
+    let mut farthest = 0;
+    for _ in 0..1000 {
+        bench.write(&[100], true);
+        farthest = farthest.max(bench.heap.frames().offset(bench.producer.head()));
+        bench.read(0);
+        bench.release(0, 0);
+    }
+    assert!(farthest <= 1024 + 112, "it went as far as {farthest}");
+    assert!(bench.producer.skipped_bytes() > 0);
+}
+
+#[test]
+fn a_cursor_outside_the_ring_is_passed_over_rather_than_believed() {
+    for cursor in [8, CAPACITY * 100, u64::MAX - 7] {
+        let mut bench = Bench::new(8, CAPACITY, Footprint::Whole);
+        bench.join(0, true);
+        bench.heap.slots()[0].cursor.store(cursor, Ordering::Relaxed);
+        let frames = *bench.heap.frames();
+        for _ in 0..10 {
+            let claim = bench.producer.claim(&bench.heap, frames.max_frame()).unwrap();
+            bench.producer.stage(&bench.heap, &claim);
+            bench.producer.publish(&bench.heap);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_memory_makes_errors_never_panics_or_endless_walks(
+        words in proptest::collection::vec(any::<u64>(), (CAPACITY / 8) as usize),
+        head in any::<u64>(),
+        floor in any::<u64>(),
+        cursor in any::<u64>(),
+    ) {
+        let heap = Heap::new(FrameGeometry::new(CAPACITY, 8, 1024), 1, Position(0));
+        for (at, word) in (0..).step_by(8).zip(words) {
+            // Half of the words are plausible frames, so that walks get somewhere.
+            let word = if word % 2 == 0 { super::word::frame(word % 900 + 1, word >> 20) } else { word };
+            heap.word(Position(at)).store(word, Ordering::Relaxed);
+        }
+        heap.writer().head.store(head & !7, Ordering::Relaxed);
+        heap.writer().floor.store(floor, Ordering::Relaxed);
+        heap.writer().reserve.store(head.wrapping_add(CAPACITY), Ordering::Relaxed);
+        heap.reserve(0, Position(cursor));
+        if let Ok(mut producer) = Producer::attach(&heap, Footprint::Window(512)) {
+            let _ = producer.claim(&heap, 100);
+        }
+        if let Ok(mut consumer) = Consumer::attach(&heap, 0) {
+            for _ in 0..1000 {
+                let Ok(Some(found)) = consumer.poll(&heap) else { break };
+                prop_assert!(found.len <= heap.frames().max_frame());
+                consumer.take(&heap, &found);
+            }
+        }
+    }
+}
