@@ -1,2 +1,7 @@
-//! The command.
-fn main() {}
+//! `zerobuffer`: move, watch and measure frames between processes.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    zerobuffer_cli::zerobuffer()
+}

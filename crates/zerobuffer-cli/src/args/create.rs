@@ -1,0 +1,97 @@
+//! What a buffer is made of, where a command creates one.
+
+use clap::Args;
+use zerobuffer::BufferConfig;
+
+use crate::sizes;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "When the buffer is created")]
+pub(crate) struct CreateArgs {
+    /// Protocol of the buffer
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    protocol: u8,
+    /// Size of the ring, such as 64M [default: 32M; started as zerobuffer-test-…: 256M]
+    #[arg(long, value_name = "BYTES", value_parser = sizes::parse)]
+    pub(crate) buffer_size: Option<usize>,
+    /// Room for metadata
+    #[arg(long, value_name = "BYTES", value_parser = sizes::parse, default_value = "4096")]
+    metadata_size: usize,
+    /// Permission bits of the buffer's file, in octal [default: 600]
+    #[arg(long, value_name = "OCTAL", value_parser = octal)]
+    mode: Option<u32>,
+    /// Group of the buffer's file, by name or number
+    #[arg(long, value_name = "GROUP", value_parser = group_id)]
+    group: Option<u32>,
+    /// Note in every frame when it was committed, so that readers can tell its latency (always on with
+    /// --stdin and --stdout)
+    #[arg(long)]
+    timestamps: bool,
+}
+
+impl CreateArgs {
+    /// Refuses what cannot be created.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        // Protocol 1 buffers come with the library's 1.0 endpoints; this is the place that lets them through.
+        if self.protocol == 1 {
+            return Err(
+                "protocol 1 buffers cannot be created by this version: use --protocol 2".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The configuration asked for, except for the size of the ring.
+    pub(crate) fn config(&self) -> BufferConfig {
+        let mut config = BufferConfig::new()
+            .metadata_bytes(self.metadata_size)
+            .timestamps(self.timestamps);
+        if let Some(mode) = self.mode {
+            config = config.mode(mode);
+        }
+        if let Some(group) = self.group {
+            config = config.group(group);
+        }
+        config
+    }
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if mode & !0o777 == 0 && mode & 0o600 == 0o600 => Ok(mode),
+        Ok(_) => Err("the owner needs to read and write; use 600, 660 or 666".to_owned()),
+        Err(_) => Err("not an octal number such as 660".to_owned()),
+    }
+}
+
+fn group_id(text: &str) -> Result<u32, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let groups =
+        std::fs::read_to_string("/etc/group").map_err(|error| format!("/etc/group: {error}"))?;
+    groups
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next()? == text)
+                .then(|| fields.nth(1)?.parse().ok())
+                .flatten()
+        })
+        .ok_or_else(|| format!("no group `{text}` in /etc/group; its number works too"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::octal;
+
+    #[test]
+    fn modes_are_octal_and_leave_the_owner_in() {
+        assert_eq!(octal("600"), Ok(0o600));
+        assert_eq!(octal("0660"), Ok(0o660));
+        for text in ["0", "60", "1777", "rw", "689"] {
+            assert!(octal(text).is_err(), "{text}");
+        }
+    }
+}

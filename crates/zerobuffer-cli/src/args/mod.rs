@@ -1,0 +1,52 @@
+//! What can be asked for on the command line, and the defaults.
+
+mod create;
+mod place;
+mod read;
+mod relay;
+mod wait;
+mod write;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use create::CreateArgs;
+pub(crate) use place::PlaceArgs;
+pub(crate) use read::ReadArgs;
+pub(crate) use relay::{RelayArgs, Transform};
+pub(crate) use wait::WaitArgs;
+pub(crate) use write::{Full, WriteArgs};
+
+/// Under which name a program was started; it decides the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Personality {
+    /// `zerobuffer …`: either side first, patient.
+    Command,
+    /// `zerobuffer-test-…`: exactly what the cross-platform contract says.
+    Contract,
+}
+
+/// What clap cannot check by itself.
+pub(crate) trait Check {
+    fn check(&self) -> Result<(), String>;
+}
+
+/// Frames between processes on one host, through shared memory, without a copy.
+#[derive(Debug, Parser)]
+#[command(name = "zerobuffer", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write frames into a buffer: a test pattern, or what comes in on stdin
+    #[command(alias = "writer")]
+    Write(Box<WriteArgs>),
+    /// Read frames from a buffer: check them, or pass them on to stdout
+    #[command(alias = "reader")]
+    Read(Box<ReadArgs>),
+    /// Move frames from one buffer to another
+    Relay(Box<RelayArgs>),
+    // The measuring command joins here: Bench(bench::BenchArgs).
+}

@@ -1,0 +1,146 @@
+//! `write`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Check, CreateArgs, Personality, PlaceArgs, WaitArgs};
+use crate::pattern::Pattern;
+use crate::sizes;
+
+#[derive(Debug, Args)]
+pub(crate) struct WriteArgs {
+    /// Name of the buffer to write to
+    #[arg(value_name = "BUFFER")]
+    pub(crate) name: String,
+    /// Number of frames [default: 1000; with --stdin: all]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    frames: Option<u64>,
+    /// Size of each frame of the pattern
+    #[arg(short, long, value_name = "BYTES", value_parser = sizes::parse, default_value = "1024")]
+    size: usize,
+    /// Metadata, as text
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) metadata: Option<String>,
+    /// Metadata from a file, unless --metadata gives some
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// What the frames contain
+    #[arg(long, value_enum, default_value_t = Pattern::Sequential)]
+    pub(crate) pattern: Pattern,
+    /// Pause after every frame
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    delay_ms: u64,
+    /// Commit so many frames of the pattern at once, with one wake-up
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_size: u32,
+    /// Print a JSON report
+    #[arg(long)]
+    pub(crate) json_output: bool,
+    /// Say more on stderr
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Frames come from stdin; the report goes to stderr
+    #[arg(long)]
+    pub(crate) stdin: bool,
+    /// With --stdin: every frame has this size
+    #[arg(long, value_name = "BYTES", value_parser = sizes::parse, requires = "stdin", conflicts_with = "framed")]
+    frame_size: Option<usize>,
+    /// With --stdin: every frame is preceded by its size, as 4 bytes little-endian
+    #[arg(long, requires = "stdin")]
+    pub(crate) framed: bool,
+
+    /// Create the buffer if there is none, rather than wait for a reader to do so (--stdin does, too)
+    #[arg(long)]
+    create: bool,
+    /// When the ring is full
+    #[arg(long, value_enum, default_value_t = Full::Block)]
+    pub(crate) full_policy: Full,
+    /// With --full-policy block: how long [default: without limit; started as zerobuffer-test-…: 5000]
+    #[arg(long, value_name = "MS")]
+    full_timeout_ms: Option<u64>,
+    /// Leave at once and leave the buffer for later, even if no reader ever came
+    #[arg(long, conflicts_with = "linger_ms")]
+    pub(crate) keep: bool,
+    /// If no reader ever came: how long to wait for one before removing the buffer and what is in it
+    /// [default: until the second Ctrl-C]
+    #[arg(long, value_name = "MS")]
+    linger_ms: Option<u64>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) creation: CreateArgs,
+}
+
+/// What to do when the ring is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Full {
+    /// Wait for the reader
+    Block,
+    /// Stop with an error
+    Fail,
+    /// Drop the frame, count it, go on
+    Drop,
+}
+
+impl Check for WriteArgs {
+    fn check(&self) -> Result<(), String> {
+        if self.stdin && !self.framed && self.frame_size.is_none() {
+            return Err(
+                "--stdin needs to know where frames end: add --frame-size BYTES, or --framed"
+                    .to_owned(),
+            );
+        }
+        if self.frame_size == Some(0) {
+            return Err("--frame-size 0: a frame needs at least one byte".to_owned());
+        }
+        if self.size == 0 && !self.stdin {
+            return Err("--size 0: a frame needs at least one byte".to_owned());
+        }
+        self.creation.check()
+    }
+}
+
+impl WriteArgs {
+    /// How many frames, if there is a limit.
+    pub(crate) fn frames(&self) -> Option<u64> {
+        match (self.frames, self.stdin) {
+            (Some(0) | None, true) => None,
+            (Some(frames), _) => Some(frames),
+            (None, false) => Some(1000),
+        }
+    }
+
+    /// Size of every frame; with `--framed` they vary.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        if self.stdin {
+            self.frame_size.unwrap_or(0)
+        } else {
+            self.size
+        }
+    }
+
+    pub(crate) fn delay(&self) -> Duration {
+        Duration::from_millis(self.delay_ms)
+    }
+
+    pub(crate) fn creates(&self) -> bool {
+        self.create || self.stdin
+    }
+
+    pub(crate) fn full_timeout(&self, who: Personality) -> Option<Duration> {
+        match (self.full_timeout_ms, who) {
+            (Some(ms), _) => Some(Duration::from_millis(ms)),
+            (None, Personality::Command) => None,
+            (None, Personality::Contract) => Some(Duration::from_secs(5)),
+        }
+    }
+
+    pub(crate) fn linger(&self) -> Option<Duration> {
+        self.linger_ms.map(Duration::from_millis)
+    }
+}

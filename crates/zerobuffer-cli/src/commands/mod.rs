@@ -1,0 +1,5 @@
+//! One file per command.
+
+pub(crate) mod read;
+pub(crate) mod relay;
+pub(crate) mod write;

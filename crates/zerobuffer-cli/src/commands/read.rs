@@ -1,0 +1,268 @@
+//! `zerobuffer read`.
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use md5::{Digest, Md5};
+use zerobuffer::{DEFAULT_PAYLOAD_BYTES, OpenError, Reader};
+
+use crate::args::{CreateArgs, Personality, ReadArgs};
+use crate::exit::{Failure, OPEN_FAILED, TRANSFER_FAILED, VERIFICATION_FAILED, say};
+use crate::inlet::{Inlet, Item, Next, Taker};
+use crate::latency::Latencies;
+use crate::opening::{create_what_fits, join_or_create};
+use crate::pattern::Painter;
+use crate::pipes::Sink;
+use crate::progress::Meter;
+use crate::report::{ReadReport, print};
+use crate::signals;
+
+/// The contract's ring.
+pub(crate) const CONTRACT_PAYLOAD_BYTES: usize = 256 << 20;
+
+pub(crate) fn run(args: &ReadArgs, who: Personality) -> ExitCode {
+    let mut report = ReadReport::new(&args.name);
+    let code = match session(args, who, &mut report) {
+        Ok(code) => code,
+        Err(failure) => {
+            report.errors.push(failure.message);
+            failure.code
+        }
+    };
+    for error in report.errors.iter() {
+        say(error);
+    }
+    print(&report, &report.summary(), args.json_output, args.stdout);
+    ExitCode::from(code)
+}
+
+fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result<u8, Failure> {
+    signals::install().map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    let reader = open(args, who).map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    if args.verbose {
+        say(format_args!(
+            "reading from `{}`: ring of {} bytes, frames of up to {}",
+            reader.name(),
+            reader.payload_bytes(),
+            reader.max_frame_bytes()
+        ));
+    }
+    let first = args.wait.patience(who, args.timeout());
+    let mut inlet = Inlet::new(reader, first, args.timeout(), args.follow);
+    let mut examiner = Examiner::new(args, who, report);
+    let begun = Instant::now();
+    let end = pass(args, &mut inlet, &mut examiner);
+    examiner.meter.clear();
+    examiner.report.latency_us = examiner.latencies.percentiles();
+    report.took(begun.elapsed());
+    note_metadata(args, inlet.reader(), report);
+    report.frames_redelivered = inlet.reader().stats().redelivered;
+
+    // A reader under an older name owns its buffer: it leaves nothing that is kept for it.
+    if who == Personality::Contract {
+        inlet.into_reader().unsubscribe();
+    } else {
+        drop(inlet);
+    }
+    let short = args.frames().is_some_and(|all| report.frames_read < all);
+    match end? {
+        End::Closed if short && args.needs_all(who) => {
+            let message = format!("the writer closed after {} frames", report.frames_read);
+            return Err(Failure::new(TRANSFER_FAILED, message));
+        }
+        End::Stopped if short && args.needs_all(who) => return Ok(signals::exit_code()),
+        _ => {}
+    }
+    Ok(if report.verification_errors > 0 {
+        VERIFICATION_FAILED
+    } else if report.errors.is_empty() {
+        0
+    } else {
+        TRANSFER_FAILED
+    })
+}
+
+/// How the stream came to its end.
+enum End {
+    /// As many as wanted.
+    Enough,
+    /// The writer closed and all was read.
+    Closed,
+    /// A signal.
+    Stopped,
+}
+
+fn pass(args: &ReadArgs, inlet: &mut Inlet, examiner: &mut Examiner<'_>) -> Result<End, Failure> {
+    let mut metadata_shown = !args.print_metadata;
+    let all = args.frames().unwrap_or(u64::MAX);
+    while examiner.report.frames_read < all {
+        let most = (all - examiner.report.frames_read).min(args.batch_size() as u64) as usize;
+        match inlet.next(most, examiner) {
+            Next::Frames => {}
+            Next::Closed => return Ok(End::Closed),
+            Next::Stopped => return Ok(End::Stopped),
+            Next::Failed(error) => return Err(Failure::new(TRANSFER_FAILED, error)),
+        }
+        if !metadata_shown {
+            metadata_shown = show_metadata(args, inlet.reader());
+        }
+        match std::mem::replace(&mut examiner.out, Ok(())) {
+            Ok(()) => {}
+            // Whoever reads our stdout has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Enough),
+            Err(error) => {
+                return Err(Failure::new(
+                    TRANSFER_FAILED,
+                    format_args!("stdout: {error}"),
+                ));
+            }
+        }
+    }
+    Ok(End::Enough)
+}
+
+fn open(args: &ReadArgs, who: Personality) -> Result<Reader, OpenError> {
+    let mut options = Reader::options()
+        .dir(args.place.dir())
+        .wait_strategy(args.wait.strategy());
+    if let Some(name) = &args.reader_name {
+        options = options.name(name);
+    }
+    if args.ephemeral {
+        options = options.ephemeral();
+    }
+    let create = || {
+        create(&args.creation, who, args.stdout, |config| {
+            // Nobody has said that a reader `main` will come, so nothing is kept for it.
+            let expected = args.reader_name.is_none() && !args.ephemeral;
+            options.create(&args.name, &config.clone().keep_for_first_reader(expected))
+        })
+    };
+    join_or_create(|| options.join(&args.name), create)
+}
+
+/// Creates with the size that was asked for, or with the default of the name we go by.
+pub(crate) fn create<T>(
+    args: &CreateArgs,
+    who: Personality,
+    timestamps: bool,
+    create: impl Fn(&zerobuffer::BufferConfig) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let mut config = args.config();
+    if timestamps {
+        config = config.timestamps(true);
+    }
+    match (args.buffer_size, who) {
+        (Some(bytes), _) => create(&config.payload_bytes(bytes)),
+        (None, Personality::Command) => create(&config.payload_bytes(DEFAULT_PAYLOAD_BYTES)),
+        (None, Personality::Contract) => create_what_fits(&config, CONTRACT_PAYLOAD_BYTES, create),
+    }
+}
+
+/// Looks at every frame, and passes it on.
+struct Examiner<'a> {
+    report: &'a mut ReadReport,
+    expected_size: Option<usize>,
+    painter: Option<Painter>,
+    checksum: bool,
+    latencies: Latencies,
+    meter: Meter,
+    sink: Option<Sink>,
+    out: io::Result<()>,
+}
+
+impl<'a> Examiner<'a> {
+    fn new(args: &ReadArgs, who: Personality, report: &'a mut ReadReport) -> Self {
+        let expected_size = args.expected_size(who);
+        report.frame_size = expected_size.unwrap_or(0);
+        Self {
+            report,
+            expected_size,
+            painter: args.verify().map(Painter::new),
+            checksum: args.checksum,
+            latencies: Latencies::new(),
+            meter: Meter::new("reading", args.frames()),
+            sink: args.stdout.then(|| Sink::stdout(args.framed)),
+            out: Ok(()),
+        }
+    }
+}
+
+impl Taker for Examiner<'_> {
+    fn take(&mut self, item: &Item<'_>) {
+        let (report, payload) = (&mut *self.report, item.payload);
+        let frame = report.frames_read;
+        match self.expected_size {
+            Some(size) if size != payload.len() => {
+                report.errors.push(format!(
+                    "frame {frame}: {} bytes, expected {size}",
+                    payload.len()
+                ));
+            }
+            None if frame == 0 => report.frame_size = payload.len(),
+            _ => {}
+        }
+        if let Some(painter) = &self.painter
+            && !painter.matches(item.sequence.wrapping_sub(1), payload)
+        {
+            report.verification_errors += 1;
+            report.errors.push(format!(
+                "frame {frame} (sequence {}): not the pattern that was written",
+                item.sequence
+            ));
+        }
+        if self.checksum && report.wants_checksum() {
+            let digest = Md5::digest(payload);
+            report.add_checksum(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        if let Some(age) = item.age {
+            self.latencies.record(age);
+        }
+        report.frames_read += 1;
+        report.bytes_read += payload.len() as u64;
+        self.meter.add(payload.len());
+        if let (Some(sink), Ok(())) = (&mut self.sink, &self.out) {
+            self.out = sink.frame(payload);
+        }
+    }
+
+    /// A frame is released only when the pipe has it: if we are killed before, the next reader gets it again.
+    fn done(&mut self) {
+        if let (Some(sink), Ok(())) = (&mut self.sink, &self.out) {
+            self.out = sink.flush();
+        }
+    }
+}
+
+/// Whether there was any to show.
+fn show_metadata(args: &ReadArgs, reader: &Reader) -> bool {
+    use std::io::Write;
+    let Ok(Some(metadata)) = reader.metadata() else {
+        return false;
+    };
+    let taken = args.stdout || args.json_output;
+    // Nothing to be done about a closed output here; frames matter more.
+    let _ = if taken {
+        io::stderr()
+            .write_all(&metadata)
+            .and_then(|()| writeln!(io::stderr()))
+    } else {
+        io::stdout()
+            .write_all(&metadata)
+            .and_then(|()| writeln!(io::stdout()))
+    };
+    true
+}
+
+fn note_metadata(args: &ReadArgs, reader: &Reader, report: &mut ReadReport) {
+    match reader.metadata() {
+        Ok(metadata) => {
+            report.metadata_size = metadata.map_or(0, |metadata| metadata.len());
+            if args.print_metadata && report.frames_read == 0 {
+                show_metadata(args, reader);
+            }
+        }
+        Err(error) => report.errors.push(error.to_string()),
+    }
+}

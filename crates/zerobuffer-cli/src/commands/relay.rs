@@ -1,0 +1,217 @@
+//! `zerobuffer relay`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use zerobuffer::{FullPolicy, OpenError, Reader, Writer};
+
+use crate::args::{Full, Personality, RelayArgs, Transform};
+use crate::commands::read::create;
+use crate::commands::write::set_metadata;
+use crate::exit::{Failure, OPEN_FAILED, OUTPUT_FAILED, RELAY_FAILED, say};
+use crate::inlet::{Inlet, Item, Next, Taker};
+use crate::latency::Latencies;
+use crate::opening::{join_or_create, wait_for};
+use crate::outlet::{Outlet, SendError, Sent};
+use crate::progress::Meter;
+use crate::report::{RelayReport, print};
+use crate::signals::{self, SLICE};
+
+pub(crate) fn run(args: &RelayArgs, who: Personality) -> ExitCode {
+    let mut report = RelayReport::new(&args.input, &args.output, args.transform.name());
+    let code = match session(args, who, &mut report) {
+        Ok(code) => code,
+        Err(failure) => {
+            say(&failure.message);
+            report.errors.push(failure.message);
+            failure.code
+        }
+    };
+    print(&report, &report.summary(), args.json_output, false);
+    ExitCode::from(code)
+}
+
+fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Result<u8, Failure> {
+    signals::install().map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    let reader = open_input(args, who).map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    let writer = open_output(args, who).map_err(|error| Failure::new(OUTPUT_FAILED, error))?;
+    let Some(writer) = writer else {
+        return Ok(signals::exit_code());
+    };
+    let first = args.wait.patience(who, args.timeout());
+    let mut inlet = Inlet::new(reader, first, args.timeout(), false);
+    let room = if who == Personality::Contract {
+        args.timeout()
+    } else {
+        None
+    };
+    // What the input had when Ctrl-C came is still passed on.
+    let mut outlet = Outlet::new(writer, Full::Block, room, who).until_insisting();
+
+    let begun = Instant::now();
+    let result = pass(args, &mut inlet, &mut outlet, report);
+    report.took(begun.elapsed());
+    if result.is_ok() {
+        relay_metadata(&inlet, &mut outlet, report);
+    }
+    let lost = outlet.leave(who == Personality::Contract, None);
+    if who == Personality::Contract {
+        inlet.into_reader().unsubscribe();
+    }
+    if lost > 0 {
+        let message = format!(
+            "no reader came: {lost} frames were removed with buffer `{}`",
+            args.output
+        );
+        return Err(Failure::new(RELAY_FAILED, message));
+    }
+    result
+}
+
+fn pass(
+    args: &RelayArgs,
+    inlet: &mut Inlet,
+    outlet: &mut Outlet,
+    report: &mut RelayReport,
+) -> Result<u8, Failure> {
+    let mut meter = Meter::new("relaying", args.frames());
+    let all = args.frames().unwrap_or(u64::MAX);
+    let mut passer = Passer {
+        args,
+        outlet,
+        latencies: Latencies::new(),
+        len: 0,
+        sent: Ok(Sent::Stopped),
+    };
+    let code = loop {
+        if report.frames_relayed >= all {
+            break 0;
+        }
+        match inlet.next(1, &mut passer) {
+            Next::Frames => {}
+            Next::Closed if args.frames().is_some() => {
+                let message = format!("the writer closed after {} frames", report.frames_relayed);
+                return Err(Failure::new(RELAY_FAILED, message));
+            }
+            Next::Closed => break 0,
+            Next::Stopped if args.frames().is_some() => break signals::exit_code(),
+            Next::Stopped => break 0,
+            Next::Failed(error) => return Err(Failure::new(RELAY_FAILED, error)),
+        }
+        match std::mem::replace(&mut passer.sent, Ok(Sent::Stopped)) {
+            Ok(Sent::Committed(_)) => {}
+            Ok(Sent::Dropped | Sent::Stopped) => break signals::exit_code(),
+            Err(error) => return Err(Failure::new(RELAY_FAILED, error)),
+        }
+        report.frames_relayed += 1;
+        report.bytes_relayed += passer.len as u64;
+        meter.add(passer.len);
+        if !report.metadata_relayed {
+            relay_metadata(inlet, passer.outlet, report);
+        }
+        if args.verbose && report.frames_relayed.is_multiple_of(args.log_interval) {
+            say(format_args!("{} frames relayed", report.frames_relayed));
+        }
+    };
+    meter.clear();
+    report.latency_us = passer.latencies.percentiles();
+    Ok(code)
+}
+
+/// Writes each frame to the output before the input is told that it was read.
+struct Passer<'a> {
+    args: &'a RelayArgs,
+    outlet: &'a mut Outlet,
+    latencies: Latencies,
+    len: usize,
+    sent: Result<Sent, SendError>,
+}
+
+impl Taker for Passer<'_> {
+    fn take(&mut self, item: &Item<'_>) {
+        if let Some(age) = item.age {
+            self.latencies.record(age);
+        }
+        self.len = item.payload.len();
+        self.sent = self.outlet.send(self.len, |bytes| {
+            transform(self.args, item.payload, bytes);
+            Ok(())
+        });
+    }
+}
+
+fn transform(args: &RelayArgs, from: &[u8], to: &mut [u8]) {
+    match args.transform {
+        Transform::None => to.copy_from_slice(from),
+        Transform::Reverse => {
+            for (to, from) in to.iter_mut().zip(from.iter().rev()) {
+                *to = *from;
+            }
+        }
+        Transform::Xor => {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from ^ args.xor_key;
+            }
+        }
+    }
+}
+
+/// Metadata may come before or after the first frame: it is passed on as soon as it is seen.
+fn relay_metadata(inlet: &Inlet, outlet: &mut Outlet, report: &mut RelayReport) {
+    if report.metadata_relayed {
+        return;
+    }
+    let result = match inlet.reader().metadata() {
+        Ok(Some(metadata)) => set_metadata(outlet.writer(), &metadata),
+        Ok(None) => return,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => report.metadata_relayed = true,
+        Err(error) => {
+            // Said once; the frames go on.
+            if report.errors.is_empty() {
+                say(&error);
+                report.errors.push(error.to_string());
+            }
+        }
+    }
+}
+
+fn open_input(args: &RelayArgs, who: Personality) -> Result<Reader, OpenError> {
+    let options = Reader::options()
+        .dir(args.place.dir())
+        .wait_strategy(args.wait.strategy());
+    let create = || {
+        create(&args.creation, who, false, |config| {
+            options.create(&args.input, config)
+        })
+    };
+    join_or_create(|| options.join(&args.input), create)
+}
+
+/// `None`: a signal came before the buffer did.
+fn open_output(args: &RelayArgs, who: Personality) -> Result<Option<Writer>, OpenError> {
+    let dir = args.place.dir();
+    let options = Writer::options()
+        .dir(&dir)
+        .wait_strategy(args.wait.strategy())
+        .full_policy(FullPolicy::Block {
+            timeout: Some(SLICE),
+        })
+        .require_reader(who == Personality::Contract && !args.create_output);
+    if args.create_output {
+        let create = || {
+            create(&args.creation, who, false, |config| {
+                options.create(&args.output, config)
+            })
+        };
+        return join_or_create(|| options.connect(&args.output), create).map(Some);
+    }
+    // The deployed relay tries 50 times, 100 ms apart.
+    let patience = args.wait.patience(who, Some(Duration::from_secs(5)));
+    let hint = "its reader creates it, or --create-output here";
+    wait_for(&args.output, &dir, patience, hint, |time| {
+        options.clone().wait_for_buffer(time).connect(&args.output)
+    })
+}

@@ -1,0 +1,262 @@
+//! `zerobuffer write`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use zerobuffer::{FullPolicy, MetadataError, OpenError, Writer};
+
+use crate::args::{Full, Personality, WriteArgs};
+use crate::exit::{Failure, OPEN_FAILED, TRANSFER_FAILED, say};
+use crate::opening::{join_or_create, wait_for};
+use crate::outlet::{Outlet, SendError, Sent};
+use crate::pattern::Painter;
+use crate::pipes::{Arrival, Source};
+use crate::progress::Meter;
+use crate::report::{WriteReport, print};
+use crate::signals::{self, SLICE};
+
+pub(crate) fn run(args: &WriteArgs, who: Personality) -> ExitCode {
+    let mut report = WriteReport::new(&args.name);
+    let code = match session(args, who, &mut report) {
+        Ok(code) => code,
+        Err(failure) => {
+            say(&failure.message);
+            report.errors.push(failure.message);
+            failure.code
+        }
+    };
+    print(&report, &report.summary(), args.json_output, args.stdin);
+    ExitCode::from(code)
+}
+
+fn session(args: &WriteArgs, who: Personality, report: &mut WriteReport) -> Result<u8, Failure> {
+    report.frame_size = args.frame_bytes();
+    let metadata = metadata(args)?;
+    signals::install().map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    let Some(mut writer) = open(args, who).map_err(|error| Failure::new(OPEN_FAILED, error))?
+    else {
+        return Ok(signals::exit_code());
+    };
+    if args.verbose {
+        say(format_args!(
+            "writing to `{}`: ring of {} bytes, frames of up to {}",
+            writer.name(),
+            writer.payload_bytes(),
+            writer.max_frame_bytes()
+        ));
+    }
+    if let Some(metadata) = metadata {
+        set_metadata(&mut writer, &metadata)
+            .map_err(|error| Failure::new(TRANSFER_FAILED, error))?;
+        report.metadata_size = metadata.len();
+    }
+    // A restarted writer goes on with the pattern where the last one stopped.
+    let first = writer.next_sequence().wrapping_sub(1);
+    let mut outlet = Outlet::new(writer, args.full_policy, args.full_timeout(who), who);
+
+    let begun = Instant::now();
+    let mut meter = Meter::new("writing", args.frames());
+    let result = if args.stdin {
+        stream(args, &mut outlet, report, &mut meter)
+    } else if args.batch_size > 1 && args.full_policy == Full::Block {
+        batches(args, first, &mut outlet, report, &mut meter)
+    } else {
+        frames(args, first, &mut outlet, report, &mut meter)
+    };
+    meter.clear();
+    report.took(begun.elapsed());
+
+    let lost = outlet.leave(args.keep || who == Personality::Contract, args.linger());
+    report.frames_undelivered = lost;
+    result.map_err(|error| Failure::new(TRANSFER_FAILED, error))?;
+    if lost > 0 {
+        let message = format!(
+            "no reader came: {lost} frames were removed with buffer `{}`",
+            args.name
+        );
+        return Err(Failure::new(TRANSFER_FAILED, message));
+    }
+    let short = args
+        .frames()
+        .is_some_and(|all| report.frames_written + report.frames_dropped < all);
+    Ok(if short && signals::stopping() {
+        signals::exit_code()
+    } else {
+        0
+    })
+}
+
+fn metadata(args: &WriteArgs) -> Result<Option<Vec<u8>>, Failure> {
+    if let Some(text) = args.metadata.as_ref().filter(|text| !text.is_empty()) {
+        return Ok(Some(text.clone().into_bytes()));
+    }
+    let Some(file) = &args.metadata_file else {
+        return Ok(None);
+    };
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) => Err(Failure::new(
+            TRANSFER_FAILED,
+            format_args!("metadata file {}: {error}", file.display()),
+        )),
+    }
+}
+
+/// `None`: a signal came before the buffer did.
+fn open(args: &WriteArgs, who: Personality) -> Result<Option<Writer>, OpenError> {
+    let policy = match args.full_policy {
+        // Waiting is done in slices, so that a signal is seen.
+        Full::Block => FullPolicy::Block {
+            timeout: Some(SLICE),
+        },
+        Full::Fail => FullPolicy::Fail,
+        Full::Drop => FullPolicy::DropNewest,
+    };
+    let dir = args.place.dir();
+    let options = Writer::options()
+        .dir(&dir)
+        .wait_strategy(args.wait.strategy())
+        .full_policy(policy)
+        // Writing with nobody there is an error of the contract.
+        .require_reader(who == Personality::Contract);
+    if args.creates() {
+        let mut config = args.creation.config();
+        if args.stdin {
+            config = config
+                .timestamps(true)
+                .room_for(4, args.frame_bytes().max(1));
+            if args.framed {
+                config = config.payload_bytes(zerobuffer::DEFAULT_PAYLOAD_BYTES);
+            }
+        }
+        if let Some(bytes) = args.creation.buffer_size {
+            config = config.payload_bytes(bytes);
+        }
+        let (join, create) = (
+            || options.connect(&args.name),
+            || options.create(&args.name, &config),
+        );
+        return join_or_create(join, create).map(Some);
+    }
+    let patience = args.wait.patience(who, Some(Duration::ZERO));
+    let hint = "a reader creates it, or --create here";
+    wait_for(&args.name, &dir, patience, hint, |time| {
+        options.clone().wait_for_buffer(time).connect(&args.name)
+    })
+}
+
+/// A writer that takes over finds the metadata of the last one.
+pub(crate) fn set_metadata(writer: &mut Writer, metadata: &[u8]) -> Result<(), MetadataError> {
+    match writer.set_metadata(metadata) {
+        Err(MetadataError::AlreadySet { .. }) => writer.replace_metadata(metadata),
+        result => result,
+    }
+}
+
+fn frames(
+    args: &WriteArgs,
+    first: u64,
+    outlet: &mut Outlet,
+    report: &mut WriteReport,
+    meter: &mut Meter,
+) -> Result<(), SendError> {
+    let painter = Painter::new(args.pattern);
+    let all = args.frames().unwrap_or(u64::MAX);
+    let mut next = first;
+    while report.frames_written + report.frames_dropped < all && !signals::stopping() {
+        let sent = outlet.send(args.frame_bytes(), |bytes| {
+            painter.fill(next, bytes);
+            Ok(())
+        })?;
+        match sent {
+            Sent::Committed(sequence) => {
+                next = sequence;
+                report.frames_written += 1;
+                report.bytes_written += args.frame_bytes() as u64;
+                meter.add(args.frame_bytes());
+            }
+            Sent::Dropped => report.frames_dropped += 1,
+            Sent::Stopped => break,
+        }
+        pause(args);
+    }
+    Ok(())
+}
+
+fn batches(
+    args: &WriteArgs,
+    first: u64,
+    outlet: &mut Outlet,
+    report: &mut WriteReport,
+    meter: &mut Meter,
+) -> Result<(), SendError> {
+    let painter = Painter::new(args.pattern);
+    let all = args.frames().unwrap_or(u64::MAX);
+    let size = args.frame_bytes();
+    let mut store = vec![0; size * args.batch_size as usize];
+    while report.frames_written < all && !signals::stopping() {
+        let count = (all - report.frames_written).min(u64::from(args.batch_size)) as usize;
+        let mut chunks = Vec::with_capacity(count);
+        for (k, chunk) in (first + report.frames_written..).zip(store.chunks_mut(size).take(count))
+        {
+            painter.fill(k, chunk);
+            chunks.push(&*chunk);
+        }
+        let mut rest = &chunks[..];
+        while !rest.is_empty() {
+            let sent = outlet.send_batch(rest)?;
+            if sent == 0 {
+                return Ok(());
+            }
+            rest = &rest[sent..];
+            report.frames_written += sent as u64;
+            report.bytes_written += (sent * size) as u64;
+            for _ in 0..sent {
+                meter.add(size);
+            }
+        }
+        for _ in 0..count {
+            pause(args);
+        }
+    }
+    Ok(())
+}
+
+fn stream(
+    args: &WriteArgs,
+    outlet: &mut Outlet,
+    report: &mut WriteReport,
+    meter: &mut Meter,
+) -> Result<(), SendError> {
+    let mut source = Source::stdin();
+    let size = (!args.framed).then(|| args.frame_bytes());
+    let all = args.frames().unwrap_or(u64::MAX);
+    while report.frames_written + report.frames_dropped < all {
+        let len = match source.next(size).map_err(SendError::Fill)? {
+            Arrival::Frame(len) => len,
+            Arrival::End => break,
+        };
+        match outlet.send(len, |bytes| source.fill(bytes)) {
+            Ok(Sent::Committed(_)) => {
+                report.frames_written += 1;
+                report.bytes_written += len as u64;
+                report.frame_size = report.frame_size.max(len);
+                meter.add(len);
+            }
+            Ok(Sent::Dropped) => report.frames_dropped += 1,
+            Ok(Sent::Stopped) => {
+                say("stopped while the ring was full: the frame at hand was not written");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+        pause(args);
+    }
+    Ok(())
+}
+
+fn pause(args: &WriteArgs) {
+    if !args.delay().is_zero() {
+        signals::sleep(args.delay());
+    }
+}

@@ -1,0 +1,191 @@
+//! A Reader as commands use it: it waits in slices, says what it waits for, and drains before it ends.
+
+use std::time::{Duration, Instant};
+
+use zerobuffer::{ReadError, Reader, WriterPresence};
+
+use crate::exit::say;
+use crate::signals::{self, SLICE};
+
+/// A Reader with patience.
+pub(crate) struct Inlet {
+    reader: Reader,
+    /// Longest wait for the first frame; `None`: no limit.
+    first: Option<Duration>,
+    /// Longest wait for any later one.
+    each: Option<Duration>,
+    /// Whether the end of one writer is not the end.
+    follow: bool,
+    any: bool,
+    told: bool,
+    /// After a signal: bytes that were committed by then and are still to be read.
+    drain: Option<u64>,
+}
+
+/// One frame, while it is lent.
+pub(crate) struct Item<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) payload: &'a [u8],
+    /// Time since its commit, if the buffer notes it. Not known for frames taken as a batch.
+    pub(crate) age: Option<Duration>,
+}
+
+/// What is done with frames while they are lent.
+pub(crate) trait Taker {
+    /// One frame.
+    fn take(&mut self, item: &Item<'_>);
+    /// The last of those that came together; they are released when this returns.
+    fn done(&mut self) {}
+}
+
+/// What a wait for frames ended with.
+pub(crate) enum Next {
+    /// Frames came and were taken.
+    Frames,
+    /// The writer closed, everything was read.
+    Closed,
+    /// A signal came and everything committed by then was read, or a second signal came.
+    Stopped,
+    /// Nothing in time, the writer died, or the buffer is unusable.
+    Failed(ReadError),
+}
+
+impl Inlet {
+    pub(crate) fn new(
+        reader: Reader,
+        first: Option<Duration>,
+        each: Option<Duration>,
+        follow: bool,
+    ) -> Self {
+        Self {
+            reader,
+            first,
+            each,
+            follow,
+            any: false,
+            told: false,
+            drain: None,
+        }
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) fn into_reader(self) -> Reader {
+        self.reader
+    }
+
+    /// Waits for up to `most` frames and lends them to `taker`, in order.
+    pub(crate) fn next(&mut self, most: usize, taker: &mut impl Taker) -> Next {
+        let begun = Instant::now();
+        loop {
+            if signals::insisting() {
+                return Next::Stopped;
+            }
+            if signals::stopping() && self.drain.is_none() {
+                self.drain = Some(self.reader.backlog_bytes());
+            }
+            let slice = match self.drain {
+                Some(0) => return Next::Stopped,
+                Some(_) => Duration::ZERO,
+                None => self.slice(begun),
+            };
+            match self.take(most, slice, taker) {
+                Ok(Some(bytes)) => {
+                    self.any = true;
+                    if let Some(left) = &mut self.drain {
+                        *left = left.saturating_sub(bytes);
+                    }
+                    return Next::Frames;
+                }
+                Ok(None) if self.follow => say("the writer closed; waiting for the next one"),
+                Ok(None) => return Next::Closed,
+                Err(error) if error.is_timeout() && self.drain.is_some() => return Next::Stopped,
+                Err(error) if error.is_peer_gone() && self.follow => {
+                    say(format_args!("{error}; waiting for it"));
+                }
+                Err(error) if error.is_timeout() => {
+                    if self.limit().is_some_and(|limit| begun.elapsed() >= limit) {
+                        return Next::Failed(error_after(error, begun.elapsed()));
+                    }
+                    if !self.any && !self.told {
+                        self.told = true;
+                        say(format_args!(
+                            "waiting for the first frame of `{}`",
+                            self.reader.name()
+                        ));
+                    }
+                }
+                Err(error) => return Next::Failed(error),
+            }
+        }
+    }
+
+    /// One attempt; how many bytes of payload were taken.
+    fn take(
+        &mut self,
+        most: usize,
+        slice: Duration,
+        taker: &mut impl Taker,
+    ) -> Result<Option<u64>, ReadError> {
+        let mut bytes = 0;
+        if most == 1 {
+            let Some(frame) = self.reader.read_timeout(slice)? else {
+                return Ok(None);
+            };
+            bytes += frame.len() as u64;
+            taker.take(&Item {
+                sequence: frame.sequence(),
+                payload: &frame,
+                age: frame.age(),
+            });
+            taker.done();
+            return Ok(Some(bytes));
+        }
+        let Some(mut batch) = self.reader.read_batch_timeout(most, slice)? else {
+            return Ok(None);
+        };
+        while let Some(frame) = batch.next() {
+            bytes += frame.payload.len() as u64;
+            taker.take(&Item {
+                sequence: frame.sequence,
+                payload: frame.payload,
+                age: None,
+            });
+        }
+        taker.done();
+        // Only now may the writer have the space back.
+        drop(batch);
+        Ok(Some(bytes))
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        if self.follow && self.reader.writer_presence() != WriterPresence::Attached {
+            return None;
+        }
+        if self.any { self.each } else { self.first }
+    }
+
+    fn slice(&self, begun: Instant) -> Duration {
+        self.limit().map_or(SLICE, |limit| {
+            limit.saturating_sub(begun.elapsed()).min(SLICE)
+        })
+    }
+}
+
+/// The error of the whole wait rather than of its last slice.
+fn error_after(error: ReadError, waited: Duration) -> ReadError {
+    match error {
+        ReadError::Timeout { name, writer, .. } => {
+            let waited =
+                Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+            ReadError::Timeout {
+                name,
+                waited,
+                writer,
+            }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,106 @@
+//! The `zerobuffer` command as a library, so that the tools under the older names share its code.
+//!
+//! Each program is one function that reads the process's arguments and returns its exit code. The parts:
+//! `args` (what can be asked for), `commands` (one file each), `inlet` and `outlet` (an endpoint plus what a
+//! command adds to it: signals, patience, saying what is waited for), `report` (the JSON).
+
+mod args;
+mod commands;
+mod exit;
+mod inlet;
+mod latency;
+mod opening;
+mod outlet;
+mod pattern;
+mod pipes;
+mod progress;
+mod report;
+mod signals;
+mod sizes;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches};
+
+use args::{Check, Cli, Command, Personality, ReadArgs, RelayArgs, WriteArgs};
+use exit::{BadArguments, say};
+
+/// The `zerobuffer` command.
+pub fn zerobuffer() -> ExitCode {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error, BadArguments::of_subcommand(std::env::args().nth(1))),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, BadArguments::of_subcommand(std::env::args().nth(1))),
+    };
+    let own = Personality::Command;
+    match cli.command {
+        Command::Write(args) => checked(*args, BadArguments::Write, |a| {
+            commands::write::run(&a, own)
+        }),
+        Command::Read(args) => checked(*args, BadArguments::Read, |a| commands::read::run(&a, own)),
+        Command::Relay(args) => checked(*args, BadArguments::Relay, |a| {
+            commands::relay::run(&a, own)
+        }),
+        // The measuring command joins here: Command::Bench(args) => bench::run(args).
+    }
+}
+
+/// `zerobuffer-test-writer`: the writer of the cross-platform tests.
+pub fn test_writer() -> ExitCode {
+    tool::<WriteArgs>("zerobuffer-test-writer", BadArguments::Write, |args| {
+        commands::write::run(&args, Personality::Contract)
+    })
+}
+
+/// `zerobuffer-test-reader`: the reader of the cross-platform tests.
+pub fn test_reader() -> ExitCode {
+    tool::<ReadArgs>("zerobuffer-test-reader", BadArguments::Read, |args| {
+        commands::read::run(&args, Personality::Contract)
+    })
+}
+
+/// `zerobuffer-test-relay`: the relay of the cross-platform tests.
+pub fn test_relay() -> ExitCode {
+    tool::<RelayArgs>("zerobuffer-test-relay", BadArguments::Relay, |args| {
+        commands::relay::run(&args, Personality::Contract)
+    })
+}
+
+fn tool<A: Args + Check>(
+    name: &'static str,
+    bad: BadArguments,
+    run: impl FnOnce(A) -> ExitCode,
+) -> ExitCode {
+    let command = A::augment_args(clap::Command::new(name).version(env!("CARGO_PKG_VERSION")));
+    match command
+        .try_get_matches()
+        .and_then(|matches| A::from_arg_matches(&matches))
+    {
+        Ok(args) => checked(args, bad, run),
+        Err(error) => usage(&error, bad),
+    }
+}
+
+fn checked<A: Check>(args: A, bad: BadArguments, run: impl FnOnce(A) -> ExitCode) -> ExitCode {
+    match args.check() {
+        Ok(()) => run(args),
+        Err(problem) => {
+            say(problem);
+            bad.code()
+        }
+    }
+}
+
+/// Prints what clap found; asking for help is no error.
+fn usage(error: &clap::Error, bad: BadArguments) -> ExitCode {
+    // Nothing can be done about a closed terminal here.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => bad.code(),
+    }
+}

@@ -1,0 +1,236 @@
+//! A Writer as commands use it: it waits in slices, says what it waits for, and leaves no frame behind unsaid.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use zerobuffer::{WriteError, Writer, Written};
+
+use crate::args::{Full, Personality};
+use crate::exit::say;
+use crate::signals::{self, SLICE};
+
+/// A Writer with a policy.
+pub(crate) struct Outlet {
+    writer: Writer,
+    full: Full,
+    /// Longest wait for room; `None`: no limit.
+    timeout: Option<Duration>,
+    /// Whether to give up waiting for room.
+    give_up: fn() -> bool,
+    /// Whether a reader that went away is waited for.
+    patient: bool,
+    /// Holds a frame that may be dropped.
+    scratch: Vec<u8>,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sent {
+    /// Readers can have it; its sequence number.
+    Committed(u64),
+    /// There was no room, and the policy says that this is all right.
+    Dropped,
+    /// A signal came while there was no room; nothing was written.
+    Stopped,
+}
+
+/// Why a frame could not be written.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The buffer refused it.
+    Write(WriteError),
+    /// Its content could not be had.
+    Fill(io::Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(error) => error.fmt(f),
+            Self::Fill(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Says once per wait who holds the ring back.
+struct Wait {
+    begun: Instant,
+    told: bool,
+}
+
+impl Outlet {
+    pub(crate) fn new(
+        writer: Writer,
+        full: Full,
+        timeout: Option<Duration>,
+        who: Personality,
+    ) -> Self {
+        let patient = who == Personality::Command;
+        Self {
+            writer,
+            full,
+            timeout,
+            give_up: signals::stopping,
+            patient,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Goes on after the first signal, for what is still on its way.
+    pub(crate) fn until_insisting(mut self) -> Self {
+        self.give_up = signals::insisting;
+        self
+    }
+
+    pub(crate) fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// Writes one frame of `len` bytes; `fill` makes its content, in the buffer itself where it can.
+    pub(crate) fn send(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> Result<Sent, SendError> {
+        if self.full == Full::Drop {
+            return self.send_or_drop(len, fill);
+        }
+        let mut wait = Wait {
+            begun: Instant::now(),
+            told: false,
+        };
+        loop {
+            let loan = match self.full {
+                Full::Fail => self.writer.try_loan(len),
+                _ => self.writer.loan_timeout(len, SLICE),
+            };
+            let error = match loan {
+                Ok(mut frame) => {
+                    fill(&mut frame).map_err(SendError::Fill)?;
+                    return Ok(Sent::Committed(frame.commit()));
+                }
+                Err(error) => error,
+            };
+            if self
+                .keeps_waiting(error, &mut wait)
+                .map_err(SendError::Write)?
+            {
+                continue;
+            }
+            return Ok(Sent::Stopped);
+        }
+    }
+
+    /// Writes as many of `frames` as there is room for, with one wake-up, and waits for room for the first.
+    /// Returns how many were written; zero: a signal came.
+    pub(crate) fn send_batch(&mut self, frames: &[&[u8]]) -> Result<usize, SendError> {
+        let mut batch = self.writer.batch();
+        for frame in frames {
+            match batch.push(frame) {
+                Ok(_) => {}
+                Err(error) if error.is_timeout() || error.is_peer_gone() => break,
+                Err(error) => return Err(SendError::Write(error)),
+            }
+        }
+        let sent = batch.commit();
+        if sent > 0 {
+            return Ok(sent);
+        }
+        let Some(first) = frames.first() else {
+            return Ok(0);
+        };
+        let sent = self.send(first.len(), |bytes| {
+            bytes.copy_from_slice(first);
+            Ok(())
+        })?;
+        Ok(usize::from(matches!(sent, Sent::Committed(_))))
+    }
+
+    fn send_or_drop(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> Result<Sent, SendError> {
+        self.scratch.resize(len, 0);
+        fill(&mut self.scratch).map_err(SendError::Fill)?;
+        match self.writer.write(&self.scratch).map_err(SendError::Write)? {
+            Written::Committed(sequence) => Ok(Sent::Committed(sequence)),
+            Written::Dropped => Ok(Sent::Dropped),
+        }
+    }
+
+    /// Whether to try again after `error`; an error if waiting will not help or has lasted too long.
+    fn keeps_waiting(&self, error: WriteError, wait: &mut Wait) -> Result<bool, WriteError> {
+        let may_help = error.is_timeout() || (error.is_peer_gone() && self.patient);
+        if !may_help || self.full == Full::Fail {
+            return Err(error);
+        }
+        let waited = wait.begun.elapsed();
+        if self.timeout.is_some_and(|limit| waited >= limit) {
+            return Err(match error {
+                WriteError::Full { name, holder, .. } => WriteError::Full {
+                    name,
+                    waited,
+                    holder,
+                },
+                other => other,
+            });
+        }
+        if (self.give_up)() {
+            return Ok(false);
+        }
+        if !wait.told && (error.is_peer_gone() || !self.writer.has_had_reader()) {
+            say(format_args!("waiting for a reader: {error}"));
+            wait.told = true;
+        }
+        if error.is_peer_gone() {
+            // The library reports a missing reader without waiting for it.
+            std::thread::sleep(SLICE / 10);
+        }
+        Ok(true)
+    }
+
+    /// Leaves the buffer. Unread frames stay with the reader they are for; if none ever came, one is waited for,
+    /// and when none comes they are removed. Returns how many frames nobody will get.
+    pub(crate) fn leave(mut self, keep: bool, linger: Option<Duration>) -> u64 {
+        let begun = Instant::now();
+        let mut told = false;
+        while !keep && !self.writer.has_had_reader() {
+            let unread = self.writer.undelivered().frames;
+            if unread == 0 {
+                return 0;
+            }
+            let over = linger.is_some_and(|limit| begun.elapsed() >= limit);
+            if over || signals::insisting() {
+                self.writer.discard_undelivered();
+                return unread;
+            }
+            if !told {
+                let end = match linger {
+                    Some(limit) => format!("for {limit:?}"),
+                    None if signals::stopping() => "until Ctrl-C is pressed again".to_owned(),
+                    None => "until Ctrl-C is pressed twice".to_owned(),
+                };
+                say(format_args!(
+                    "{unread} frames wait for a reader of `{}` {end}; --keep leaves them and the buffer for later",
+                    self.writer.name()
+                ));
+                told = true;
+            }
+            let left = linger.map_or(SLICE, |limit| {
+                limit.saturating_sub(begun.elapsed()).min(SLICE)
+            });
+            self.writer.wait_drained(Some(left));
+        }
+        let unread = self.writer.undelivered();
+        if unread.frames > 0 && !self.writer.has_live_reader() {
+            say(format_args!(
+                "{} frames stay in `{}` for the next reader (`zerobuffer ls` shows, `zerobuffer rm` removes them)",
+                unread.frames,
+                self.writer.name()
+            ));
+        }
+        0
+    }
+}

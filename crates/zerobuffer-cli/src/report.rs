@@ -1,0 +1,210 @@
+//! The JSON of `write`, `read` and `relay`: the contract's fields in its order, then ours.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::latency::Percentiles;
+
+/// At most so many messages are kept; a bad stream would otherwise fill memory with them.
+const MOST_ERRORS: usize = 100;
+/// The contract's number of checksums.
+const MOST_CHECKSUMS: usize = 100;
+
+/// What `write` did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct WriteReport {
+    operation: &'static str,
+    buffer_name: String,
+    pub(crate) frames_written: u64,
+    pub(crate) frame_size: usize,
+    pub(crate) metadata_size: usize,
+    duration_seconds: f64,
+    throughput_mbps: f64,
+    pub(crate) errors: Errors,
+    pub(crate) bytes_written: u64,
+    pub(crate) frames_dropped: u64,
+    pub(crate) frames_undelivered: u64,
+}
+
+/// What `read` did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ReadReport {
+    operation: &'static str,
+    buffer_name: String,
+    pub(crate) frames_read: u64,
+    pub(crate) frame_size: usize,
+    pub(crate) metadata_size: usize,
+    duration_seconds: f64,
+    throughput_mbps: f64,
+    pub(crate) verification_errors: u64,
+    pub(crate) checksums: Vec<Checksum>,
+    pub(crate) errors: Errors,
+    pub(crate) bytes_read: u64,
+    pub(crate) frames_redelivered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_us: Option<Percentiles>,
+}
+
+/// What `relay` did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct RelayReport {
+    operation: &'static str,
+    input_buffer: String,
+    output_buffer: String,
+    pub(crate) frames_relayed: u64,
+    pub(crate) metadata_relayed: bool,
+    duration_seconds: f64,
+    throughput_mbps: f64,
+    transform: String,
+    pub(crate) errors: Errors,
+    pub(crate) bytes_relayed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_us: Option<Percentiles>,
+}
+
+/// Content of one frame, counted from 0 in the order of arrival.
+#[derive(Debug, Serialize)]
+pub(crate) struct Checksum {
+    frame: u64,
+    checksum: String,
+}
+
+/// Messages, the first hundred of them.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Errors(Vec<String>);
+
+impl Errors {
+    pub(crate) fn push(&mut self, message: String) {
+        if self.0.len() < MOST_ERRORS {
+            self.0.push(message);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+}
+
+impl WriteReport {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            operation: "write",
+            buffer_name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn took(&mut self, time: Duration) {
+        (self.duration_seconds, self.throughput_mbps) = rates(time, self.bytes_written);
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let dropped = match self.frames_dropped {
+            0 => String::new(),
+            n => format!(", dropped {n}"),
+        };
+        summary(
+            "wrote",
+            self.frames_written,
+            &dropped,
+            self.duration_seconds,
+            self.throughput_mbps,
+        )
+    }
+}
+
+impl ReadReport {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            operation: "read",
+            buffer_name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn took(&mut self, time: Duration) {
+        (self.duration_seconds, self.throughput_mbps) = rates(time, self.bytes_read);
+    }
+
+    /// Whether another checksum is wanted.
+    pub(crate) fn wants_checksum(&self) -> bool {
+        self.checksums.len() < MOST_CHECKSUMS
+    }
+
+    pub(crate) fn add_checksum(&mut self, checksum: String) {
+        self.checksums.push(Checksum {
+            frame: self.frames_read,
+            checksum,
+        });
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let latency = self
+            .latency_us
+            .map(|l| format!("\nlatency {l}"))
+            .unwrap_or_default();
+        let wrong = match self.verification_errors {
+            0 => String::new(),
+            n => format!(", {n} not as expected"),
+        };
+        let (seconds, rate) = (self.duration_seconds, self.throughput_mbps);
+        summary("read", self.frames_read, &wrong, seconds, rate) + &latency
+    }
+}
+
+impl RelayReport {
+    pub(crate) fn new(input: &str, output: &str, transform: &str) -> Self {
+        Self {
+            operation: "relay",
+            input_buffer: input.to_owned(),
+            output_buffer: output.to_owned(),
+            transform: transform.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn took(&mut self, time: Duration) {
+        (self.duration_seconds, self.throughput_mbps) = rates(time, self.bytes_relayed);
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let latency = self
+            .latency_us
+            .map(|l| format!("\nlatency {l}"))
+            .unwrap_or_default();
+        let (seconds, rate) = (self.duration_seconds, self.throughput_mbps);
+        summary("relayed", self.frames_relayed, "", seconds, rate) + &latency
+    }
+}
+
+/// Prints a report where it belongs: JSON if wanted, else a summary; on stderr while stdout carries frames.
+pub(crate) fn print<R: Serialize>(report: &R, summary: &str, json: bool, to_stderr: bool) {
+    let text = if json {
+        serde_json::to_string_pretty(report).expect("reports have no maps or foreign values")
+    } else {
+        summary.to_owned()
+    };
+    if to_stderr {
+        eprintln!("{text}");
+    } else {
+        use std::io::Write;
+        // A reader of our report that went away is no failure of the transfer.
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+}
+
+fn rates(time: Duration, bytes: u64) -> (f64, f64) {
+    let seconds = time.as_secs_f64();
+    let mib = bytes as f64 / f64::from(1 << 20);
+    (seconds, if seconds > 0.0 { mib / seconds } else { 0.0 })
+}
+
+fn summary(verb: &str, frames: u64, more: &str, seconds: f64, rate: f64) -> String {
+    format!("{verb} {frames} frames in {seconds:.3} seconds{more}\nthroughput {rate:.1} MiB/s")
+}
