@@ -66,3 +66,22 @@ impl Failure {
 pub(crate) fn say(message: impl Display) {
     eprintln!("zerobuffer: {message}");
 }
+
+/// For commands whose only failure code is 1.
+pub(crate) fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever read our output (`| head`) has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

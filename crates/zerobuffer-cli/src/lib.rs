@@ -45,6 +45,9 @@ pub fn zerobuffer() -> ExitCode {
         Command::Relay(args) => checked(*args, BadArguments::Relay, |a| {
             commands::relay::run(&a, own)
         }),
+        Command::Ls(args) => commands::ls::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Rm(args) => commands::rm::run(&args),
         // The measuring command joins here: Command::Bench(args) => bench::run(args).
     }
 }

@@ -7,7 +7,7 @@ mod relay;
 mod wait;
 mod write;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use create::CreateArgs;
 pub(crate) use place::PlaceArgs;
@@ -48,5 +48,49 @@ pub(crate) enum Command {
     Read(Box<ReadArgs>),
     /// Move frames from one buffer to another
     Relay(Box<RelayArgs>),
+    /// List the buffers
+    Ls(LsArgs),
+    /// Show one buffer: who is attached and alive, positions, fill, metadata; without joining it
+    Inspect(InspectArgs),
+    /// Remove buffers that nobody uses
+    Rm(RmArgs),
     // The measuring command joins here: Bench(bench::BenchArgs).
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print again every second until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Name of the buffer
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print again every second until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// Names of the buffers
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Also remove a buffer that is in use; its users get an error
+    #[arg(long, short)]
+    pub(crate) force: bool,
 }

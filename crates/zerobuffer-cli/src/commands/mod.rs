@@ -1,5 +1,8 @@
 //! One file per command.
 
+pub(crate) mod inspect;
+pub(crate) mod ls;
 pub(crate) mod read;
 pub(crate) mod relay;
+pub(crate) mod rm;
 pub(crate) mod write;

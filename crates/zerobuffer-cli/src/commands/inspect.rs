@@ -1,0 +1,260 @@
+//! `zerobuffer inspect`.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use zerobuffer::inspect::{self, Protocol, SegmentState, Snapshot, WriterInfo};
+
+use crate::args::InspectArgs;
+use crate::commands::ls::repeat;
+use crate::exit::finish;
+use crate::sizes;
+
+/// Most bytes of metadata that are shown to a person.
+const METADATA_SHOWN: usize = 512;
+
+pub(crate) fn run(args: &InspectArgs) -> ExitCode {
+    finish(repeat(args.watch, || {
+        let snapshot = inspect::snapshot(&args.name, &args.place.dir())?;
+        let text = if args.json {
+            serde_json::to_string_pretty(&json(&snapshot))? + "\n"
+        } else {
+            text(&snapshot)
+        };
+        Ok((text, true))
+    }))
+}
+
+pub(crate) fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::V1 => "1.0",
+        Protocol::V2 => "2.0",
+        _ => "unknown",
+    }
+}
+
+pub(crate) fn writer(writer: &WriterInfo) -> String {
+    match (writer.attached, writer.alive) {
+        (true, true) => format!("pid {}", writer.pid),
+        (true, false) => format!("pid {} (dead)", writer.pid),
+        (false, _) => format!("pid {} (left)", writer.pid),
+    }
+}
+
+pub(crate) fn state(snapshot: &Snapshot) -> String {
+    if !snapshot.problems.is_empty() {
+        return format!("damaged: {}", snapshot.problems.join("; "));
+    }
+    if snapshot.state == SegmentState::Retired {
+        return "retired".to_owned();
+    }
+    let writing = snapshot.writer.as_ref().is_some_and(|writer| writer.alive);
+    let reading = snapshot
+        .readers
+        .iter()
+        .any(|reader| reader.attached && reader.alive);
+    match (writing, reading, snapshot.fill_bytes > 0) {
+        (true, true, _) => "in use",
+        (true, false, _) => "waits for a reader",
+        (false, true, _) => "waits for a writer",
+        (false, false, true) => "unused, unread frames",
+        (false, false, false) => "unused",
+    }
+    .to_owned()
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0.0, |time| time.as_secs_f64())
+}
+
+pub(crate) fn json(snapshot: &Snapshot) -> Value {
+    let readers: Vec<Value> = snapshot
+        .readers
+        .iter()
+        .map(|reader| {
+            json!({
+                "name": reader.name,
+                "pid": reader.pid,
+                "alive": reader.alive,
+                "attached": reader.attached,
+                "durable": reader.durable,
+                "position": reader.position,
+                "read_position": reader.read_position,
+                "lag_bytes": reader.lag_bytes,
+                "read_sequence": reader.read_sequence,
+                "lag_frames": reader.lag_frames,
+                "generation": reader.generation,
+            })
+        })
+        .collect();
+    let writer = snapshot.writer.as_ref().map(|writer| {
+        json!({
+            "pid": writer.pid,
+            "attached": writer.attached,
+            "alive": writer.alive,
+            "generation": writer.generation,
+            "attached_unix_seconds": unix_seconds(writer.attached_at),
+        })
+    });
+    json!({
+        "name": snapshot.name,
+        "path": snapshot.path,
+        "protocol": protocol(snapshot.protocol),
+        "version": snapshot.version,
+        "state": state(snapshot),
+        "problems": snapshot.problems,
+        "file_bytes": snapshot.file_bytes,
+        "payload_bytes": snapshot.payload_bytes,
+        "metadata_bytes": snapshot.metadata_bytes,
+        "timestamps": snapshot.timestamps,
+        "segment_id": format!("{:016x}", snapshot.segment_id),
+        "created_unix_seconds": unix_seconds(snapshot.created),
+        "head_position": snapshot.head_position,
+        "floor_position": snapshot.floor_position,
+        "newest_sequence": snapshot.newest_sequence,
+        "frames_committed": snapshot.newest_sequence,
+        "mode": format!("{:o}", snapshot.mode),
+        "in_use": snapshot.in_use,
+        "reader_slots": snapshot.reader_slots,
+        "bytes_committed": snapshot.bytes_committed,
+        "fill_bytes": snapshot.fill_bytes,
+        "high_water_bytes": snapshot.high_water_bytes,
+        "dropped_frames": snapshot.dropped_frames,
+        "full_waits": snapshot.full_waits,
+        "takeovers": snapshot.takeovers,
+        "writer": writer,
+        "readers": readers,
+        "metadata": snapshot.metadata.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
+        "metadata_size": snapshot.metadata.as_ref().map_or(0, Vec::len),
+        "metadata_generation": snapshot.metadata_generation,
+    })
+}
+
+fn text(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: String| {
+        writeln!(text, "{key:<14}{value}").expect("a String takes everything");
+    };
+    line(
+        "buffer",
+        format!("{} ({})", snapshot.name, snapshot.path.display()),
+    );
+    line(
+        "protocol",
+        format!("{} ({})", protocol(snapshot.protocol), snapshot.version),
+    );
+    line("state", state(snapshot));
+    line(
+        "size",
+        format!(
+            "{} file, {} ring, {} metadata block{}",
+            sizes::show(snapshot.file_bytes),
+            sizes::show(snapshot.payload_bytes),
+            sizes::show(snapshot.metadata_bytes),
+            if snapshot.timestamps {
+                ", timestamps"
+            } else {
+                ""
+            }
+        ),
+    );
+    if let Ok(age) = snapshot.created.elapsed() {
+        line(
+            "created",
+            format!(
+                "{} s ago, segment {:016x}",
+                age.as_secs(),
+                snapshot.segment_id
+            ),
+        );
+    }
+    match &snapshot.writer {
+        Some(info) => {
+            let since = match info.attached_at.elapsed() {
+                Ok(time) if info.alive => format!(", for {} s", time.as_secs()),
+                _ => String::new(),
+            };
+            line(
+                "writer",
+                format!("{}, generation {}{since}", writer(info), info.generation),
+            );
+        }
+        None => line("writer", "none".to_owned()),
+    }
+    for reader in &snapshot.readers {
+        let presence = match (reader.attached, reader.alive) {
+            (true, true) => format!("pid {}", reader.pid),
+            (true, false) => format!("pid {}, dead", reader.pid),
+            (false, _) => "away".to_owned(),
+        };
+        let kind = if reader.durable {
+            "durable"
+        } else {
+            "ephemeral"
+        };
+        line(
+            "reader",
+            format!(
+                "{} ({presence}, {kind}): position {}, {} behind, frame {}",
+                reader.name,
+                reader.position,
+                sizes::show(reader.lag_bytes),
+                reader.read_sequence
+            ),
+        );
+    }
+    if snapshot.readers.is_empty() {
+        line("readers", "none".to_owned());
+    }
+    line(
+        "frames",
+        format!(
+            "{} committed, {}, {} dropped",
+            snapshot.newest_sequence,
+            sizes::show(snapshot.bytes_committed),
+            snapshot.dropped_frames
+        ),
+    );
+    line(
+        "fill",
+        format!(
+            "{} of {}, at most {} so far; {} waits for room",
+            sizes::show(snapshot.fill_bytes),
+            sizes::show(snapshot.payload_bytes),
+            sizes::show(snapshot.high_water_bytes),
+            snapshot.full_waits
+        ),
+    );
+    line(
+        "positions",
+        format!(
+            "head {}, floor {}",
+            snapshot.head_position, snapshot.floor_position
+        ),
+    );
+    match &snapshot.metadata {
+        Some(bytes) => {
+            let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(METADATA_SHOWN)]);
+            let shown: String = shown
+                .chars()
+                .map(|c| if c.is_control() { '·' } else { c })
+                .collect();
+            line(
+                "metadata",
+                format!(
+                    "{} bytes, generation {}: {shown}",
+                    bytes.len(),
+                    snapshot.metadata_generation
+                ),
+            );
+        }
+        None => line("metadata", "none".to_owned()),
+    }
+    for problem in &snapshot.problems {
+        line("problem", problem.clone());
+    }
+    text
+}

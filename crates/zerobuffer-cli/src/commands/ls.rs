@@ -1,0 +1,133 @@
+//! `zerobuffer ls`.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::{Value, json};
+use zerobuffer::inspect::Listing;
+
+use crate::args::LsArgs;
+use crate::commands::inspect;
+use crate::exit::finish;
+use crate::signals;
+use crate::sizes;
+
+pub(crate) fn run(args: &LsArgs) -> ExitCode {
+    finish(repeat(args.watch, || show(args)))
+}
+
+/// Once, or every second until a signal.
+pub(crate) fn repeat(
+    watch: bool,
+    show: impl Fn() -> anyhow::Result<(String, bool)>,
+) -> anyhow::Result<ExitCode> {
+    if watch {
+        signals::install()?;
+    }
+    loop {
+        let (text, good) = show()?;
+        let mut out = std::io::stdout();
+        if watch && out.is_terminal() {
+            // Home, then clear.
+            out.write_all(b"\x1b[H\x1b[2J")?;
+        }
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        if !watch {
+            return Ok(if good {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        signals::sleep(Duration::from_secs(1));
+        if signals::stopping() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+fn show(args: &LsArgs) -> anyhow::Result<(String, bool)> {
+    let dir = args.place.dir();
+    let listings = zerobuffer::inspect::list(&dir)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", dir.display()))?;
+    if args.json {
+        let list: Vec<Value> = listings.iter().map(entry).collect();
+        return Ok((serde_json::to_string_pretty(&list)? + "\n", true));
+    }
+    if listings.is_empty() {
+        return Ok((format!("no buffers in {}\n", dir.display()), true));
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header([
+        "NAME", "PROTOCOL", "RING", "UNREAD", "FRAMES", "WRITER", "READERS", "STATE",
+    ]);
+    for listing in &listings {
+        table.add_row(row(listing));
+    }
+    Ok((format!("{table}\n"), true))
+}
+
+fn row(listing: &Listing) -> [String; 8] {
+    let name = listing.name.clone();
+    let protocol = inspect::protocol(listing.protocol).to_owned();
+    let snapshot = match &listing.snapshot {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            let none = String::new;
+            return [
+                name,
+                protocol,
+                none(),
+                none(),
+                none(),
+                none(),
+                none(),
+                error.to_string(),
+            ];
+        }
+    };
+    let readers: Vec<String> = snapshot
+        .readers
+        .iter()
+        .map(|reader| match (reader.attached, reader.alive) {
+            (true, true) => format!("{} ({})", reader.name, reader.pid),
+            (true, false) => format!("{} (dead)", reader.name),
+            (false, _) => format!("{} (away)", reader.name),
+        })
+        .collect();
+    [
+        name,
+        protocol,
+        sizes::show(snapshot.payload_bytes),
+        sizes::show(snapshot.fill_bytes),
+        snapshot.newest_sequence.to_string(),
+        snapshot
+            .writer
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), inspect::writer),
+        if readers.is_empty() {
+            "-".to_owned()
+        } else {
+            readers.join(", ")
+        },
+        inspect::state(snapshot),
+    ]
+}
+
+fn entry(listing: &Listing) -> Value {
+    match &listing.snapshot {
+        Ok(snapshot) => inspect::json(snapshot),
+        Err(error) => json!({
+            "name": listing.name,
+            "path": listing.path,
+            "protocol": inspect::protocol(listing.protocol),
+            "error": error.to_string(),
+        }),
+    }
+}
