@@ -48,6 +48,7 @@ pub fn zerobuffer() -> ExitCode {
         Command::Ls(args) => commands::ls::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Rm(args) => commands::rm::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
         // The measuring command joins here: Command::Bench(args) => bench::run(args).
     }
 }

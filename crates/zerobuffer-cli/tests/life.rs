@@ -244,6 +244,7 @@ fn damaged_buffers_are_listed_inspected_and_removed() {
         let ended = place.run(&["read", name, "-n", "1"]).expect_code(1);
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     }
+    place.run(&["doctor"]);
     place.run(&["rm", "short", "noisy"]).expect_code(0);
     place.assert_empty();
 }

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Remove buffers that nobody uses
     Rm(RmArgs),
+    /// Check whether this machine can carry frames, and say what to change
+    Doctor(DoctorArgs),
     // The measuring command joins here: Bench(bench::BenchArgs).
 }
 
@@ -93,4 +95,13 @@ pub(crate) struct RmArgs {
     /// Also remove a buffer that is in use; its users get an error
     #[arg(long, short)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -1,0 +1,109 @@
+//! `zerobuffer doctor`.
+
+mod cgroup;
+mod checks;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::args::DoctorArgs;
+use crate::exit::finish;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Good,
+    /// Works, but may surprise.
+    Warning,
+    /// Something will fail.
+    Bad,
+}
+
+/// One finding.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    found: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn good(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Good,
+            found: found.into(),
+            advice: None,
+        }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Warning,
+            found: found.into(),
+            advice: Some(advice.into()),
+        }
+    }
+
+    fn bad(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Bad,
+            found: found.into(),
+            advice: Some(advice.into()),
+        }
+    }
+}
+
+pub(crate) fn run(args: &DoctorArgs) -> ExitCode {
+    finish(examine(args))
+}
+
+fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let dir = args.place.dir();
+    let mut findings = checks::directory(&dir);
+    findings.extend(cgroup::memory());
+    findings.extend(checks::limits());
+    findings.extend(checks::remove_ipc());
+    findings.extend(checks::kernel(&dir));
+    findings.extend(checks::leftovers(&dir));
+    let good = findings
+        .iter()
+        .all(|finding| finding.verdict != Verdict::Bad);
+
+    let mut out = std::io::stdout();
+    if args.json {
+        let report = serde_json::json!({ "directory": dir, "good": good, "findings": findings });
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        for Finding {
+            check,
+            verdict,
+            found,
+            advice,
+        } in &findings
+        {
+            let mark = match verdict {
+                Verdict::Good => "ok  ",
+                Verdict::Warning => "warn",
+                Verdict::Bad => "BAD ",
+            };
+            writeln!(out, "{mark}  {check:<16}{found}")?;
+            if let Some(advice) = advice {
+                writeln!(out, "      {:<16}-> {advice}", "")?;
+            }
+        }
+    }
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
