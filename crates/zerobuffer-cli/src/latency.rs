@@ -33,6 +33,10 @@ impl Latencies {
             .saturating_record(u64::try_from(age.as_nanos()).unwrap_or(LONGEST_NS));
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.0.reset();
+    }
+
     /// Nothing when no frame had a time stamp.
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
         if self.0.is_empty() {

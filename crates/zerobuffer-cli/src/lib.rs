@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod demo;
 mod exit;
 mod inlet;
 mod latency;
@@ -49,6 +50,9 @@ pub fn zerobuffer() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Rm(args) => commands::rm::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::DemoWriter(args) => demo::writer::run(&args),
+        Command::DemoReader(args) => demo::reader::run(&args),
         // The measuring command joins here: Command::Bench(args) => bench::run(args).
     }
 }

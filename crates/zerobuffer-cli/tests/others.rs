@@ -1,8 +1,61 @@
-//! The doctor.
+//! The demo and the doctor.
 
 mod common;
 
 use common::Place;
+
+#[test]
+fn the_demo_streams_and_checks() {
+    let place = Place::new();
+    let report = place
+        .run(&["demo", "--seconds", "1", "--json"])
+        .expect_code(0)
+        .json();
+    assert!(report["frames"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["frame_bytes"], 3_110_400);
+    assert_eq!(report["wrong"], 0);
+    assert_eq!(report["lost"], 0);
+    assert_eq!(report["latency_us"]["frames"], report["frames"]);
+    place.assert_empty();
+}
+
+#[test]
+fn the_demo_prints_a_summary_and_no_progress_into_a_pipe() {
+    let place = Place::new();
+    let words = [
+        "demo",
+        "--seconds",
+        "0.5",
+        "--size",
+        "640x480",
+        "--fps",
+        "100",
+    ];
+    let ended = place.run(&words).expect_code(0);
+    assert!(ended.stdout.contains("wrong 0, lost 0"), "{}", ended.stdout);
+    assert_eq!(ended.stderr, "");
+    place.assert_empty();
+}
+
+#[test]
+fn the_demo_survives_kills_of_both_without_loss() {
+    let place = Place::new();
+    let words = [
+        "demo",
+        "--chaos",
+        "--seconds",
+        "3.9",
+        "--size",
+        "640x480",
+        "--json",
+    ];
+    let report = place.run(&words).expect_code(0).json();
+    assert_eq!(report["kills"], 3, "{report}");
+    assert_eq!(report["not_recovered"], 0, "{report}");
+    assert_eq!(report["lost"], 0, "{report}");
+    assert_eq!(report["wrong"], 0, "{report}");
+    place.assert_empty();
+}
 
 #[test]
 fn the_doctor_finds_a_directory_that_is_missing() {

@@ -40,6 +40,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Stream synthetic 1080p video between two processes and check every byte
+    Demo(DemoArgs),
     /// Write frames into a buffer: a test pattern, or what comes in on stdin
     #[command(alias = "writer")]
     Write(Box<WriteArgs>),
@@ -57,6 +59,10 @@ pub(crate) enum Command {
     /// Check whether this machine can carry frames, and say what to change
     Doctor(DoctorArgs),
     // The measuring command joins here: Bench(bench::BenchArgs).
+    #[command(hide = true, name = "demo-writer")]
+    DemoWriter(DemoWriterArgs),
+    #[command(hide = true, name = "demo-reader")]
+    DemoReader(DemoReaderArgs),
 }
 
 #[derive(Debug, Args)]
@@ -104,4 +110,45 @@ pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How long to stream
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) seconds: f64,
+    /// Size of the picture, WIDTHxHEIGHT
+    #[arg(long, default_value = "1920x1080")]
+    pub(crate) size: crate::demo::picture::Size,
+    /// Frames per second; 0: as fast as they go [default: 0, with --chaos 60]
+    #[arg(long)]
+    pub(crate) fps: Option<f64>,
+    /// Kill writer and reader in turn, once a second, while frames flow
+    #[arg(long)]
+    pub(crate) chaos: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoWriterArgs {
+    pub(crate) name: String,
+    #[arg(long)]
+    pub(crate) size: crate::demo::picture::Size,
+    #[arg(long)]
+    pub(crate) fps: f64,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoReaderArgs {
+    pub(crate) name: String,
+    #[arg(long)]
+    pub(crate) size: crate::demo::picture::Size,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 }

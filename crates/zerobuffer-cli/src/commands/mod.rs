@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod ls;
