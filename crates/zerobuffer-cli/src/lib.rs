@@ -53,6 +53,8 @@ pub fn zerobuffer() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args),
         Command::DemoWriter(args) => demo::writer::run(&args),
         Command::DemoReader(args) => demo::reader::run(&args),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
         // The measuring command joins here: Command::Bench(args) => bench::run(args).
     }
 }

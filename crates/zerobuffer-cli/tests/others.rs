@@ -1,4 +1,4 @@
-//! The demo and the doctor.
+//! The demo, the doctor, completions and man pages.
 
 mod common;
 
@@ -118,4 +118,21 @@ fn the_doctor_names_what_was_left_behind() {
         "{}",
         ended.stdout
     );
+}
+
+#[test]
+fn completions_and_man_pages_know_the_commands() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = place.run(&["completions", shell]).expect_code(0).stdout;
+        assert!(
+            script.contains("relay") && script.contains("frame-size"),
+            "{shell}"
+        );
+    }
+    let man = place.path().join("man");
+    place.run(&["man", man.to_str().unwrap()]).expect_code(0);
+    for page in ["zerobuffer.1", "zerobuffer-write.1", "zerobuffer-doctor.1"] {
+        assert!(man.join(page).is_file(), "{page}");
+    }
 }

@@ -59,6 +59,10 @@ pub(crate) enum Command {
     /// Check whether this machine can carry frames, and say what to change
     Doctor(DoctorArgs),
     // The measuring command joins here: Bench(bench::BenchArgs).
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Write man pages into a directory
+    Man(ManArgs),
     #[command(hide = true, name = "demo-writer")]
     DemoWriter(DemoWriterArgs),
     #[command(hide = true, name = "demo-reader")]
@@ -110,6 +114,18 @@ pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Directory to write into; created if missing
+    pub(crate) dir: std::path::PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! One file per command.
 
+pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod inspect;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod read;
 pub(crate) mod relay;
 pub(crate) mod rm;
