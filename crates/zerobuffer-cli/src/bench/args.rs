@@ -1,0 +1,271 @@
+//! What `zerobuffer bench` can be asked.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Sizes from a counter to a 1080p I420 frame with its 16-byte time stamp header.
+const FRAME_SIZES: &str = "8,64,1024,65536,1M,3110416";
+
+/// Measure this machine: two pinned processes, repetitions interleaved, every case between two probes of
+/// what moving one cache line costs at that moment.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(super) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BenchCommand {
+    /// One-way latency by ping-pong: half a round trip through two buffers.
+    Latency(LatencyArgs),
+    /// One-way streaming, against rtrb in one process and against a bare copy and sum.
+    Throughput(ThroughputArgs),
+    /// What a loan, commit, read and release cost, by frame size.
+    Loan(LoanArgs),
+    /// How long a sleeping reader takes to notice a frame, against a bare futex.
+    Wake(WakeArgs),
+    /// What waiting costs: CPU time of a reader and of a writer that have nothing to do.
+    Idle(IdleArgs),
+    /// What moving one cache line from core to core costs here, and how much it varies.
+    Floor(FloorArgs),
+    /// Writes and reads frames in one thread, for tools that count what that takes.
+    #[command(hide = true)]
+    Hot(HotArgs),
+    /// The other process of a measurement.
+    #[command(hide = true)]
+    Peer(PeerArgs),
+}
+
+/// Options of every measurement.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Common {
+    /// The two cores, as in `0,1`; default: the first two allowed ones
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub(super) cores: Option<Vec<usize>>,
+    /// How often every case is measured; the repetitions of all cases are interleaved
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
+    pub(super) repeat: u32,
+    /// How often a case is tried again within a repetition when the cores were moved while it ran
+    #[arg(long, default_value_t = 2, value_name = "COUNT")]
+    pub(super) retries: u32,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Also write the JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Directory of the buffers; default: `ZEROBUFFER_DIR`, else /dev/shm
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LatencyArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Frame sizes, as in `8,64K,1M`; at least 8 bytes each
+    #[arg(long, default_value = FRAME_SIZES, value_delimiter = ',', value_parser = frame_size)]
+    pub(super) sizes: Vec<usize>,
+    /// How both ends wait
+    #[arg(long, value_enum, default_value_t = Wait::Spin)]
+    pub(super) wait: Wait,
+    /// Duration of one measurement
+    #[arg(long, default_value_t = 300, value_name = "MS")]
+    pub(super) millis: u64,
+    /// Least size of each of the two rings; larger frames get room for four
+    #[arg(long, default_value = "64K", value_parser = size, value_name = "BYTES")]
+    pub(super) ring: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ThroughputArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Frame sizes, as in `8,64K,1M`; at least 8 bytes each
+    #[arg(long, default_value = FRAME_SIZES, value_delimiter = ',', value_parser = frame_size)]
+    pub(super) sizes: Vec<usize>,
+    /// How both ends wait
+    #[arg(long, value_enum, default_value_t = Wait::Spin)]
+    pub(super) wait: Wait,
+    /// Duration of one measurement
+    #[arg(long, default_value_t = 300, value_name = "MS")]
+    pub(super) millis: u64,
+    /// Size of the ring, the same for all who are compared; larger frames get room for two and a half
+    #[arg(long, default_value = "8M", value_parser = size, value_name = "BYTES")]
+    pub(super) ring: usize,
+    /// Frames a call in the batched case
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
+    pub(super) batch: u32,
+    /// Only these ways of moving frames
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Way::ALL)]
+    pub(super) ways: Vec<Way>,
+    /// Let the Writer keep to a part of the ring that fits the cache
+    #[arg(long)]
+    pub(super) elastic: bool,
+    /// Slots of rtrb's ring; default: as many as fill the same number of bytes
+    #[arg(long, value_name = "COUNT")]
+    pub(super) rtrb_slots: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoanArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Frame sizes, as in `64,1M,100000000`; at least 8 bytes each
+    #[arg(long, default_value = "64,4096,65536,1M,3110416,16M,100000000", value_delimiter = ',', value_parser = frame_size)]
+    pub(super) sizes: Vec<usize>,
+    /// Duration of one measurement
+    #[arg(long, default_value_t = 100, value_name = "MS")]
+    pub(super) millis: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WakeArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Frames sent in one measurement
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..), value_name = "COUNT")]
+    pub(super) count: u32,
+    /// Time between two frames
+    #[arg(long, default_value_t = 1000, value_name = "US")]
+    pub(super) interval_us: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct IdleArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// How long each side waits
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    pub(super) seconds: f64,
+    /// The wait strategies to try
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wait::Park, Wait::SpinThenPark])]
+    pub(super) wait: Vec<Wait>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FloorArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HotArgs {
+    /// How many frames
+    #[arg(long, default_value_t = 100_000)]
+    pub(super) frames: u64,
+    /// Bytes a frame
+    #[arg(long, default_value = "64", value_parser = frame_size)]
+    pub(super) size: usize,
+    /// How both ends wait
+    #[arg(long, value_enum, default_value_t = Wait::Spin)]
+    pub(super) wait: Wait,
+    /// Size of the ring
+    #[arg(long, default_value = "1M", value_parser = size, value_name = "BYTES")]
+    pub(super) ring: usize,
+    /// Directory of the buffer
+    #[arg(long)]
+    pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PeerArgs {
+    /// Core to stay on
+    #[arg(long)]
+    pub(super) core: usize,
+    /// Inherited descriptor of the shared memory
+    #[arg(long)]
+    pub(super) fd: u32,
+}
+
+/// The library's wait strategies, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Wait {
+    Spin,
+    SpinThenPark,
+    Park,
+}
+
+impl Wait {
+    pub(super) fn strategy(self) -> zerobuffer::WaitStrategy {
+        match self {
+            Self::Spin => zerobuffer::WaitStrategy::Spin,
+            Self::SpinThenPark => zerobuffer::WaitStrategy::SpinThenPark,
+            Self::Park => zerobuffer::WaitStrategy::Park,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Spin => "spin",
+            Self::SpinThenPark => "spin-then-park",
+            Self::Park => "park",
+        }
+    }
+}
+
+/// Ways of streaming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Way {
+    /// `write` and `read`, every byte summed in place
+    Copied,
+    /// The same in batches
+    Batched,
+    /// `loan` and `read`, header only
+    Loaned,
+    /// rtrb between two threads, for 8 and 64 bytes
+    Rtrb,
+    /// A flag, a memcpy and a sum in bare shared memory, from 4 KiB
+    Bare,
+}
+
+impl Way {
+    const ALL: [Self; 5] = [Self::Copied, Self::Batched, Self::Loaned, Self::Rtrb, Self::Bare];
+}
+
+/// A number of bytes: digits, then perhaps `K`, `M` or `G` (binary), perhaps with `B` or `iB`.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => {
+            return Err(format!("`{text}` is not a size; write it like 4096, 64K or 8M"));
+        }
+    };
+    number
+        .parse::<usize>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << shift))
+        .ok_or_else(|| format!("`{text}` is not a size; write it like 4096, 64K or 8M"))
+}
+
+/// A frame size that holds the eight bytes every measurement keeps in a frame.
+fn frame_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        bytes if bytes >= 8 => Ok(bytes),
+        _ => Err("a measured frame holds a sequence number: at least 8 bytes".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_and_without_a_unit() {
+        assert_eq!(size("3110416"), Ok(3_110_416));
+        assert_eq!(size("64K"), Ok(65_536));
+        assert_eq!(size("1 MiB"), Ok(1 << 20));
+        assert!(size("12 parsecs").is_err());
+        assert!(size("").is_err());
+        assert!(frame_size("7").is_err());
+    }
+}

@@ -1,0 +1,194 @@
+//! One-way latency: half a round trip through two buffers, one frame in flight.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use zerobuffer::{Reader, Writer};
+
+use super::args::LatencyArgs;
+use super::peer::{Outcome, Pair, Request};
+use super::report::{Case, Column, Metrics, Report, Samples, histogram, median, percentiles};
+use super::{END, header, sum_bytes};
+
+/// Up to this size a copied frame is copied out as well; larger ones are read where they lie.
+const COPIED_OUT_BYTES: usize = 1024;
+
+/// Puts a frame into `writer`: copied from `payload`, or loaned with only its first eight bytes written.
+#[inline]
+fn send(writer: &mut Writer, payload: &mut [u8], first: u64, loaned: bool) -> anyhow::Result<()> {
+    if loaned {
+        let mut frame = writer.loan(payload.len())?;
+        frame[..8].copy_from_slice(&first.to_le_bytes());
+        frame.commit();
+    } else {
+        payload[..8].copy_from_slice(&first.to_le_bytes());
+        writer.write(payload)?;
+    }
+    Ok(())
+}
+
+/// Takes a frame out of `reader` and returns its first eight bytes. What a loaned case does not touch, a
+/// copied one copies out or sums.
+#[inline]
+fn receive(
+    reader: &mut Reader,
+    out: &mut [u8],
+    sum: &mut u64,
+    loaned: bool,
+) -> anyhow::Result<u64> {
+    let frame = reader.read()?.context("the other side closed in the middle")?;
+    if !loaned {
+        if frame.len() <= COPIED_OUT_BYTES {
+            out.copy_from_slice(&frame);
+            std::hint::black_box(&out);
+        } else {
+            *sum = sum.wrapping_add(sum_bytes(&frame));
+        }
+    }
+    Ok(header(&frame))
+}
+
+/// The peer: sends every frame back, the last one too.
+pub(super) fn echo(
+    reader: &mut Reader,
+    writer: &mut Writer,
+    bytes: usize,
+    loaned: bool,
+) -> anyhow::Result<Outcome> {
+    let mut payload = vec![1; bytes];
+    let mut out = vec![0; bytes];
+    let mut outcome = Outcome::default();
+    loop {
+        let first = receive(reader, &mut out, &mut outcome.sum, loaned)?;
+        send(writer, &mut payload, first, loaned)?;
+        outcome.frames += 1;
+        if first == END {
+            return Ok(outcome);
+        }
+    }
+}
+
+fn measure(
+    pair: &mut Pair,
+    args: &LatencyArgs,
+    bytes: usize,
+    loaned: bool,
+) -> anyhow::Result<Metrics> {
+    let ring = args.ring.max(4 * (bytes + 128));
+    let (there, back) = (pair.place(args.wait), pair.place(args.wait));
+    let mut writer = there.create_writer(ring)?;
+    let mut reader = back.create_reader(ring)?;
+    pair.start(&Request::Echo { there, back, bytes, loaned })?;
+
+    let mut payload = vec![1; bytes];
+    let mut out = vec![0; bytes];
+    let (mut sum, mut sequence) = (0, 0);
+    let mut round = |sequence: &mut u64| -> anyhow::Result<()> {
+        *sequence += 1;
+        send(&mut writer, &mut payload, *sequence, loaned)?;
+        let first = receive(&mut reader, &mut out, &mut sum, loaned)?;
+        anyhow::ensure!(first == *sequence, "frame {sequence} came back as {first}");
+        Ok(())
+    };
+
+    // One lap of the ring, so that neither page faults nor cold code are measured.
+    let lap = (ring / (bytes + 16)).clamp(100, 20_000);
+    let warm_up = Instant::now();
+    for _ in 0..lap {
+        round(&mut sequence)?;
+    }
+    let one_round = warm_up.elapsed() / lap as u32;
+
+    // Half of the time in batches between two clock readings, of which the median is the headline; half
+    // with a reading each round, for the percentiles, which therefore include half a clock reading.
+    let half = Duration::from_millis(args.millis) / 2;
+    let rounds = (1_000_000 / one_round.as_nanos().max(1)).clamp(1, 1000) as u64;
+    let mut batches = Vec::new();
+    let started = Instant::now();
+    while started.elapsed() < half || batches.is_empty() {
+        let batch = Instant::now();
+        for _ in 0..rounds {
+            round(&mut sequence)?;
+        }
+        batches.push(batch.elapsed().as_nanos() as f64 / (2 * rounds) as f64);
+    }
+    let mut each = histogram();
+    let started = Instant::now();
+    let mut before = started;
+    while before - started < half || each.len() < 100 {
+        round(&mut sequence)?;
+        let now = Instant::now();
+        each.saturating_record((now - before).as_nanos() as u64 / 2);
+        before = now;
+    }
+    let samples = each.len();
+
+    send(&mut writer, &mut payload, END, loaned)?;
+    receive(&mut reader, &mut out, &mut sum, loaned)?;
+    let outcome = pair.finish()?;
+    anyhow::ensure!(outcome.frames == sequence + 1, "frames were lost on the way");
+    if !loaned && bytes > COPIED_OUT_BYTES {
+        // Both directions carried the same frames, whatever the first eight bytes were.
+        anyhow::ensure!(outcome.sum == sum, "the two directions disagree about what was sent");
+    }
+
+    let [p50, p99, p999, max] = percentiles(&each);
+    Ok(Metrics::from([
+        ("one_way_ns", median(&mut batches)),
+        ("p50_ns", p50),
+        ("p99_ns", p99),
+        ("p999_ns", p999),
+        ("max_ns", max),
+        ("rounds", samples as f64),
+        ("ring_bytes", ring as f64),
+    ]))
+}
+
+/// `zerobuffer bench latency`.
+pub(super) fn run(args: &LatencyArgs) -> anyhow::Result<Report> {
+    let mut pair = Pair::start_up(&args.common, 0)?;
+    let mut cases = Vec::new();
+    let mut plan = Vec::new();
+    for &bytes in &args.sizes {
+        for loaned in [false, true] {
+            let (how, payload, copies) = if loaned {
+                ("loaned", "first 8 bytes written and read", "nobody")
+            } else if bytes <= COPIED_OUT_BYTES {
+                ("copied", "every byte written and copied out", "Writer in, Reader out")
+            } else {
+                ("copied and read", "every byte written and read in place", "Writer in")
+            };
+            plan.push((bytes, loaned));
+            let wait = args.wait.name();
+            cases.push(Case {
+                how: how.into(),
+                bytes,
+                wait,
+                payload,
+                copies,
+                placement_matters: true,
+                rivals: Vec::new(),
+            });
+        }
+    }
+    let samples = Samples::collect(&mut pair, &args.common, &cases, |pair, index| {
+        let (bytes, loaned) = plan[index];
+        measure(pair, args, bytes, loaned)
+    })?;
+    let clock_ns = super::report::clock_ns();
+    Ok(Report::new("latency", &pair, &args.common, cases, samples)
+        .per_line("one_way_ns")
+        .columns(vec![
+            Column::ns("one_way_ns", "one way"),
+            Column::ratio("one_way_ns_per_line", "× line"),
+            Column::ns("p50_ns", "p50"),
+            Column::ns("p99_ns", "p99"),
+            Column::ns("p999_ns", "p99.9"),
+            Column::ns("max_ns", "max"),
+        ])
+        .note("One way = half a round trip through two buffers, one frame in flight; median of batches of rounds.")
+        .note(&format!(
+            "Percentiles time every round by itself and include half a clock reading ({:.0} ns).",
+            clock_ns / 2.0
+        )))
+}

@@ -1,0 +1,87 @@
+//! `zerobuffer bench`: how fast this is on the machine it runs on, against what the machine itself costs.
+//!
+//! Two processes, each on a core of its own; every case between two probes of the cost of a cache line
+//! (see `floor`), repetitions interleaved, medians and spread reported for each placement class apart.
+//!
+//! - `args`: what can be asked; `report`: what is answered, as a table and as JSON
+//! - `peer`: the process pair and its control pipe; `pin`: cores; `raw`: shared memory without a ring
+//! - `floor`, `latency`, `throughput`, `loan`, `wake`, `idle`: one measurement each
+
+mod args;
+mod floor;
+mod hot;
+mod idle;
+mod latency;
+mod loan;
+mod peer;
+mod pin;
+mod raw;
+mod report;
+mod throughput;
+mod wake;
+
+use std::process::ExitCode;
+
+pub(crate) use args::BenchArgs;
+use args::BenchCommand;
+
+/// First eight bytes of the frame after which a stream is timed; sequence numbers stay below.
+const BEGIN: u64 = u64::MAX - 1;
+/// First eight bytes of the last frame.
+const END: u64 = u64::MAX;
+
+/// Runs one of the measurements.
+pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
+    let (report, common) = match &args.command {
+        BenchCommand::Latency(args) => (latency::run(args)?, &args.common),
+        BenchCommand::Throughput(args) => (throughput::run(args)?, &args.common),
+        BenchCommand::Loan(args) => (loan::run(args)?, &args.common),
+        BenchCommand::Wake(args) => (wake::run(args)?, &args.common),
+        BenchCommand::Idle(args) => (idle::run(args)?, &args.common),
+        BenchCommand::Floor(args) => (floor::run(args)?, &args.common),
+        BenchCommand::Hot(args) => return hot::run(args),
+        BenchCommand::Peer(args) => {
+            peer::serve(args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    report.publish(common)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first eight bytes of a frame: its sequence number, time stamp or mark.
+#[inline]
+fn header(frame: &[u8]) -> u64 {
+    frame.first_chunk().map_or(END, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Sum of a frame as little-endian words (the last one padded with zeros), so that every byte is read at
+/// the speed of the memory it lies in.
+#[inline]
+fn sum_bytes(frame: &[u8]) -> u64 {
+    let (words, tail) = frame.as_chunks::<8>();
+    let sum = words.iter().fold(0_u64, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)));
+    if tail.is_empty() {
+        return sum;
+    }
+    let mut last = [0; 8];
+    last[..tail.len()].copy_from_slice(tail);
+    sum.wrapping_add(u64::from_le_bytes(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{header, sum_bytes};
+
+    #[test]
+    fn the_sum_sees_every_byte() {
+        let frame: Vec<u8> = (0..=20).collect();
+        let whole = sum_bytes(&frame);
+        for index in 0..frame.len() {
+            let mut other = frame.clone();
+            other[index] ^= 1;
+            assert_ne!(sum_bytes(&other), whole, "byte {index}");
+        }
+        assert_eq!(header(&sum_bytes(&[2, 0, 0, 0, 0, 0, 0, 0]).to_le_bytes()), 2);
+    }
+}

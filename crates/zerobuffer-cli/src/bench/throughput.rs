@@ -1,0 +1,421 @@
+//! One-way streaming: frames a second through a buffer, and through what it is compared with.
+
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use zerobuffer::Reader;
+
+use super::args::{ThroughputArgs, Wait, Way};
+use super::peer::{Outcome, Pair, Request};
+use super::raw::{FIRST_FLAG, FLAG_COUNT, Shared};
+use super::report::{Case, Column, Metrics, Report, Samples};
+use super::{BEGIN, END, header, pin, sum_bytes};
+
+/// How much of each frame is written and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Touch {
+    /// Copied in, every byte summed where it lies.
+    All,
+    /// Loaned; the first eight bytes written and read.
+    Header,
+}
+
+/// One stream through a buffer.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) bytes: usize,
+    pub(super) ring: usize,
+    pub(super) wait: Wait,
+    pub(super) millis: u64,
+    pub(super) touch: Touch,
+    pub(super) batch: usize,
+    /// See [`zerobuffer::WriterOptions::elastic`].
+    pub(super) elastic: bool,
+}
+
+/// The receiving half of every stream: counts and sums what comes between [`BEGIN`] and [`END`].
+///
+/// What comes before `BEGIN` warms up; `END` itself is not counted.
+struct Tally {
+    begun: Option<Instant>,
+    outcome: Outcome,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { begun: None, outcome: Outcome::default() }
+    }
+
+    /// Takes one frame in; true at the end of the stream.
+    #[inline]
+    fn take(&mut self, first: u64, sum: u64) -> bool {
+        if first >= BEGIN {
+            return self.mark(first);
+        }
+        self.outcome.frames += 1;
+        self.outcome.sum = self.outcome.sum.wrapping_add(sum);
+        false
+    }
+
+    #[cold]
+    fn mark(&mut self, first: u64) -> bool {
+        if first == BEGIN {
+            self.begun = Some(Instant::now());
+            self.outcome = Outcome::default();
+            return false;
+        }
+        self.outcome.seconds = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+        true
+    }
+}
+
+/// What the sending half counted, to compare with the receiving half.
+struct Sent {
+    frames: u64,
+    sum: u64,
+}
+
+impl Sent {
+    fn check(&self, got: &Outcome) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            got.frames == self.frames && got.sum == self.sum,
+            "sent {} frames that sum to {:#x}, but {} arrived that sum to {:#x}",
+            self.frames,
+            self.sum,
+            got.frames,
+            got.sum
+        );
+        Ok(())
+    }
+}
+
+/// The sending half of every stream: a warm-up of `lap` frames, then frames until the time is up.
+///
+/// `send` gets each frame's first eight bytes. `rest` is the sum of all other bytes of a frame.
+fn send_all(
+    lap: u64,
+    millis: u64,
+    check_every: u64,
+    rest: u64,
+    mut send: impl FnMut(u64) -> anyhow::Result<()>,
+) -> anyhow::Result<Sent> {
+    for sequence in 0..lap {
+        send(sequence)?;
+    }
+    send(BEGIN)?;
+    let limit = Duration::from_millis(millis);
+    let mut sent = Sent { frames: 0, sum: 0 };
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        for _ in 0..check_every {
+            send(sent.frames)?;
+            sent.sum = sent.sum.wrapping_add(sent.frames.wrapping_add(rest));
+            sent.frames += 1;
+        }
+    }
+    send(END)?;
+    Ok(sent)
+}
+
+/// How many frames to send between two looks at the clock: about 64 KiB of them.
+fn check_every(bytes: usize) -> u64 {
+    ((64 << 10) / bytes).clamp(1, 1024) as u64
+}
+
+/// Frames in one lap of a ring.
+fn lap(ring: usize, bytes: usize) -> u64 {
+    (ring / (bytes + 16)).clamp(4, 20_000_000) as u64
+}
+
+fn rates(outcome: &Outcome, bytes: usize, ring: usize) -> anyhow::Result<Metrics> {
+    anyhow::ensure!(outcome.seconds > 0.0, "the stream ended before it was timed");
+    let frames = outcome.frames as f64 / outcome.seconds;
+    Ok(Metrics::from([
+        ("frames_per_s", frames),
+        ("mframes_per_s", frames / 1e6),
+        ("gb_per_s", frames * bytes as f64 / 1e9),
+        ("ring_bytes", ring as f64),
+    ]))
+}
+
+/// Streams through a buffer to the peer.
+pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> {
+    let &Stream { bytes, ring, wait, millis, touch, batch, elastic } = what;
+    let place = super::peer::Place { elastic, ..pair.place(wait) };
+    let mut writer = place.create_writer(ring)?;
+    pair.start(&Request::Drain { from: place, bytes, touch, batch })?;
+
+    let mut payload = vec![1; bytes];
+    payload[..8].fill(0);
+    let rest = match touch {
+        Touch::All => sum_bytes(&payload),
+        Touch::Header => 0,
+    };
+    let (lap, every) = (lap(writer.payload_bytes(), bytes), check_every(bytes));
+    let sent = match (touch, batch) {
+        (Touch::Header, _) => send_all(lap, millis, every, rest, |first| {
+            let mut frame = writer.loan(bytes)?;
+            frame[..8].copy_from_slice(&first.to_le_bytes());
+            frame.commit();
+            Ok(())
+        })?,
+        (Touch::All, 1) => send_all(lap, millis, every, rest, |first| {
+            payload[..8].copy_from_slice(&first.to_le_bytes());
+            writer.write(&payload)?;
+            Ok(())
+        })?,
+        (Touch::All, _) => {
+            let mut pending: Vec<u64> = Vec::with_capacity(batch);
+            send_all(lap, millis, every, rest, |first| {
+                pending.push(first);
+                if pending.len() == batch || first >= BEGIN {
+                    let mut frames = writer.batch();
+                    for first in pending.drain(..) {
+                        payload[..8].copy_from_slice(&first.to_le_bytes());
+                        frames.push(&payload)?;
+                    }
+                    frames.commit();
+                }
+                Ok(())
+            })?
+        }
+    };
+    let outcome = pair.finish()?;
+    sent.check(&outcome)?;
+    rates(&outcome, bytes, ring)
+}
+
+/// The peer's half of [`stream`].
+pub(super) fn drain(
+    reader: &mut Reader,
+    bytes: usize,
+    touch: Touch,
+    batch: usize,
+) -> anyhow::Result<Outcome> {
+    const ENDED: &str = "the writer closed in the middle";
+    let mut tally = Tally::new();
+    match (touch, batch) {
+        (Touch::Header, _) => loop {
+            let frame = reader.read()?.context(ENDED)?;
+            let first = header(&frame);
+            if tally.take(first, first) {
+                break;
+            }
+        },
+        (Touch::All, 1) => loop {
+            let frame = reader.read()?.context(ENDED)?;
+            if tally.take(header(&frame), sum_bytes(&frame)) {
+                break;
+            }
+        },
+        (Touch::All, _) => loop {
+            let mut ended = false;
+            let mut frames = reader.read_batch(batch)?.context(ENDED)?;
+            while let Some(frame) = frames.next() {
+                ended |= tally.take(header(frame.payload), sum_bytes(frame.payload));
+            }
+            if ended {
+                break;
+            }
+        },
+    }
+    anyhow::ensure!(bytes >= 8, "frames of {bytes} bytes hold no sequence number");
+    Ok(tally.outcome)
+}
+
+/// How the bare ring is cut: as many slots as fit, each on lines of its own.
+fn bare_layout(ring: usize, bytes: usize) -> (usize, usize) {
+    let stride = bytes.next_multiple_of(64);
+    ((ring / stride).clamp(2, FLAG_COUNT), stride)
+}
+
+/// A memcpy, a flag and a sum: the least that any hand-over of copied frames must do.
+fn bare(pair: &mut Pair, ring: usize, bytes: usize, millis: u64) -> anyhow::Result<Metrics> {
+    let (slots, stride) = bare_layout(ring, bytes);
+    for slot in 0..slots {
+        pair.shared.word(FIRST_FLAG + 64 * slot).store(0, Release);
+    }
+    pair.start(&Request::DrainBare { slots, stride, bytes })?;
+    let mut payload = vec![1; bytes];
+    payload[..8].fill(0);
+    let rest = sum_bytes(&payload);
+    let mut slot = 0;
+    let sent = send_all(lap(ring, bytes), millis, check_every(bytes), rest, |first| {
+        let flag = pair.shared.word(FIRST_FLAG + 64 * slot);
+        while flag.load(Acquire) != 0 {
+            std::hint::spin_loop();
+        }
+        payload[..8].copy_from_slice(&first.to_le_bytes());
+        pair.shared.copy_in(slot * stride, &payload);
+        // Zero stands for an empty slot; marks are the largest values and stay what they are.
+        flag.store(if first >= BEGIN { first } else { first + 1 }, Release);
+        slot = if slot + 1 == slots { 0 } else { slot + 1 };
+        Ok(())
+    })?;
+    let outcome = pair.finish()?;
+    sent.check(&outcome)?;
+    rates(&outcome, bytes, slots * stride)
+}
+
+/// The peer's half of [`bare`].
+pub(super) fn drain_bare(
+    shared: &Shared,
+    slots: usize,
+    stride: usize,
+    bytes: usize,
+) -> anyhow::Result<Outcome> {
+    let mut tally = Tally::new();
+    let mut slot = 0;
+    loop {
+        let flag = shared.word(FIRST_FLAG + 64 * slot);
+        let first = loop {
+            match flag.load(Acquire) {
+                0 => std::hint::spin_loop(),
+                mark if mark >= BEGIN => break mark,
+                number => break number - 1,
+            }
+        };
+        let sum = shared.sum(slot * stride, bytes);
+        flag.store(0, Release);
+        if tally.take(first, sum) {
+            return Ok(tally.outcome);
+        }
+        slot = if slot + 1 == slots { 0 } else { slot + 1 };
+    }
+}
+
+/// rtrb between two threads of this process, on the same two cores.
+fn rtrb<const N: usize>(cores: [usize; 2], slots: usize, millis: u64) -> anyhow::Result<Metrics> {
+    let (mut producer, mut consumer) = rtrb::RingBuffer::<[u8; N]>::new(slots);
+    let (sent, outcome) = std::thread::scope(|scope| {
+        let receiving = scope.spawn(move || -> anyhow::Result<Outcome> {
+            pin::pin(cores[1])?;
+            let mut tally = Tally::new();
+            loop {
+                let item = loop {
+                    match consumer.pop() {
+                        Ok(item) => break item,
+                        Err(_) if consumer.is_abandoned() => anyhow::bail!("the producer ended"),
+                        Err(_) => std::hint::spin_loop(),
+                    }
+                };
+                if tally.take(header(&item), sum_bytes(&item)) {
+                    return Ok(tally.outcome);
+                }
+            }
+        });
+        let mut item = [1; N];
+        item[..8].fill(0);
+        let rest = sum_bytes(&item);
+        let sent = send_all(slots as u64, millis, check_every(N), rest, |first| {
+            item[..8].copy_from_slice(&first.to_le_bytes());
+            while producer.push(item).is_err() {
+                anyhow::ensure!(!producer.is_abandoned(), "the consumer ended");
+                std::hint::spin_loop();
+            }
+            Ok(())
+        });
+        drop(producer);
+        let outcome = receiving.join().map_err(|_| anyhow::anyhow!("the consumer panicked"));
+        (sent, outcome)
+    });
+    let (sent, outcome) = (sent?, outcome??);
+    sent.check(&outcome)?;
+    rates(&outcome, N, slots * N)
+}
+
+/// The ring for frames of this size: what was asked for, or two and a half of the frames.
+fn ring_for(asked: usize, bytes: usize) -> usize {
+    asked.max(bytes / 2 * 5 + 4096)
+}
+
+/// `zerobuffer bench throughput`.
+pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
+    let largest = args.sizes.iter().copied().max().context("no sizes")?;
+    let bare_bytes = ring_for(args.ring, largest) + 2 * largest;
+    let mut pair = Pair::start_up(&args.common, bare_bytes)?;
+    let mut cases: Vec<Case> = Vec::new();
+    let mut plan = Vec::new();
+    for &bytes in &args.sizes {
+        // Those who are compared with come first, so that the others can name them.
+        let mut rivals = Vec::new();
+        for way in [Way::Rtrb, Way::Bare, Way::Copied, Way::Batched, Way::Loaned] {
+            let fits = match way {
+                Way::Rtrb => bytes == 8 || bytes == 64,
+                Way::Bare => bytes >= 4096,
+                Way::Copied | Way::Batched | Way::Loaned => true,
+            };
+            if !fits || !args.ways.contains(&way) {
+                continue;
+            }
+            let all = "every byte written and summed";
+            let (how, payload, copies) = match way {
+                Way::Copied => ("copied".into(), all, "Writer in"),
+                Way::Batched => (format!("copied, {} a call", args.batch), all, "Writer in"),
+                Way::Loaned => ("loaned".into(), "first 8 bytes written and read", "nobody"),
+                Way::Rtrb => ("rtrb, one process".into(), all, "producer in, consumer out"),
+                Way::Bare => ("bare copy + sum".into(), all, "sender in"),
+            };
+            match way {
+                Way::Rtrb => rivals.push(("rtrb", cases.len())),
+                Way::Bare => rivals.push(("bare", cases.len())),
+                Way::Copied | Way::Batched | Way::Loaned => {}
+            }
+            let ours = !matches!(way, Way::Rtrb | Way::Bare);
+            // A frame of which only the header moves is not compared with one of which all bytes do,
+            // save at sizes where the header is all of the frame or its line.
+            let compared = ours && (way != Way::Loaned || bytes <= 64);
+            cases.push(Case {
+                how,
+                bytes,
+                wait: if ours { args.wait.name() } else { "spin" },
+                payload,
+                copies,
+                placement_matters: true,
+                rivals: if compared { rivals.clone() } else { Vec::new() },
+            });
+            plan.push((bytes, way));
+        }
+    }
+    let samples = Samples::collect(&mut pair, &args.common, &cases, |pair, index| {
+        let (bytes, way) = plan[index];
+        let ring = ring_for(args.ring, bytes);
+        let millis = args.millis;
+        let ours = |touch, batch| Stream {
+            bytes,
+            ring,
+            wait: args.wait,
+            millis,
+            touch,
+            batch,
+            elastic: args.elastic,
+        };
+        let slots = args.rtrb_slots.unwrap_or(ring / bytes).max(2);
+        match way {
+            Way::Copied => stream(pair, &ours(Touch::All, 1)),
+            Way::Batched => stream(pair, &ours(Touch::All, args.batch as usize)),
+            Way::Loaned => stream(pair, &ours(Touch::Header, 1)),
+            Way::Rtrb if bytes == 8 => rtrb::<8>(pair.cores, slots, millis),
+            Way::Rtrb => rtrb::<64>(pair.cores, slots, millis),
+            Way::Bare => bare(pair, ring, bytes, millis),
+        }
+    })?;
+    Ok(Report::new("throughput", &pair, &args.common, cases, samples)
+        .versus("frames_per_s")
+        .columns(vec![
+            Column::plain("mframes_per_s", "M frames/s", 4),
+            Column::plain("gb_per_s", "GB/s", 2),
+            Column::ratio("frames_per_s_vs_rtrb", "÷ rtrb"),
+            Column::ratio("frames_per_s_vs_bare", "÷ bare"),
+        ])
+        .note("Timed by the receiving side, after one lap of the ring; counts and sums of both sides agree.")
+        .note(if args.elastic {
+            "The Writer is elastic: it keeps to a part of the ring that fits the cache."
+        } else {
+            "The Writer goes round the whole ring (see --elastic)."
+        })
+        .note("Ratios are taken within one repetition and one placement class."))
+}
