@@ -57,15 +57,7 @@ impl Inlet {
         each: Option<Duration>,
         follow: bool,
     ) -> Self {
-        Self {
-            reader,
-            first,
-            each,
-            follow,
-            any: false,
-            told: false,
-            drain: None,
-        }
+        Self { reader, first, each, follow, any: false, told: false, drain: None }
     }
 
     pub(crate) fn reader(&self) -> &Reader {
@@ -135,11 +127,7 @@ impl Inlet {
                 return Ok(None);
             };
             bytes += frame.len() as u64;
-            taker.take(&Item {
-                sequence: frame.sequence(),
-                payload: &frame,
-                age: frame.age(),
-            });
+            taker.take(&Item { sequence: frame.sequence(), payload: &frame, age: frame.age() });
             taker.done();
             return Ok(Some(bytes));
         }
@@ -148,11 +136,7 @@ impl Inlet {
         };
         while let Some(frame) = batch.next() {
             bytes += frame.payload.len() as u64;
-            taker.take(&Item {
-                sequence: frame.sequence,
-                payload: frame.payload,
-                age: None,
-            });
+            taker.take(&Item { sequence: frame.sequence, payload: frame.payload, age: None });
         }
         taker.done();
         // Only now may the writer have the space back.
@@ -168,9 +152,7 @@ impl Inlet {
     }
 
     fn slice(&self, begun: Instant) -> Duration {
-        self.limit().map_or(SLICE, |limit| {
-            limit.saturating_sub(begun.elapsed()).min(SLICE)
-        })
+        self.limit().map_or(SLICE, |limit| limit.saturating_sub(begun.elapsed()).min(SLICE))
     }
 }
 
@@ -180,11 +162,7 @@ fn error_after(error: ReadError, waited: Duration) -> ReadError {
         ReadError::Timeout { name, writer, .. } => {
             let waited =
                 Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-            ReadError::Timeout {
-                name,
-                waited,
-                writer,
-            }
+            ReadError::Timeout { name, waited, writer }
         }
         other => other,
     }

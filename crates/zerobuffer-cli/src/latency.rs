@@ -29,8 +29,7 @@ impl Latencies {
     }
 
     pub(crate) fn record(&mut self, age: Duration) {
-        self.0
-            .saturating_record(u64::try_from(age.as_nanos()).unwrap_or(LONGEST_NS));
+        self.0.saturating_record(u64::try_from(age.as_nanos()).unwrap_or(LONGEST_NS));
     }
 
     pub(crate) fn clear(&mut self) {
@@ -62,9 +61,5 @@ impl std::fmt::Display for Percentiles {
 }
 
 fn show(us: f64) -> String {
-    if us < 1000.0 {
-        format!("{us:.1} µs")
-    } else {
-        format!("{:.2} ms", us / 1000.0)
-    }
+    if us < 1000.0 { format!("{us:.1} µs") } else { format!("{:.2} ms", us / 1000.0) }
 }

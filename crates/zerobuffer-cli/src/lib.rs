@@ -5,6 +5,7 @@
 //! command adds to it: signals, patience, saying what is waited for), `report` (the JSON).
 
 mod args;
+mod bench;
 mod commands;
 mod demo;
 mod exit;
@@ -25,7 +26,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches};
 
 use args::{Check, Cli, Command, Personality, ReadArgs, RelayArgs, WriteArgs};
-use exit::{BadArguments, say};
+use exit::{BadArguments, finish, say};
 
 /// The `zerobuffer` command.
 pub fn zerobuffer() -> ExitCode {
@@ -39,13 +40,13 @@ pub fn zerobuffer() -> ExitCode {
     };
     let own = Personality::Command;
     match cli.command {
-        Command::Write(args) => checked(*args, BadArguments::Write, |a| {
-            commands::write::run(&a, own)
-        }),
+        Command::Write(args) => {
+            checked(*args, BadArguments::Write, |a| commands::write::run(&a, own))
+        }
         Command::Read(args) => checked(*args, BadArguments::Read, |a| commands::read::run(&a, own)),
-        Command::Relay(args) => checked(*args, BadArguments::Relay, |a| {
-            commands::relay::run(&a, own)
-        }),
+        Command::Relay(args) => {
+            checked(*args, BadArguments::Relay, |a| commands::relay::run(&a, own))
+        }
         Command::Ls(args) => commands::ls::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Rm(args) => commands::rm::run(&args),
@@ -55,7 +56,7 @@ pub fn zerobuffer() -> ExitCode {
         Command::DemoReader(args) => demo::reader::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
-        // The measuring command joins here: Command::Bench(args) => bench::run(args).
+        Command::Bench(args) => finish(bench::run(args)),
     }
 }
 
@@ -86,10 +87,7 @@ fn tool<A: Args + Check>(
     run: impl FnOnce(A) -> ExitCode,
 ) -> ExitCode {
     let command = A::augment_args(clap::Command::new(name).version(env!("CARGO_PKG_VERSION")));
-    match command
-        .try_get_matches()
-        .and_then(|matches| A::from_arg_matches(&matches))
-    {
+    match command.try_get_matches().and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(args) => checked(args, bad, run),
         Err(error) => usage(&error, bad),
     }

@@ -22,16 +22,11 @@ pub(crate) fn wait_for<T>(
     let begun = Instant::now();
     let mut told = false;
     loop {
-        let left = patience.map_or(SLICE, |limit| {
-            limit.saturating_sub(begun.elapsed()).min(SLICE)
-        });
+        let left = patience.map_or(SLICE, |limit| limit.saturating_sub(begun.elapsed()).min(SLICE));
         match attempt(if told { left } else { Duration::ZERO }) {
             Err(error) if error.is_not_found() && !left.is_zero() => {
                 if !told {
-                    say(format_args!(
-                        "waiting for buffer `{name}` in {} ({hint})",
-                        dir.display()
-                    ));
+                    say(format_args!("waiting for buffer `{name}` in {} ({hint})", dir.display()));
                     told = true;
                 }
             }

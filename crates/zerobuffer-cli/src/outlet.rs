@@ -67,14 +67,7 @@ impl Outlet {
         who: Personality,
     ) -> Self {
         let patient = who == Personality::Command;
-        Self {
-            writer,
-            full,
-            timeout,
-            give_up: signals::stopping,
-            patient,
-            scratch: Vec::new(),
-        }
+        Self { writer, full, timeout, give_up: signals::stopping, patient, scratch: Vec::new() }
     }
 
     /// Goes on after the first signal, for what is still on its way.
@@ -96,10 +89,7 @@ impl Outlet {
         if self.full == Full::Drop {
             return self.send_or_drop(len, fill);
         }
-        let mut wait = Wait {
-            begun: Instant::now(),
-            told: false,
-        };
+        let mut wait = Wait { begun: Instant::now(), told: false };
         loop {
             let loan = match self.full {
                 Full::Fail => self.writer.try_loan(len),
@@ -112,10 +102,7 @@ impl Outlet {
                 }
                 Err(error) => error,
             };
-            if self
-                .keeps_waiting(error, &mut wait)
-                .map_err(SendError::Write)?
-            {
+            if self.keeps_waiting(error, &mut wait).map_err(SendError::Write)? {
                 continue;
             }
             return Ok(Sent::Stopped);
@@ -169,11 +156,7 @@ impl Outlet {
         let waited = wait.begun.elapsed();
         if self.timeout.is_some_and(|limit| waited >= limit) {
             return Err(match error {
-                WriteError::Full { name, holder, .. } => WriteError::Full {
-                    name,
-                    waited,
-                    holder,
-                },
+                WriteError::Full { name, holder, .. } => WriteError::Full { name, waited, holder },
                 other => other,
             });
         }
@@ -218,9 +201,8 @@ impl Outlet {
                 ));
                 told = true;
             }
-            let left = linger.map_or(SLICE, |limit| {
-                limit.saturating_sub(begun.elapsed()).min(SLICE)
-            });
+            let left =
+                linger.map_or(SLICE, |limit| limit.saturating_sub(begun.elapsed()).min(SLICE));
             self.writer.wait_drained(Some(left));
         }
         let unread = self.writer.undelivered();

@@ -56,17 +56,11 @@ impl Painter {
             return random_matches(k, bytes);
         }
         let tape = self.tape(k);
-        bytes
-            .chunks(CHUNK)
-            .all(|chunk| chunk == &tape[..chunk.len()])
+        bytes.chunks(CHUNK).all(|chunk| chunk == &tape[..chunk.len()])
     }
 
     fn tape(&self, k: u64) -> &[u8] {
-        let start = if self.pattern == Pattern::Sequential {
-            (k % 256) as usize
-        } else {
-            0
-        };
+        let start = if self.pattern == Pattern::Sequential { (k % 256) as usize } else { 0 };
         &self.tape[start..start + CHUNK]
     }
 }
@@ -104,12 +98,7 @@ fn random_matches(k: u64, bytes: &[u8]) -> bool {
 mod tests {
     use super::{CHUNK, Painter, Pattern};
 
-    const ALL: [Pattern; 4] = [
-        Pattern::Sequential,
-        Pattern::Random,
-        Pattern::Zero,
-        Pattern::Ones,
-    ];
+    const ALL: [Pattern; 4] = [Pattern::Sequential, Pattern::Random, Pattern::Zero, Pattern::Ones];
 
     #[test]
     fn sequential_is_frame_plus_index() {

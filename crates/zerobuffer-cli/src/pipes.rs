@@ -31,12 +31,7 @@ impl Source {
     pub(crate) fn stdin() -> Self {
         // Only a pipe has a size; anything else works as it is.
         let _ = rustix::pipe::fcntl_setpipe_size(rustix::stdio::stdin(), PIPE_BYTES);
-        Self(BufReader::with_capacity(
-            64 << 10,
-            Interruptible {
-                between_frames: true,
-            },
-        ))
+        Self(BufReader::with_capacity(64 << 10, Interruptible { between_frames: true }))
     }
 
     /// Waits for the next frame: of `size` bytes, or of the size that precedes it.
@@ -59,9 +54,7 @@ impl Source {
         let mut prefix = [0; 4];
         self.fill(&mut prefix)?;
         match u32::from_le_bytes(prefix) {
-            0 => Err(invalid(
-                "stdin: a frame of 0 bytes; a frame needs at least one",
-            )),
+            0 => Err(invalid("stdin: a frame of 0 bytes; a frame needs at least one")),
             size => Ok(Arrival::Frame(size as usize)),
         }
     }
@@ -129,19 +122,9 @@ impl Sink {
             .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo());
         let flag = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("a flag of open(2)");
         let pipe = is_pipe
-            .then(|| {
-                File::options()
-                    .write(true)
-                    .custom_flags(flag)
-                    .open("/proc/self/fd/1")
-                    .ok()
-            })
+            .then(|| File::options().write(true).custom_flags(flag).open("/proc/self/fd/1").ok())
             .flatten();
-        Self {
-            pipe,
-            small: Vec::with_capacity(4 * SMALL),
-            framed,
-        }
+        Self { pipe, small: Vec::with_capacity(4 * SMALL), framed }
     }
 
     /// Takes a frame; small ones may wait for [`Sink::flush`].
@@ -156,11 +139,7 @@ impl Sink {
             return self.write(payload);
         }
         self.small.extend_from_slice(payload);
-        if self.small.len() > 2 * SMALL {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.small.len() > 2 * SMALL { self.flush() } else { Ok(()) }
     }
 
     /// Everything taken is in the pipe.
@@ -201,10 +180,7 @@ impl Sink {
 
 /// Waits for one slice.
 fn ready(fd: BorrowedFd<'_>, what: PollFlags) -> io::Result<bool> {
-    let slice = Timespec {
-        tv_sec: 0,
-        tv_nsec: SLICE.subsec_nanos().into(),
-    };
+    let slice = Timespec { tv_sec: 0, tv_nsec: SLICE.subsec_nanos().into() };
     match poll(&mut [PollFd::from_borrowed_fd(fd, what)], Some(&slice)) {
         Ok(count) => Ok(count > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),

@@ -25,10 +25,7 @@ impl Meter {
     pub(crate) fn new(verb: &'static str, total: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let (bar, template) = match total {
-                Some(total) => (
-                    ProgressBar::new(total),
-                    "{prefix} {bar:30} {pos}/{len} {msg}",
-                ),
+                Some(total) => (ProgressBar::new(total), "{prefix} {bar:30} {pos}/{len} {msg}"),
                 None => (ProgressBar::new_spinner(), "{prefix} {spinner} {pos} {msg}"),
             };
             let style =
@@ -36,14 +33,7 @@ impl Meter {
             bar.with_style(style).with_prefix(verb)
         });
         let now = Instant::now();
-        Self {
-            bar,
-            frames: 0,
-            bytes: 0,
-            unseen: 0,
-            begun: now,
-            shown: now,
-        }
+        Self { bar, frames: 0, bytes: 0, unseen: 0, begun: now, shown: now }
     }
 
     /// One more frame.

@@ -93,11 +93,7 @@ impl Errors {
 
 impl WriteReport {
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            operation: "write",
-            buffer_name: name.to_owned(),
-            ..Self::default()
-        }
+        Self { operation: "write", buffer_name: name.to_owned(), ..Self::default() }
     }
 
     pub(crate) fn took(&mut self, time: Duration) {
@@ -109,23 +105,13 @@ impl WriteReport {
             0 => String::new(),
             n => format!(", dropped {n}"),
         };
-        summary(
-            "wrote",
-            self.frames_written,
-            &dropped,
-            self.duration_seconds,
-            self.throughput_mbps,
-        )
+        summary("wrote", self.frames_written, &dropped, self.duration_seconds, self.throughput_mbps)
     }
 }
 
 impl ReadReport {
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            operation: "read",
-            buffer_name: name.to_owned(),
-            ..Self::default()
-        }
+        Self { operation: "read", buffer_name: name.to_owned(), ..Self::default() }
     }
 
     pub(crate) fn took(&mut self, time: Duration) {
@@ -138,17 +124,11 @@ impl ReadReport {
     }
 
     pub(crate) fn add_checksum(&mut self, checksum: String) {
-        self.checksums.push(Checksum {
-            frame: self.frames_read,
-            checksum,
-        });
+        self.checksums.push(Checksum { frame: self.frames_read, checksum });
     }
 
     pub(crate) fn summary(&self) -> String {
-        let latency = self
-            .latency_us
-            .map(|l| format!("\nlatency {l}"))
-            .unwrap_or_default();
+        let latency = self.latency_us.map(|l| format!("\nlatency {l}")).unwrap_or_default();
         let wrong = match self.verification_errors {
             0 => String::new(),
             n => format!(", {n} not as expected"),
@@ -174,10 +154,7 @@ impl RelayReport {
     }
 
     pub(crate) fn summary(&self) -> String {
-        let latency = self
-            .latency_us
-            .map(|l| format!("\nlatency {l}"))
-            .unwrap_or_default();
+        let latency = self.latency_us.map(|l| format!("\nlatency {l}")).unwrap_or_default();
         let (seconds, rate) = (self.duration_seconds, self.throughput_mbps);
         summary("relayed", self.frames_relayed, "", seconds, rate) + &latency
     }

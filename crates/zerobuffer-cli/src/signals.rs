@@ -17,14 +17,12 @@ static LAST: AtomicI32 = AtomicI32::new(0);
 /// Starts counting; before this the signals end the process as usual.
 pub(crate) fn install() -> anyhow::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                LAST.store(signal, Ordering::Relaxed);
-                COUNT.fetch_add(1, Ordering::Relaxed);
-            }
-        })?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            LAST.store(signal, Ordering::Relaxed);
+            COUNT.fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
     Ok(())
 }
 

@@ -3,9 +3,8 @@
 /// Reads a size in bytes. `K`, `M`, `G` (also `KiB`, `KB`, …) are powers of 1024.
 pub(crate) fn parse(text: &str) -> Result<usize, String> {
     let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
-        .unwrap_or(text.len());
+    let digits =
+        text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number = number.replace('_', "");
     let shift = match unit.trim().to_ascii_lowercase().as_str() {
@@ -59,15 +58,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in [
-            "",
-            "M",
-            "-1",
-            "1.5",
-            "12 parsecs",
-            "99999999999999999999",
-            "99999999999G",
-        ] {
+        for text in ["", "M", "-1", "1.5", "12 parsecs", "99999999999999999999", "99999999999G"] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

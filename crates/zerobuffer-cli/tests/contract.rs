@@ -6,12 +6,7 @@ use common::{Place, SMALL, Tool, has_live_reader};
 use serde_json::Value;
 
 fn keys(value: &Value) -> Vec<&str> {
-    value
-        .as_object()
-        .expect("an object")
-        .keys()
-        .map(String::as_str)
-        .collect()
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
 #[track_caller]
@@ -63,20 +58,8 @@ fn reader_and_writer_report_what_the_contract_says() {
         ],
     );
     place.inspect_until("cam", has_live_reader);
-    let words = [
-        "cam",
-        "-n",
-        "300",
-        "-s",
-        "5000",
-        "-m",
-        "hello",
-        "--json-output",
-    ];
-    let writer = place
-        .start_tool(Tool::TestWriter, &words)
-        .end()
-        .expect_code(0);
+    let words = ["cam", "-n", "300", "-s", "5000", "-m", "hello", "--json-output"];
+    let writer = place.start_tool(Tool::TestWriter, &words).end().expect_code(0);
     let reader = reader.end().expect_code(0);
 
     let report = writer.json();
@@ -105,90 +88,43 @@ fn reader_and_writer_report_what_the_contract_says() {
 #[test]
 fn json_is_indented_by_two_spaces() {
     let place = Place::new();
-    let ended = place
-        .start_tool(Tool::TestWriter, &["nothing", "--json-output"])
-        .end();
-    assert!(
-        ended.stdout.starts_with("{\n  \"operation\": \"write\",\n"),
-        "{}",
-        ended.stdout
-    );
+    let ended = place.start_tool(Tool::TestWriter, &["nothing", "--json-output"]).end();
+    assert!(ended.stdout.starts_with("{\n  \"operation\": \"write\",\n"), "{}", ended.stdout);
 }
 
 #[test]
 fn the_test_writer_fails_at_once_without_a_buffer() {
     let place = Place::new();
-    let ended = place
-        .start_tool(Tool::TestWriter, &["nothing", "--json-output"])
-        .end()
-        .expect_code(1);
+    let ended =
+        place.start_tool(Tool::TestWriter, &["nothing", "--json-output"]).end().expect_code(1);
     let report = ended.json();
     assert_has(&report, &WRITER_FIELDS);
     assert_eq!(report["frames_written"], 0);
-    assert!(
-        report["errors"][0]
-            .as_str()
-            .unwrap()
-            .contains("no buffer `nothing`")
-    );
-    assert!(
-        ended.stderr.contains("zerobuffer: no buffer `nothing`"),
-        "{}",
-        ended.stderr
-    );
+    assert!(report["errors"][0].as_str().unwrap().contains("no buffer `nothing`"));
+    assert!(ended.stderr.contains("zerobuffer: no buffer `nothing`"), "{}", ended.stderr);
     place.assert_empty();
 }
 
 #[test]
 fn the_test_reader_times_out_with_2() {
     let place = Place::new();
-    let words = [
-        "cam",
-        "--timeout-ms",
-        "200",
-        "--json-output",
-        "--buffer-size",
-        SMALL,
-    ];
-    let ended = place
-        .start_tool(Tool::TestReader, &words)
-        .end()
-        .expect_code(2);
+    let words = ["cam", "--timeout-ms", "200", "--json-output", "--buffer-size", SMALL];
+    let ended = place.start_tool(Tool::TestReader, &words).end().expect_code(2);
     let report = ended.json();
     assert_eq!(report["frames_read"], 0);
-    assert!(
-        report["errors"][0]
-            .as_str()
-            .unwrap()
-            .contains("no frame within")
-    );
+    assert!(report["errors"][0].as_str().unwrap().contains("no frame within"));
     place.assert_empty();
 }
 
 #[test]
 fn fewer_frames_than_asked_for_are_2() {
     let place = Place::new();
-    let words = [
-        "cam",
-        "-n",
-        "20",
-        "-s",
-        "100",
-        "--json-output",
-        "--buffer-size",
-        SMALL,
-    ];
+    let words = ["cam", "-n", "20", "-s", "100", "--json-output", "--buffer-size", SMALL];
     let reader = place.start_tool(Tool::TestReader, &words);
     place.inspect_until("cam", has_live_reader);
-    place
-        .start_tool(Tool::TestWriter, &["cam", "-n", "10", "-s", "100"])
-        .end()
-        .expect_code(0);
+    place.start_tool(Tool::TestWriter, &["cam", "-n", "10", "-s", "100"]).end().expect_code(0);
     let report = reader.end().expect_code(2).json();
-    assert_eq!(
-        report["frames_read"], 10,
-        "every committed frame is read first"
-    );
+    assert_eq!(report["frames_read"], 10, "every committed frame is read first");
     place.assert_empty();
 }
 
@@ -213,10 +149,7 @@ fn wrong_content_is_4_and_wrong_size_is_2() {
         );
         place.inspect_until("cam", has_live_reader);
         let words = ["cam", "-n", "5", "-s", "100", "--pattern", "zero"];
-        place
-            .start_tool(Tool::TestWriter, &words)
-            .end()
-            .expect_code(0);
+        place.start_tool(Tool::TestWriter, &words).end().expect_code(0);
         let report = reader.end().expect_code(code).json();
         assert_eq!(report["frames_read"], 5);
         assert_eq!(report["verification_errors"], if code == 4 { 5 } else { 0 });
@@ -228,15 +161,8 @@ fn every_pattern_is_verified_singly_and_in_batches() {
     for pattern in ["sequential", "random", "zero", "ones"] {
         for batch in ["1", "16"] {
             let place = Place::new();
-            let create = [
-                "--create",
-                "--buffer-size",
-                SMALL,
-                "--pattern",
-                pattern,
-                "--batch-size",
-                batch,
-            ];
+            let create =
+                ["--create", "--buffer-size", SMALL, "--pattern", pattern, "--batch-size", batch];
             let writer =
                 place.start(&[&["write", "cam", "-n", "1000", "-s", "3001"][..], &create].concat());
             let words = [
@@ -268,11 +194,7 @@ fn bad_arguments_have_the_contracts_codes() {
         (Tool::TestReader, &["cam", "--frames", "many"], 3),
         (Tool::TestRelay, &["only-one"], 4),
         (Tool::TestRelay, &["same", "same"], 4),
-        (
-            Tool::Zerobuffer,
-            &["write", "cam", "--size", "12 parsecs"],
-            3,
-        ),
+        (Tool::Zerobuffer, &["write", "cam", "--size", "12 parsecs"], 3),
         (Tool::Zerobuffer, &["write", "cam", "--stdin"], 3),
         (Tool::Zerobuffer, &["read", "cam", "--framed"], 3),
         (Tool::Zerobuffer, &["read", "cam", "--protocol", "1"], 3),
@@ -283,10 +205,8 @@ fn bad_arguments_have_the_contracts_codes() {
         let ended = place.start_tool(tool, words).end().expect_code(code);
         assert!(!ended.stderr.is_empty(), "{words:?} says nothing");
     }
-    for (tool, words) in [
-        (Tool::TestWriter, &["--help"][..]),
-        (Tool::Zerobuffer, &["read", "-h"]),
-    ] {
+    for (tool, words) in [(Tool::TestWriter, &["--help"][..]), (Tool::Zerobuffer, &["read", "-h"])]
+    {
         place.start_tool(tool, words).end().expect_code(0);
     }
     place.assert_empty();
@@ -295,19 +215,9 @@ fn bad_arguments_have_the_contracts_codes() {
 #[test]
 fn the_older_command_names_work() {
     let place = Place::new();
-    let reader = place.start(&[
-        "reader",
-        "cam",
-        "-n",
-        "3",
-        "--buffer-size",
-        SMALL,
-        "--json-output",
-    ]);
-    place
-        .start(&["writer", "cam", "-n", "3"])
-        .end()
-        .expect_code(0);
+    let reader =
+        place.start(&["reader", "cam", "-n", "3", "--buffer-size", SMALL, "--json-output"]);
+    place.start(&["writer", "cam", "-n", "3"]).end().expect_code(0);
     assert_eq!(reader.end().expect_code(0).json()["frames_read"], 3);
 }
 
@@ -330,14 +240,8 @@ fn metadata_comes_from_a_file_unless_given() {
             path,
         ];
         let writer = place.start(&[&words[..], more].concat());
-        let reader = place
-            .run(&["read", "cam", "-n", "1", "--print-metadata"])
-            .expect_code(0);
-        assert!(
-            reader.stdout.starts_with(&format!("{expected}\n")),
-            "{}",
-            reader.stdout
-        );
+        let reader = place.run(&["read", "cam", "-n", "1", "--print-metadata"]).expect_code(0);
+        assert!(reader.stdout.starts_with(&format!("{expected}\n")), "{}", reader.stdout);
         writer.end().expect_code(0);
     }
 }
@@ -345,49 +249,20 @@ fn metadata_comes_from_a_file_unless_given() {
 #[test]
 fn a_frame_that_cannot_fit_is_a_write_error() {
     let place = Place::new();
-    let words = [
-        "write",
-        "cam",
-        "-n",
-        "1",
-        "-s",
-        "1M",
-        "--create",
-        "--buffer-size",
-        "64K",
-    ];
+    let words = ["write", "cam", "-n", "1", "-s", "1M", "--create", "--buffer-size", "64K"];
     let ended = place.run(&words).expect_code(2);
-    assert!(
-        ended.stderr.contains("larger than the largest possible"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("larger than the largest possible"), "{}", ended.stderr);
     place.assert_empty();
 }
 
 #[test]
 fn full_fails_or_drops_if_asked_to() {
     let place = Place::new();
-    let words = [
-        "write",
-        "cam",
-        "-n",
-        "100",
-        "-s",
-        "9K",
-        "--create",
-        "--buffer-size",
-        "64K",
-    ];
+    let words = ["write", "cam", "-n", "100", "-s", "9K", "--create", "--buffer-size", "64K"];
     let lazy = ["--linger-ms", "0", "--json-output", "--full-policy"];
-    let ended = place
-        .run(&[&words[..], &lazy, &["fail"]].concat())
-        .expect_code(2);
+    let ended = place.run(&[&words[..], &lazy, &["fail"]].concat()).expect_code(2);
     assert!(ended.stderr.contains("full"), "{}", ended.stderr);
-    let report = place
-        .run(&[&words[..], &lazy, &["drop"]].concat())
-        .expect_code(2)
-        .json();
+    let report = place.run(&[&words[..], &lazy, &["drop"]].concat()).expect_code(2).json();
     let written = report["frames_written"].as_u64().unwrap();
     assert_eq!(written + report["frames_dropped"].as_u64().unwrap(), 100);
     assert_eq!(report["frames_undelivered"], written);

@@ -45,24 +45,9 @@ fn ctrl_c_drains_a_reader() {
 #[test]
 fn ctrl_c_ends_a_writer_in_the_middle() {
     let place = Place::new();
-    let reader = place.start(&[
-        "read",
-        "cam",
-        "-n",
-        "0",
-        "--buffer-size",
-        SMALL,
-        "--json-output",
-    ]);
-    let mut writer = place.start(&[
-        "write",
-        "cam",
-        "-n",
-        "1000000",
-        "--delay-ms",
-        "1",
-        "--json-output",
-    ]);
+    let reader = place.start(&["read", "cam", "-n", "0", "--buffer-size", SMALL, "--json-output"]);
+    let mut writer =
+        place.start(&["write", "cam", "-n", "1000000", "--delay-ms", "1", "--json-output"]);
     place.inspect_until("cam", |cam| cam["newest_sequence"].as_u64() > Some(5));
     writer.signal(Signal::INT);
     let written = writer.wait().expect_code(130).json()["frames_written"].clone();
@@ -122,13 +107,7 @@ fn a_kept_buffer_is_listed_and_read_later_and_gone_then() {
     let words = ["read", "cam", "--verify", "sequential", "--json-output"];
     assert_eq!(place.run(&words).expect_code(0).json()["frames_read"], 10);
     place.assert_empty();
-    assert!(
-        place
-            .run(&["ls"])
-            .expect_code(0)
-            .stdout
-            .contains("no buffers")
-    );
+    assert!(place.run(&["ls"]).expect_code(0).stdout.contains("no buffers"));
 }
 
 #[test]
@@ -138,10 +117,7 @@ fn a_dead_writers_frames_are_read_and_its_buffer_is_shown() {
     let writer = place.start(&[&words[..], &CREATE].concat());
     place.inspect_until("cam", |cam| cam["newest_sequence"] == 10);
     writer.kill();
-    let cam = place
-        .run(&["inspect", "cam", "--json"])
-        .expect_code(0)
-        .json();
+    let cam = place.run(&["inspect", "cam", "--json"]).expect_code(0).json();
     assert_eq!(cam["writer"]["alive"], false);
     place.run(&["inspect", "cam"]).expect_code(0);
     let ended = place.run(&["read", "cam", "--verify", "sequential", "--json-output"]);
@@ -156,25 +132,12 @@ fn a_restarted_reader_goes_on_where_the_killed_one_stopped() {
     let place = Place::new();
     let words = ["write", "cam", "-n", "2000", "-s", "4000"];
     let writer = place.start(&[&words[..], &CREATE].concat());
-    place
-        .run(&["read", "cam", "-n", "500", "--verify", "sequential"])
-        .expect_code(0);
+    place.run(&["read", "cam", "-n", "500", "--verify", "sequential"]).expect_code(0);
     let reader = place.start(&["read", "cam", "-n", "0", "--stdout", "--follow"]);
     place.inspect_until("cam", has_live_reader);
     reader.kill();
-    let words = [
-        "read",
-        "cam",
-        "-n",
-        "0",
-        "--verify",
-        "sequential",
-        "--json-output",
-    ];
-    assert_eq!(
-        place.run(&words).expect_code(0).json()["verification_errors"],
-        0
-    );
+    let words = ["read", "cam", "-n", "0", "--verify", "sequential", "--json-output"];
+    assert_eq!(place.run(&words).expect_code(0).json()["verification_errors"], 0);
     writer.end().expect_code(0);
     place.assert_empty();
 }
@@ -213,30 +176,17 @@ fn damaged_buffers_are_listed_inspected_and_removed() {
     let place = Place::new();
     let keep = ["--keep", "-n", "5"];
     for name in ["short", "noisy"] {
-        place
-            .run(&[&["write", name][..], &keep, &CREATE].concat())
-            .expect_code(0);
+        place.run(&[&["write", name][..], &keep, &CREATE].concat()).expect_code(0);
     }
     let open = |name: &str| {
         let files = place.files();
-        let file = files
-            .iter()
-            .find(|file| file.contains(name))
-            .expect("a file for each buffer");
-        std::fs::File::options()
-            .write(true)
-            .open(place.path().join(file))
-            .expect("it is ours")
+        let file = files.iter().find(|file| file.contains(name)).expect("a file for each buffer");
+        std::fs::File::options().write(true).open(place.path().join(file)).expect("it is ours")
     };
     open("short").set_len(100).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&open("noisy"), &common::noise(4096, 9), 0).unwrap();
     let list = place.run(&["ls", "--json"]).expect_code(0);
-    assert_eq!(
-        list.json().as_array().map(Vec::len),
-        Some(2),
-        "{}",
-        list.stdout
-    );
+    assert_eq!(list.json().as_array().map(Vec::len), Some(2), "{}", list.stdout);
     for name in ["short", "noisy"] {
         let ended = place.run(&["inspect", name]);
         let said = ended.stdout + &ended.stderr;
@@ -253,11 +203,7 @@ fn damaged_buffers_are_listed_inspected_and_removed() {
 fn inspect_of_nothing_says_so() {
     let place = Place::new();
     let ended = place.run(&["inspect", "cam"]).expect_code(1);
-    assert!(
-        ended.stderr.starts_with("zerobuffer: no buffer `cam`"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.starts_with("zerobuffer: no buffer `cam`"), "{}", ended.stderr);
 }
 
 #[test]

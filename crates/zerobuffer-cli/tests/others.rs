@@ -7,10 +7,7 @@ use common::Place;
 #[test]
 fn the_demo_streams_and_checks() {
     let place = Place::new();
-    let report = place
-        .run(&["demo", "--seconds", "1", "--json"])
-        .expect_code(0)
-        .json();
+    let report = place.run(&["demo", "--seconds", "1", "--json"]).expect_code(0).json();
     assert!(report["frames"].as_u64() > Some(0), "{report}");
     assert_eq!(report["frame_bytes"], 3_110_400);
     assert_eq!(report["wrong"], 0);
@@ -22,15 +19,7 @@ fn the_demo_streams_and_checks() {
 #[test]
 fn the_demo_prints_a_summary_and_no_progress_into_a_pipe() {
     let place = Place::new();
-    let words = [
-        "demo",
-        "--seconds",
-        "0.5",
-        "--size",
-        "640x480",
-        "--fps",
-        "100",
-    ];
+    let words = ["demo", "--seconds", "0.5", "--size", "640x480", "--fps", "100"];
     let ended = place.run(&words).expect_code(0);
     assert!(ended.stdout.contains("wrong 0, lost 0"), "{}", ended.stdout);
     assert_eq!(ended.stderr, "");
@@ -40,15 +29,7 @@ fn the_demo_prints_a_summary_and_no_progress_into_a_pipe() {
 #[test]
 fn the_demo_survives_kills_of_both_without_loss() {
     let place = Place::new();
-    let words = [
-        "demo",
-        "--chaos",
-        "--seconds",
-        "3.9",
-        "--size",
-        "640x480",
-        "--json",
-    ];
+    let words = ["demo", "--chaos", "--seconds", "3.9", "--size", "640x480", "--json"];
     let report = place.run(&words).expect_code(0).json();
     assert_eq!(report["kills"], 3, "{report}");
     assert_eq!(report["not_recovered"], 0, "{report}");
@@ -60,9 +41,7 @@ fn the_demo_survives_kills_of_both_without_loss() {
 #[test]
 fn the_doctor_finds_a_directory_that_is_missing() {
     let place = Place::new();
-    let ended = place
-        .run(&["doctor", "--dir", "/nowhere/at/all", "--json"])
-        .expect_code(1);
+    let ended = place.run(&["doctor", "--dir", "/nowhere/at/all", "--json"]).expect_code(1);
     let report = ended.json();
     assert_eq!(report["good"], false);
     let finding = &report["findings"][0];
@@ -101,23 +80,10 @@ fn the_doctor_looks_at_everything() {
 #[test]
 fn the_doctor_names_what_was_left_behind() {
     let place = Place::new();
-    let words = [
-        "write",
-        "old",
-        "-n",
-        "1",
-        "--create",
-        "--keep",
-        "--buffer-size",
-        "64K",
-    ];
+    let words = ["write", "old", "-n", "1", "--create", "--keep", "--buffer-size", "64K"];
     place.run(&words).expect_code(0);
     let ended = place.run(&["doctor"]);
-    assert!(
-        ended.stdout.contains("zerobuffer rm old"),
-        "{}",
-        ended.stdout
-    );
+    assert!(ended.stdout.contains("zerobuffer rm old"), "{}", ended.stdout);
 }
 
 #[test]
@@ -125,10 +91,7 @@ fn completions_and_man_pages_know_the_commands() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = place.run(&["completions", shell]).expect_code(0).stdout;
-        assert!(
-            script.contains("relay") && script.contains("frame-size"),
-            "{shell}"
-        );
+        assert!(script.contains("relay") && script.contains("frame-size"), "{shell}");
     }
     let man = place.path().join("man");
     place.run(&["man", man.to_str().unwrap()]).expect_code(0);

@@ -14,22 +14,10 @@ fn what_goes_into_stdin_comes_out_of_stdout() {
     let place = Place::new();
     let bytes = noise(60 * FRAME, 1);
     let reader = place.start(&["read", "cam", "--stdout", "--json-output"]);
-    let words = [
-        "write",
-        "cam",
-        "--stdin",
-        "--frame-size",
-        "50000",
-        "--json-output",
-    ];
+    let words = ["write", "cam", "--stdin", "--frame-size", "50000", "--json-output"];
     let writer = place.start(&words).feed(&bytes).end().expect_code(0);
     let reader = reader.end().expect_code(0);
-    assert!(
-        reader.bytes == bytes,
-        "{} of {} bytes, or others",
-        reader.bytes.len(),
-        bytes.len()
-    );
+    assert!(reader.bytes == bytes, "{} of {} bytes, or others", reader.bytes.len(), bytes.len());
     assert_eq!(writer.stdout, "", "the report is on stderr");
     assert_eq!(writer.json_on_stderr()["frames_written"], 60);
     let report = reader.json_on_stderr();
@@ -56,27 +44,13 @@ fn the_writer_may_start_first() {
 fn the_writer_waits_for_the_buffer_and_says_so() {
     let place = Place::new();
     let mut writer = place.start(&["write", "cam", "-n", "7"]);
-    let reader = place.start(&[
-        "read",
-        "cam",
-        "-n",
-        "7",
-        "--verify",
-        "sequential",
-        "--buffer-size",
-        SMALL,
-    ]);
+    let reader =
+        place.start(&["read", "cam", "-n", "7", "--verify", "sequential", "--buffer-size", SMALL]);
     reader.end().expect_code(0);
     writer.wait().expect_code(0);
 
-    let ended = place
-        .run(&["write", "nothing", "--wait-ms", "50"])
-        .expect_code(1);
-    assert!(
-        ended.stderr.contains("waiting for buffer `nothing`"),
-        "{}",
-        ended.stderr
-    );
+    let ended = place.run(&["write", "nothing", "--wait-ms", "50"]).expect_code(1);
+    assert!(ended.stderr.contains("waiting for buffer `nothing`"), "{}", ended.stderr);
     place.assert_empty();
 }
 
@@ -84,19 +58,12 @@ fn the_writer_waits_for_the_buffer_and_says_so() {
 fn frames_of_varying_size_keep_their_bounds() {
     let place = Place::new();
     let mut framed = Vec::new();
-    for (i, size) in [1, 70_000, 3, 4096, 255, 16_384, 16_385, 1, 1]
-        .into_iter()
-        .enumerate()
-    {
+    for (i, size) in [1, 70_000, 3, 4096, 255, 16_384, 16_385, 1, 1].into_iter().enumerate() {
         framed.extend_from_slice(&u32::to_le_bytes(size));
         framed.extend_from_slice(&noise(size as usize, i as u64));
     }
     let reader = place.start(&["read", "cam", "--stdout", "--framed", "--batch-size", "4"]);
-    place
-        .start(&["write", "cam", "--stdin", "--framed"])
-        .feed(&framed)
-        .end()
-        .expect_code(0);
+    place.start(&["write", "cam", "--stdin", "--framed"]).feed(&framed).end().expect_code(0);
     assert!(reader.end().expect_code(0).bytes == framed);
     place.assert_empty();
 }
@@ -108,11 +75,7 @@ fn a_partial_last_frame_is_an_error_and_the_others_arrive() {
     let reader = place.start(&["read", "cam", "--stdout"]);
     let words = ["write", "cam", "--stdin", "--frame-size", "50000"];
     let writer = place.start(&words).feed(&bytes).end().expect_code(2);
-    assert!(
-        writer.stderr.contains("17 of 50000 bytes"),
-        "{}",
-        writer.stderr
-    );
+    assert!(writer.stderr.contains("17 of 50000 bytes"), "{}", writer.stderr);
     assert!(reader.end().expect_code(0).bytes == bytes[..2 * FRAME]);
     place.assert_empty();
 }
@@ -130,15 +93,7 @@ fn a_frame_count_ends_the_stream() {
     let place = Place::new();
     let bytes = noise(10 * FRAME, 4);
     let reader = place.start(&["read", "cam", "--stdout"]);
-    let words = [
-        "write",
-        "cam",
-        "--stdin",
-        "--frame-size",
-        "50000",
-        "-n",
-        "4",
-    ];
+    let words = ["write", "cam", "--stdin", "--frame-size", "50000", "-n", "4"];
     place.start(&words).feed(&bytes).end().expect_code(0);
     assert!(reader.end().expect_code(0).bytes == bytes[..4 * FRAME]);
 }
@@ -147,15 +102,7 @@ fn a_frame_count_ends_the_stream() {
 fn a_closed_stdout_is_a_clean_end() {
     let place = Place::new();
     let mut reader = Command::new(Tool::Zerobuffer.path())
-        .args([
-            "read",
-            "cam",
-            "--stdout",
-            "--ephemeral",
-            "--json-output",
-            "--buffer-size",
-            SMALL,
-        ])
+        .args(["read", "cam", "--stdout", "--ephemeral", "--json-output", "--buffer-size", SMALL])
         .env("ZEROBUFFER_DIR", place.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -35,7 +35,7 @@ impl CreateArgs {
         // Protocol 1 buffers come with the library's 1.0 endpoints; this is the place that lets them through.
         if self.protocol == 1 {
             return Err(
-                "protocol 1 buffers cannot be created by this version: use --protocol 2".to_owned(),
+                "protocol 1 buffers cannot be created by this version: use --protocol 2".to_owned()
             );
         }
         Ok(())
@@ -43,9 +43,8 @@ impl CreateArgs {
 
     /// The configuration asked for, except for the size of the ring.
     pub(crate) fn config(&self) -> BufferConfig {
-        let mut config = BufferConfig::new()
-            .metadata_bytes(self.metadata_size)
-            .timestamps(self.timestamps);
+        let mut config =
+            BufferConfig::new().metadata_bytes(self.metadata_size).timestamps(self.timestamps);
         if let Some(mode) = self.mode {
             config = config.mode(mode);
         }
@@ -75,9 +74,7 @@ fn group_id(text: &str) -> Result<u32, String> {
         .lines()
         .find_map(|line| {
             let mut fields = line.split(':');
-            (fields.next()? == text)
-                .then(|| fields.nth(1)?.parse().ok())
-                .flatten()
+            (fields.next()? == text).then(|| fields.nth(1)?.parse().ok()).flatten()
         })
         .ok_or_else(|| format!("no group `{text}` in /etc/group; its number works too"))
 }

@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Check whether this machine can carry frames, and say what to change
     Doctor(DoctorArgs),
-    // The measuring command joins here: Bench(bench::BenchArgs).
+    Bench(crate::bench::BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Write man pages into a directory

@@ -7,12 +7,7 @@ use clap::Args;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlaceArgs {
     /// Directory that holds the buffers [default: /dev/shm]
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "ZEROBUFFER_DIR",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "DIR", env = "ZEROBUFFER_DIR", hide_env_values = true)]
     dir: Option<PathBuf>,
 }
 

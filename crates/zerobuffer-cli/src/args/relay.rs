@@ -71,7 +71,7 @@ impl Check for RelayArgs {
     fn check(&self) -> Result<(), String> {
         if self.input == self.output {
             return Err(
-                "input and output are the same buffer: frames would go round for ever".to_owned(),
+                "input and output are the same buffer: frames would go round for ever".to_owned()
             );
         }
         self.creation.check()

@@ -117,11 +117,7 @@ impl WriteArgs {
 
     /// Size of every frame; with `--framed` they vary.
     pub(crate) fn frame_bytes(&self) -> usize {
-        if self.stdin {
-            self.frame_size.unwrap_or(0)
-        } else {
-            self.size
-        }
+        if self.stdin { self.frame_size.unwrap_or(0) } else { self.size }
     }
 
     pub(crate) fn delay(&self) -> Duration {

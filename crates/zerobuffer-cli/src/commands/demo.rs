@@ -208,11 +208,7 @@ impl<'a> Demo<'a> {
         }
         let good =
             report.frames > 0 && report.wrong == 0 && report.lost == 0 && report.not_recovered == 0;
-        Ok(if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn stream(&mut self) -> anyhow::Result<()> {
@@ -261,10 +257,7 @@ impl<'a> Demo<'a> {
             self.takes_end(event)?;
         }
         if !good_writer || !good_reader {
-            bail!(
-                "the {} process failed",
-                if good_writer { "reader" } else { "writer" }
-            );
+            bail!("the {} process failed", if good_writer { "reader" } else { "writer" });
         }
         if let Some(newest) = self.tally.newest {
             self.tally.lost += newest.saturating_sub(self.tally.last);
@@ -285,10 +278,7 @@ impl<'a> Demo<'a> {
         }
         // Their own process group: Ctrl-C is for us, who then end them in order.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let lifeline = child.stdin.take();
         let lines = BufReader::new(child.stdout.take().context("the child has no stdout")?);
         let sender = self.sender.clone();
@@ -307,12 +297,7 @@ impl<'a> Demo<'a> {
             }
             let _ = sender.send(Event::Ended(role, generation));
         });
-        Ok(Process {
-            child,
-            lifeline,
-            pump: Some(pump),
-            generation,
-        })
+        Ok(Process { child, lifeline, pump: Some(pump), generation })
     }
 
     /// The writer creates the buffer; a reader before it would find none.
@@ -329,29 +314,16 @@ impl<'a> Demo<'a> {
     /// Takes note; whether the stream is over.
     fn takes_end(&mut self, event: Event) -> anyhow::Result<bool> {
         match event {
-            Event::Writer(FromWriter::Began {
-                newest,
-                payload_bytes,
-            }) => {
+            Event::Writer(FromWriter::Began { newest, payload_bytes }) => {
                 self.tally.payload_bytes = payload_bytes;
-                for kill in self
-                    .kills
-                    .iter_mut()
-                    .filter(|kill| kill.role == Role::Writer)
-                {
+                for kill in self.kills.iter_mut().filter(|kill| kill.role == Role::Writer) {
                     kill.proof.get_or_insert(Proof::After(newest));
                 }
             }
             Event::Writer(FromWriter::Ended { newest }) => self.tally.newest = Some(newest),
             Event::Reader(
                 generation,
-                FromReader::Frame {
-                    sequence,
-                    right,
-                    redelivered,
-                    age_ns,
-                    backlog_bytes,
-                },
+                FromReader::Frame { sequence, right, redelivered, age_ns, backlog_bytes },
             ) => {
                 self.tally.backlog_bytes = backlog_bytes;
                 self.frame(generation, sequence, right, redelivered, age_ns);
@@ -365,10 +337,7 @@ impl<'a> Demo<'a> {
                     Role::Writer => &self.writer,
                     Role::Reader => &self.reader,
                 };
-                if current
-                    .as_ref()
-                    .is_none_or(|process| process.generation != generation)
-                {
+                if current.as_ref().is_none_or(|process| process.generation != generation) {
                     return Ok(false);
                 }
                 if role == Role::Writer && self.tally.newest.is_none() {
@@ -389,11 +358,7 @@ impl<'a> Demo<'a> {
         age_ns: Option<u64>,
     ) {
         let now = Instant::now();
-        for kill in self
-            .kills
-            .iter_mut()
-            .filter(|kill| kill.recovered.is_none())
-        {
+        for kill in self.kills.iter_mut().filter(|kill| kill.recovered.is_none()) {
             let flows = match kill.proof {
                 Some(Proof::ReceivedBy(successor)) => generation >= successor,
                 Some(Proof::After(newest)) => sequence > newest,
@@ -432,11 +397,7 @@ impl<'a> Demo<'a> {
 
     /// Kills one of the two, in turn, and starts it again at once.
     fn kill(&mut self) -> anyhow::Result<()> {
-        let role = if self.kills.len().is_multiple_of(2) {
-            Role::Writer
-        } else {
-            Role::Reader
-        };
+        let role = if self.kills.len().is_multiple_of(2) { Role::Writer } else { Role::Reader };
         let mut victim = match role {
             Role::Writer => self.writer.take(),
             Role::Reader => self.reader.take(),
@@ -454,12 +415,7 @@ impl<'a> Demo<'a> {
             Role::Writer => None,
             Role::Reader => Some(Proof::ReceivedBy(process.generation)),
         };
-        self.kills.push(Kill {
-            role,
-            at,
-            proof,
-            recovered: None,
-        });
+        self.kills.push(Kill { role, at, proof, recovered: None });
         match role {
             Role::Writer => self.writer = Some(process),
             Role::Reader => self.reader = Some(process),
@@ -471,11 +427,8 @@ impl<'a> Demo<'a> {
         let Some(bar) = &self.bar else { return };
         let rate = self.recent_frames as f64 / interval.as_secs_f64();
         let bytes = rate * self.args.size.frame_bytes() as f64;
-        let latency = self
-            .recent
-            .percentiles()
-            .map(|l| format!("latency {l}, "))
-            .unwrap_or_default();
+        let latency =
+            self.recent.percentiles().map(|l| format!("latency {l}, ")).unwrap_or_default();
         let fill = match self.tally.payload_bytes {
             0 => 0.0,
             all => 100.0 * self.tally.backlog_bytes as f64 / all as f64,
@@ -498,11 +451,8 @@ impl<'a> Demo<'a> {
         };
         let bytes = self.args.size.frame_bytes();
         // The first frame marks the beginning: what is counted is what came after it.
-        let rate = if seconds > 0.0 {
-            tally.frames.saturating_sub(1) as f64 / seconds
-        } else {
-            0.0
-        };
+        let rate =
+            if seconds > 0.0 { tally.frames.saturating_sub(1) as f64 / seconds } else { 0.0 };
         Report {
             size: self.args.size.to_string(),
             frame_bytes: bytes,
@@ -521,11 +471,7 @@ impl<'a> Demo<'a> {
                 .filter_map(|kill| kill.recovered)
                 .map(|time| time.as_secs_f64() * 1000.0)
                 .collect(),
-            not_recovered: self
-                .kills
-                .iter()
-                .filter(|kill| kill.recovered.is_none())
-                .count(),
+            not_recovered: self.kills.iter().filter(|kill| kill.recovered.is_none()).count(),
         }
     }
 

@@ -35,30 +35,15 @@ struct Finding {
 
 impl Finding {
     fn good(check: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            check,
-            verdict: Verdict::Good,
-            found: found.into(),
-            advice: None,
-        }
+        Self { check, verdict: Verdict::Good, found: found.into(), advice: None }
     }
 
     fn warning(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            check,
-            verdict: Verdict::Warning,
-            found: found.into(),
-            advice: Some(advice.into()),
-        }
+        Self { check, verdict: Verdict::Warning, found: found.into(), advice: Some(advice.into()) }
     }
 
     fn bad(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            check,
-            verdict: Verdict::Bad,
-            found: found.into(),
-            advice: Some(advice.into()),
-        }
+        Self { check, verdict: Verdict::Bad, found: found.into(), advice: Some(advice.into()) }
     }
 }
 
@@ -74,22 +59,14 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     findings.extend(checks::remove_ipc());
     findings.extend(checks::kernel(&dir));
     findings.extend(checks::leftovers(&dir));
-    let good = findings
-        .iter()
-        .all(|finding| finding.verdict != Verdict::Bad);
+    let good = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
 
     let mut out = std::io::stdout();
     if args.json {
         let report = serde_json::json!({ "directory": dir, "good": good, "findings": findings });
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        for Finding {
-            check,
-            verdict,
-            found,
-            advice,
-        } in &findings
-        {
+        for Finding { check, verdict, found, advice } in &findings {
             let mark = match verdict {
                 Verdict::Good => "ok  ",
                 Verdict::Warning => "warn",
@@ -101,9 +78,5 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -51,10 +51,7 @@ pub(crate) fn state(snapshot: &Snapshot) -> String {
         return "retired".to_owned();
     }
     let writing = snapshot.writer.as_ref().is_some_and(|writer| writer.alive);
-    let reading = snapshot
-        .readers
-        .iter()
-        .any(|reader| reader.attached && reader.alive);
+    let reading = snapshot.readers.iter().any(|reader| reader.attached && reader.alive);
     match (writing, reading, snapshot.fill_bytes > 0) {
         (true, true, _) => "in use",
         (true, false, _) => "waits for a reader",
@@ -66,8 +63,7 @@ pub(crate) fn state(snapshot: &Snapshot) -> String {
 }
 
 fn unix_seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0.0, |time| time.as_secs_f64())
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 pub(crate) fn json(snapshot: &Snapshot) -> Value {
@@ -138,14 +134,8 @@ fn text(snapshot: &Snapshot) -> String {
     let mut line = |key: &str, value: String| {
         writeln!(text, "{key:<14}{value}").expect("a String takes everything");
     };
-    line(
-        "buffer",
-        format!("{} ({})", snapshot.name, snapshot.path.display()),
-    );
-    line(
-        "protocol",
-        format!("{} ({})", protocol(snapshot.protocol), snapshot.version),
-    );
+    line("buffer", format!("{} ({})", snapshot.name, snapshot.path.display()));
+    line("protocol", format!("{} ({})", protocol(snapshot.protocol), snapshot.version));
     line("state", state(snapshot));
     line(
         "size",
@@ -154,22 +144,11 @@ fn text(snapshot: &Snapshot) -> String {
             sizes::show(snapshot.file_bytes),
             sizes::show(snapshot.payload_bytes),
             sizes::show(snapshot.metadata_bytes),
-            if snapshot.timestamps {
-                ", timestamps"
-            } else {
-                ""
-            }
+            if snapshot.timestamps { ", timestamps" } else { "" }
         ),
     );
     if let Ok(age) = snapshot.created.elapsed() {
-        line(
-            "created",
-            format!(
-                "{} s ago, segment {:016x}",
-                age.as_secs(),
-                snapshot.segment_id
-            ),
-        );
+        line("created", format!("{} s ago, segment {:016x}", age.as_secs(), snapshot.segment_id));
     }
     match &snapshot.writer {
         Some(info) => {
@@ -177,10 +156,7 @@ fn text(snapshot: &Snapshot) -> String {
                 Ok(time) if info.alive => format!(", for {} s", time.as_secs()),
                 _ => String::new(),
             };
-            line(
-                "writer",
-                format!("{}, generation {}{since}", writer(info), info.generation),
-            );
+            line("writer", format!("{}, generation {}{since}", writer(info), info.generation));
         }
         None => line("writer", "none".to_owned()),
     }
@@ -190,11 +166,7 @@ fn text(snapshot: &Snapshot) -> String {
             (true, false) => format!("pid {}, dead", reader.pid),
             (false, _) => "away".to_owned(),
         };
-        let kind = if reader.durable {
-            "durable"
-        } else {
-            "ephemeral"
-        };
+        let kind = if reader.durable { "durable" } else { "ephemeral" };
         line(
             "reader",
             format!(
@@ -230,18 +202,13 @@ fn text(snapshot: &Snapshot) -> String {
     );
     line(
         "positions",
-        format!(
-            "head {}, floor {}",
-            snapshot.head_position, snapshot.floor_position
-        ),
+        format!("head {}, floor {}", snapshot.head_position, snapshot.floor_position),
     );
     match &snapshot.metadata {
         Some(bytes) => {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(METADATA_SHOWN)]);
-            let shown: String = shown
-                .chars()
-                .map(|c| if c.is_control() { '·' } else { c })
-                .collect();
+            let shown: String =
+                shown.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
             line(
                 "metadata",
                 format!(

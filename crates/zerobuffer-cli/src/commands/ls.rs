@@ -36,11 +36,7 @@ pub(crate) fn repeat(
         out.write_all(text.as_bytes())?;
         out.flush()?;
         if !watch {
-            return Ok(if good {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            });
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         signals::sleep(Duration::from_secs(1));
         if signals::stopping() {
@@ -61,12 +57,9 @@ fn show(args: &LsArgs) -> anyhow::Result<(String, bool)> {
         return Ok((format!("no buffers in {}\n", dir.display()), true));
     }
     let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header([
-        "NAME", "PROTOCOL", "RING", "UNREAD", "FRAMES", "WRITER", "READERS", "STATE",
-    ]);
+        .set_header(["NAME", "PROTOCOL", "RING", "UNREAD", "FRAMES", "WRITER", "READERS", "STATE"]);
     for listing in &listings {
         table.add_row(row(listing));
     }
@@ -80,16 +73,7 @@ fn row(listing: &Listing) -> [String; 8] {
         Ok(snapshot) => snapshot,
         Err(error) => {
             let none = String::new;
-            return [
-                name,
-                protocol,
-                none(),
-                none(),
-                none(),
-                none(),
-                none(),
-                error.to_string(),
-            ];
+            return [name, protocol, none(), none(), none(), none(), none(), error.to_string()];
         }
     };
     let readers: Vec<String> = snapshot
@@ -107,15 +91,8 @@ fn row(listing: &Listing) -> [String; 8] {
         sizes::show(snapshot.payload_bytes),
         sizes::show(snapshot.fill_bytes),
         snapshot.newest_sequence.to_string(),
-        snapshot
-            .writer
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), inspect::writer),
-        if readers.is_empty() {
-            "-".to_owned()
-        } else {
-            readers.join(", ")
-        },
+        snapshot.writer.as_ref().map_or_else(|| "-".to_owned(), inspect::writer),
+        if readers.is_empty() { "-".to_owned() } else { readers.join(", ") },
         inspect::state(snapshot),
     ]
 }

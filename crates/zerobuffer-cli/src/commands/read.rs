@@ -112,10 +112,7 @@ fn pass(args: &ReadArgs, inlet: &mut Inlet, examiner: &mut Examiner<'_>) -> Resu
             // Whoever reads our stdout has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Enough),
             Err(error) => {
-                return Err(Failure::new(
-                    TRANSFER_FAILED,
-                    format_args!("stdout: {error}"),
-                ));
+                return Err(Failure::new(TRANSFER_FAILED, format_args!("stdout: {error}")));
             }
         }
     }
@@ -123,9 +120,7 @@ fn pass(args: &ReadArgs, inlet: &mut Inlet, examiner: &mut Examiner<'_>) -> Resu
 }
 
 fn open(args: &ReadArgs, who: Personality) -> Result<Reader, OpenError> {
-    let mut options = Reader::options()
-        .dir(args.place.dir())
-        .wait_strategy(args.wait.strategy());
+    let mut options = Reader::options().dir(args.place.dir()).wait_strategy(args.wait.strategy());
     if let Some(name) = &args.reader_name {
         options = options.name(name);
     }
@@ -195,10 +190,9 @@ impl Taker for Examiner<'_> {
         let frame = report.frames_read;
         match self.expected_size {
             Some(size) if size != payload.len() => {
-                report.errors.push(format!(
-                    "frame {frame}: {} bytes, expected {size}",
-                    payload.len()
-                ));
+                report
+                    .errors
+                    .push(format!("frame {frame}: {} bytes, expected {size}", payload.len()));
             }
             None if frame == 0 => report.frame_size = payload.len(),
             _ => {}
@@ -244,13 +238,9 @@ fn show_metadata(args: &ReadArgs, reader: &Reader) -> bool {
     let taken = args.stdout || args.json_output;
     // Nothing to be done about a closed output here; frames matter more.
     let _ = if taken {
-        io::stderr()
-            .write_all(&metadata)
-            .and_then(|()| writeln!(io::stderr()))
+        io::stderr().write_all(&metadata).and_then(|()| writeln!(io::stderr()))
     } else {
-        io::stdout()
-            .write_all(&metadata)
-            .and_then(|()| writeln!(io::stdout()))
+        io::stdout().write_all(&metadata).and_then(|()| writeln!(io::stdout()))
     };
     true
 }

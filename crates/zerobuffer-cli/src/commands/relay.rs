@@ -40,11 +40,7 @@ fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Resu
     };
     let first = args.wait.patience(who, args.timeout());
     let mut inlet = Inlet::new(reader, first, args.timeout(), false);
-    let room = if who == Personality::Contract {
-        args.timeout()
-    } else {
-        None
-    };
+    let room = if who == Personality::Contract { args.timeout() } else { None };
     // What the input had when Ctrl-C came is still passed on.
     let mut outlet = Outlet::new(writer, Full::Block, room, who).until_insisting();
 
@@ -59,10 +55,8 @@ fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Resu
         inlet.into_reader().unsubscribe();
     }
     if lost > 0 {
-        let message = format!(
-            "no reader came: {lost} frames were removed with buffer `{}`",
-            args.output
-        );
+        let message =
+            format!("no reader came: {lost} frames were removed with buffer `{}`", args.output);
         return Err(Failure::new(RELAY_FAILED, message));
     }
     result
@@ -76,13 +70,8 @@ fn pass(
 ) -> Result<u8, Failure> {
     let mut meter = Meter::new("relaying", args.frames());
     let all = args.frames().unwrap_or(u64::MAX);
-    let mut passer = Passer {
-        args,
-        outlet,
-        latencies: Latencies::new(),
-        len: 0,
-        sent: Ok(Sent::Stopped),
-    };
+    let mut passer =
+        Passer { args, outlet, latencies: Latencies::new(), len: 0, sent: Ok(Sent::Stopped) };
     let code = loop {
         if report.frames_relayed >= all {
             break 0;
@@ -179,14 +168,9 @@ fn relay_metadata(inlet: &Inlet, outlet: &mut Outlet, report: &mut RelayReport) 
 }
 
 fn open_input(args: &RelayArgs, who: Personality) -> Result<Reader, OpenError> {
-    let options = Reader::options()
-        .dir(args.place.dir())
-        .wait_strategy(args.wait.strategy());
-    let create = || {
-        create(&args.creation, who, false, |config| {
-            options.create(&args.input, config)
-        })
-    };
+    let options = Reader::options().dir(args.place.dir()).wait_strategy(args.wait.strategy());
+    let create =
+        || create(&args.creation, who, false, |config| options.create(&args.input, config));
     join_or_create(|| options.join(&args.input), create)
 }
 
@@ -196,16 +180,11 @@ fn open_output(args: &RelayArgs, who: Personality) -> Result<Option<Writer>, Ope
     let options = Writer::options()
         .dir(&dir)
         .wait_strategy(args.wait.strategy())
-        .full_policy(FullPolicy::Block {
-            timeout: Some(SLICE),
-        })
+        .full_policy(FullPolicy::Block { timeout: Some(SLICE) })
         .require_reader(who == Personality::Contract && !args.create_output);
     if args.create_output {
-        let create = || {
-            create(&args.creation, who, false, |config| {
-                options.create(&args.output, config)
-            })
-        };
+        let create =
+            || create(&args.creation, who, false, |config| options.create(&args.output, config));
         return join_or_create(|| options.connect(&args.output), create).map(Some);
     }
     // The deployed relay tries 50 times, 100 ms apart.

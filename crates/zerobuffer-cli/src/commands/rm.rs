@@ -16,10 +16,7 @@ pub(crate) fn run(args: &RmArgs) -> ExitCode {
                     0 => String::new(),
                     n => format!(" and {n} unread frames"),
                 };
-                say(format_args!(
-                    "removed `{name}`: {}{unread}",
-                    sizes::show(removed.file_bytes)
-                ));
+                say(format_args!("removed `{name}`: {}{unread}", sizes::show(removed.file_bytes)));
             }
             Err(error) => {
                 say(error);

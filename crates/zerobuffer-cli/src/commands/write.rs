@@ -70,20 +70,13 @@ fn session(args: &WriteArgs, who: Personality, report: &mut WriteReport) -> Resu
     report.frames_undelivered = lost;
     result.map_err(|error| Failure::new(TRANSFER_FAILED, error))?;
     if lost > 0 {
-        let message = format!(
-            "no reader came: {lost} frames were removed with buffer `{}`",
-            args.name
-        );
+        let message =
+            format!("no reader came: {lost} frames were removed with buffer `{}`", args.name);
         return Err(Failure::new(TRANSFER_FAILED, message));
     }
-    let short = args
-        .frames()
-        .is_some_and(|all| report.frames_written + report.frames_dropped < all);
-    Ok(if short && signals::stopping() {
-        signals::exit_code()
-    } else {
-        0
-    })
+    let short =
+        args.frames().is_some_and(|all| report.frames_written + report.frames_dropped < all);
+    Ok(if short && signals::stopping() { signals::exit_code() } else { 0 })
 }
 
 fn metadata(args: &WriteArgs) -> Result<Option<Vec<u8>>, Failure> {
@@ -106,9 +99,7 @@ fn metadata(args: &WriteArgs) -> Result<Option<Vec<u8>>, Failure> {
 fn open(args: &WriteArgs, who: Personality) -> Result<Option<Writer>, OpenError> {
     let policy = match args.full_policy {
         // Waiting is done in slices, so that a signal is seen.
-        Full::Block => FullPolicy::Block {
-            timeout: Some(SLICE),
-        },
+        Full::Block => FullPolicy::Block { timeout: Some(SLICE) },
         Full::Fail => FullPolicy::Fail,
         Full::Drop => FullPolicy::DropNewest,
     };
@@ -122,9 +113,7 @@ fn open(args: &WriteArgs, who: Personality) -> Result<Option<Writer>, OpenError>
     if args.creates() {
         let mut config = args.creation.config();
         if args.stdin {
-            config = config
-                .timestamps(true)
-                .room_for(4, args.frame_bytes().max(1));
+            config = config.timestamps(true).room_for(4, args.frame_bytes().max(1));
             if args.framed {
                 config = config.payload_bytes(zerobuffer::DEFAULT_PAYLOAD_BYTES);
             }
@@ -132,10 +121,8 @@ fn open(args: &WriteArgs, who: Personality) -> Result<Option<Writer>, OpenError>
         if let Some(bytes) = args.creation.buffer_size {
             config = config.payload_bytes(bytes);
         }
-        let (join, create) = (
-            || options.connect(&args.name),
-            || options.create(&args.name, &config),
-        );
+        let (join, create) =
+            (|| options.connect(&args.name), || options.create(&args.name, &config));
         return join_or_create(join, create).map(Some);
     }
     let patience = args.wait.patience(who, Some(Duration::ZERO));

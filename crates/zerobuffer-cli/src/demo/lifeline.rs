@@ -12,13 +12,11 @@ impl Lifeline {
     pub(crate) fn of_stdin() -> std::io::Result<Self> {
         let cut = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&cut);
-        std::thread::Builder::new()
-            .name("lifeline".to_owned())
-            .spawn(move || {
-                // Data or an error: either way nobody holds the other end as agreed.
-                let _ = std::io::stdin().read(&mut [0]);
-                flag.store(true, Ordering::Relaxed);
-            })?;
+        std::thread::Builder::new().name("lifeline".to_owned()).spawn(move || {
+            // Data or an error: either way nobody holds the other end as agreed.
+            let _ = std::io::stdin().read(&mut [0]);
+            flag.store(true, Ordering::Relaxed);
+        })?;
         Ok(Self(cut))
     }
 

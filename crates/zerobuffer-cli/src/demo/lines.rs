@@ -17,13 +17,7 @@ pub(crate) enum FromWriter {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromReader {
     /// A frame was received and checked; it is released after this line.
-    Frame {
-        sequence: u64,
-        right: bool,
-        redelivered: bool,
-        age_ns: Option<u64>,
-        backlog_bytes: u64,
-    },
+    Frame { sequence: u64, right: bool, redelivered: bool, age_ns: Option<u64>, backlog_bytes: u64 },
     /// The writer died; everything it had committed was received.
     WriterGone,
     /// The writer left and everything was received.
@@ -35,9 +29,5 @@ pub(crate) fn send(line: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
     text.push('\n');
     let written = rustix::io::write(rustix::stdio::stdout(), text.as_bytes())?;
-    if written == text.len() {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::WriteZero.into())
-    }
+    if written == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }

@@ -27,10 +27,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = |part: &str| part.parse::<usize>().ok();
         let size = text.split_once(['x', 'X']).and_then(|(width, height)| {
-            Some(Self {
-                width: parse(width)?,
-                height: parse(height)?,
-            })
+            Some(Self { width: parse(width)?, height: parse(height)? })
         });
         match size {
             Some(size)
@@ -96,11 +93,7 @@ impl Picture {
             })
             .collect();
         let stripe = vec![0; size.width * STRIPE_ROWS.min(size.height)];
-        Self {
-            size,
-            strip,
-            stripe,
-        }
+        Self { size, strip, stripe }
     }
 
     /// Makes `frame` the picture of frame `k`.
@@ -136,12 +129,8 @@ impl Picture {
             let digit = &DIGITS[(rest % 10) as usize];
             rest /= 10;
             let left = (1 + 4 * place) * ZOOM;
-            for (row, pixels) in self
-                .stripe
-                .chunks_mut(self.size.width)
-                .enumerate()
-                .skip(ZOOM)
-                .take(5 * ZOOM)
+            for (row, pixels) in
+                self.stripe.chunks_mut(self.size.width).enumerate().skip(ZOOM).take(5 * ZOOM)
             {
                 let bits = digit[row / ZOOM - 1];
                 for column in 0..3 {
@@ -163,10 +152,7 @@ mod tests {
 
     #[test]
     fn a_1080p_frame_has_the_size_of_i420() {
-        assert_eq!(
-            "1920x1080".parse::<Size>().unwrap().frame_bytes(),
-            3_110_400
-        );
+        assert_eq!("1920x1080".parse::<Size>().unwrap().frame_bytes(), 3_110_400);
     }
 
     #[test]

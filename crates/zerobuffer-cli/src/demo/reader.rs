@@ -19,28 +19,19 @@ pub(crate) fn run(args: &DemoReaderArgs) -> ExitCode {
 fn receive(args: &DemoReaderArgs) -> anyhow::Result<ExitCode> {
     let lifeline = Lifeline::of_stdin()?;
     let mut picture = Picture::new(args.size);
-    let options = Reader::options()
-        .dir(args.place.dir())
-        .wait_for_buffer(Duration::from_secs(10));
+    let options = Reader::options().dir(args.place.dir()).wait_for_buffer(Duration::from_secs(10));
     let mut reader = options.join(&args.name)?;
     while !lifeline.is_cut() {
         let backlog_bytes = reader.backlog_bytes();
         match reader.read_timeout(SLICE) {
             Ok(Some(frame)) => {
-                let age_ns = frame
-                    .age()
-                    .map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+                let age_ns =
+                    frame.age().map(|age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
                 let sequence = frame.sequence();
                 let right = picture.matches(sequence.wrapping_sub(1), &frame);
                 let redelivered = frame.is_redelivered();
                 // Told before the frame is released: killed in between, it is delivered again, never lost.
-                send(&FromReader::Frame {
-                    sequence,
-                    right,
-                    redelivered,
-                    age_ns,
-                    backlog_bytes,
-                })?;
+                send(&FromReader::Frame { sequence, right, redelivered, age_ns, backlog_bytes })?;
             }
             Ok(None) => {
                 send(&FromReader::Ended)?;

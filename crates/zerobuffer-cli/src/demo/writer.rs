@@ -25,16 +25,11 @@ fn stream(args: &DemoWriterArgs) -> anyhow::Result<ExitCode> {
     let config = BufferConfig::new().room_for(ROOM, bytes).timestamps(true);
     let mut writer = Writer::options()
         .dir(args.place.dir())
-        .full_policy(FullPolicy::Block {
-            timeout: Some(SLICE),
-        })
+        .full_policy(FullPolicy::Block { timeout: Some(SLICE) })
         .create(&args.name, &config)?;
     let mut newest = writer.next_sequence().wrapping_sub(1);
     let payload_bytes = writer.payload_bytes() as u64;
-    send(&FromWriter::Began {
-        newest,
-        payload_bytes,
-    })?;
+    send(&FromWriter::Began { newest, payload_bytes })?;
 
     let mut picture = Picture::new(args.size);
     let mut due = Instant::now();

@@ -92,24 +92,14 @@ impl Place {
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path()).expect("the directory is there");
         let mut names: Vec<String> = entries
-            .map(|entry| {
-                entry
-                    .expect("an entry")
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned()
-            })
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
         names
     }
 
     pub(crate) fn assert_empty(&self) {
-        assert_eq!(
-            self.files(),
-            Vec::<String>::new(),
-            "something was left behind"
-        );
+        assert_eq!(self.files(), Vec::<String>::new(), "something was left behind");
     }
 }
 
@@ -144,13 +134,7 @@ impl Running {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map(collect);
         let stderr = child.stderr.take().map(collect);
-        Self {
-            child,
-            stdin,
-            stdout,
-            stderr,
-            what,
-        }
+        Self { child, stdin, stdout, stderr, what }
     }
 
     /// Feeds stdin and ends it.
@@ -163,11 +147,7 @@ impl Running {
 
     /// Feeds stdin and leaves it open.
     pub(crate) fn feed_on(&mut self, bytes: &[u8]) {
-        self.stdin
-            .as_mut()
-            .expect("stdin is still open")
-            .write_all(bytes)
-            .expect("it reads");
+        self.stdin.as_mut().expect("stdin is still open").write_all(bytes).expect("it reads");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -182,10 +162,7 @@ impl Running {
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child
-            .try_wait()
-            .expect("the process is ours")
-            .is_none()
+        self.child.try_wait().expect("the process is ours").is_none()
     }
 
     /// Waits for its end.
@@ -211,13 +188,7 @@ impl Running {
         };
         let bytes = self.stdout.take().map(join).unwrap_or_default();
         let stderr = text(&self.stderr.take().map(join).unwrap_or_default());
-        Ended {
-            code: status.code(),
-            stdout: text(&bytes),
-            bytes,
-            stderr,
-            what: self.what.clone(),
-        }
+        Ended { code: status.code(), stdout: text(&bytes), bytes, stderr, what: self.what.clone() }
     }
 }
 
@@ -254,10 +225,7 @@ impl Ended {
     /// The report on stderr, behind whatever else was said there.
     #[track_caller]
     pub(crate) fn json_on_stderr(&self) -> Value {
-        let start = self
-            .stderr
-            .find('{')
-            .unwrap_or_else(|| panic!("no JSON in {}", self.stderr));
+        let start = self.stderr.find('{').unwrap_or_else(|| panic!("no JSON in {}", self.stderr));
         serde_json::from_str(&self.stderr[start..])
             .unwrap_or_else(|error| panic!("{}: {error}: {}", self.what, self.stderr))
     }
@@ -281,11 +249,9 @@ fn text(bytes: &[u8]) -> String {
 
 /// Whether somebody reads.
 pub(crate) fn has_live_reader(inspect: &Value) -> bool {
-    inspect["readers"].as_array().is_some_and(|readers| {
-        readers
-            .iter()
-            .any(|r| r["attached"] == true && r["alive"] == true)
-    })
+    inspect["readers"]
+        .as_array()
+        .is_some_and(|readers| readers.iter().any(|r| r["attached"] == true && r["alive"] == true))
 }
 
 /// Bytes that repeat nowhere near.

@@ -61,13 +61,7 @@ fn limits(groups: &str, root: &Path) -> Vec<Limit> {
             walk(root, relative, "memory.max", "memory.current", &mut found);
         } else if controllers.split(',').any(|name| name == "memory") {
             let root = root.join("memory");
-            walk(
-                &root,
-                relative,
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-                &mut found,
-            );
+            walk(&root, relative, "memory.limit_in_bytes", "memory.usage_in_bytes", &mut found);
         }
     }
     found
@@ -77,19 +71,12 @@ fn walk(root: &Path, relative: &str, limit: &str, used: &str, found: &mut Vec<Li
     let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let group = root.join(relative);
     // Inside a container the path is that of the host, and only the root of the tree is there.
-    for group in group
-        .ancestors()
-        .take_while(|group| group.starts_with(root))
-    {
+    for group in group.ancestors().take_while(|group| group.starts_with(root)) {
         let Some(limit) = number(group.join(limit)).filter(|limit| *limit < NO_LIMIT) else {
             continue;
         };
         let used = number(group.join(used)).unwrap_or(0);
-        found.push(Limit {
-            group: group.to_owned(),
-            limit,
-            used,
-        });
+        found.push(Limit { group: group.to_owned(), limit, used });
     }
 }
 
@@ -110,41 +97,22 @@ mod tests {
         put(&root.path().join("a"), "memory.max", "1000\n");
         put(&root.path().join("a"), "memory.current", "400\n");
         put(&one, "memory.limit_in_bytes", "5000\n");
-        put(
-            &root.path().join("memory"),
-            "memory.limit_in_bytes",
-            "9223372036854771712\n",
-        );
+        put(&root.path().join("memory"), "memory.limit_in_bytes", "9223372036854771712\n");
         let found = limits("5:cpu,memory:/x\n3:pids:/y\n0::/a/b\n", root.path());
         assert_eq!(
             found,
             [
-                Limit {
-                    group: one,
-                    limit: 5000,
-                    used: 0
-                },
-                Limit {
-                    group: root.path().join("a"),
-                    limit: 1000,
-                    used: 400
-                },
+                Limit { group: one, limit: 5000, used: 0 },
+                Limit { group: root.path().join("a"), limit: 1000, used: 400 },
             ]
         );
     }
 
     #[test]
     fn the_tightest_limit_decides() {
-        let limit = |limit, used| Limit {
-            group: "g".into(),
-            limit,
-            used,
-        };
+        let limit = |limit, used| Limit { group: "g".into(), limit, used };
         assert_eq!(judge(&[]).verdict, super::super::Verdict::Good);
-        assert_eq!(
-            judge(&[limit(1 << 30, 0)]).verdict,
-            super::super::Verdict::Good
-        );
+        assert_eq!(judge(&[limit(1 << 30, 0)]).verdict, super::super::Verdict::Good);
         let tight = [limit(1 << 30, 0), limit(1 << 30, (1 << 30) - 1)];
         assert_eq!(judge(&tight).verdict, super::super::Verdict::Bad);
     }

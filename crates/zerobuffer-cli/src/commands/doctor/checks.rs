@@ -26,11 +26,7 @@ pub(super) fn directory(dir: &Path) -> Vec<Finding> {
     let (stat, vfs) = match (rustix::fs::statfs(dir), rustix::fs::statvfs(dir)) {
         (Ok(stat), Ok(vfs)) => (stat, vfs),
         (Err(error), _) | (_, Err(error)) => {
-            return vec![Finding::bad(
-                "directory",
-                format!("{}: {error}", dir.display()),
-                advice,
-            )];
+            return vec![Finding::bad("directory", format!("{}: {error}", dir.display()), advice)];
         }
     };
     let mut findings = Vec::new();
@@ -45,20 +41,12 @@ pub(super) fn directory(dir: &Path) -> Vec<Finding> {
             "frames may be written to a disk; use /dev/shm, or mount a tmpfs or a docker volume of type tmpfs there",
         )
     });
-    if rustix::fs::access(
-        dir,
-        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
-    )
-    .is_err()
+    if rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err()
         || vfs.f_flag.contains(StatVfsMountFlags::RDONLY)
     {
         findings.push(Finding::bad(
             "directory",
-            format!(
-                "{} cannot be written to by user {}",
-                dir.display(),
-                getuid().as_raw()
-            ),
+            format!("{} cannot be written to by user {}", dir.display(), getuid().as_raw()),
             "change its permissions, or choose another with --dir or ZEROBUFFER_DIR",
         ));
     }
@@ -75,11 +63,7 @@ pub(super) fn directory(dir: &Path) -> Vec<Finding> {
         Finding::good("space", found)
     });
     if vfs.f_files > 0 && vfs.f_favail == 0 {
-        findings.push(Finding::bad(
-            "inodes",
-            "none free",
-            "remove files from the directory",
-        ));
+        findings.push(Finding::bad("inodes", "none free", "remove files from the directory"));
     }
     findings
 }
@@ -123,18 +107,12 @@ pub(super) fn remove_ipc() -> Vec<Finding> {
         "/run/systemd/logind.conf.d",
         "/etc/systemd/logind.conf.d",
     ] {
-        let mut more: Vec<_> = fs::read_dir(dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let mut more: Vec<_> =
+            fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         more.sort();
         files.extend(more);
     }
-    let texts = files
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok());
+    let texts = files.iter().filter_map(|file| fs::read_to_string(file).ok());
     let on = removes_ipc(texts);
     let uid = getuid().as_raw();
     vec![if !on {
@@ -173,24 +151,18 @@ pub(super) fn kernel(dir: &Path) -> Vec<Finding> {
     let release = uname.release().to_string_lossy().into_owned();
 
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    findings.push(
-        match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(_) => Finding::good("O_TMPFILE", format!("works in {}", dir.display())),
-            Err(error) => Finding::bad(
-                "O_TMPFILE",
-                format!("{}: {error}", dir.display()),
-                "use a directory on tmpfs, ext4, xfs or btrfs that you may write to",
-            ),
-        },
-    );
+    findings.push(match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(_) => Finding::good("O_TMPFILE", format!("works in {}", dir.display())),
+        Err(error) => Finding::bad(
+            "O_TMPFILE",
+            format!("{}: {error}", dir.display()),
+            "use a directory on tmpfs, ext4, xfs or btrfs that you may write to",
+        ),
+    });
     findings.push(if version(&release) >= (3, 15) {
         Finding::good("OFD locks", format!("kernel {release} has them"))
     } else {
-        Finding::bad(
-            "OFD locks",
-            format!("kernel {release} lacks them"),
-            "use Linux 3.15 or later",
-        )
+        Finding::bad("OFD locks", format!("kernel {release} lacks them"), "use Linux 3.15 or later")
     });
     let word = AtomicU32::new(0);
     findings.push(match futex::wake(&word, futex::Flags::empty(), 1) {
@@ -215,9 +187,8 @@ pub(super) fn kernel(dir: &Path) -> Vec<Finding> {
 }
 
 fn version(release: &str) -> (u32, u32) {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse().unwrap_or(0));
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
@@ -227,11 +198,7 @@ pub(super) fn leftovers(dir: &Path) -> Vec<Finding> {
     let listings = match zerobuffer::inspect::list(dir) {
         Ok(listings) => listings,
         Err(error) => {
-            return vec![Finding::bad(
-                CHECK,
-                format!("{}: {error}", dir.display()),
-                "see above",
-            )];
+            return vec![Finding::bad(CHECK, format!("{}: {error}", dir.display()), "see above")];
         }
     };
     let mut findings = Vec::new();
@@ -242,10 +209,7 @@ pub(super) fn leftovers(dir: &Path) -> Vec<Finding> {
             Err(error) => findings.push(Finding::warning(CHECK, error.to_string(), remove)),
             Ok(snapshot) => {
                 let used = snapshot.writer.as_ref().is_some_and(|writer| writer.alive)
-                    || snapshot
-                        .readers
-                        .iter()
-                        .any(|reader| reader.attached && reader.alive);
+                    || snapshot.readers.iter().any(|reader| reader.attached && reader.alive);
                 if !used || !snapshot.problems.is_empty() {
                     let found = format!(
                         "buffer `{name}`: {}, {}",
@@ -258,10 +222,7 @@ pub(super) fn leftovers(dir: &Path) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::good(
-            CHECK,
-            format!("none among {} buffers", listings.len()),
-        ));
+        findings.push(Finding::good(CHECK, format!("none among {} buffers", listings.len())));
     }
     findings
 }
@@ -275,9 +236,7 @@ mod tests {
         let text = |text: &str| text.to_owned();
         assert!(removes_ipc([].into_iter()));
         assert!(removes_ipc([text("[Login]\n#RemoveIPC=no\n")].into_iter()));
-        assert!(!removes_ipc(
-            [text("RemoveIPC=yes"), text("[Login]\nRemoveIPC=no\n")].into_iter()
-        ));
+        assert!(!removes_ipc([text("RemoveIPC=yes"), text("[Login]\nRemoveIPC=no\n")].into_iter()));
     }
 
     #[test]
