@@ -1,6 +1,7 @@
 //! Frames as readers see them.
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,6 @@ impl Facts {
 pub struct Frame<'a> {
     seat: &'a Arc<Seat>,
     facts: Facts,
-    kept: bool,
     // One lent frame at a time: the next call on the reader needs this one gone.
     _reader: PhantomData<&'a mut ()>,
 }
@@ -60,7 +60,7 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     #[inline]
     pub(crate) fn new(seat: &'a Arc<Seat>, found: Found) -> Self {
-        Self { seat, facts: Facts { found }, kept: false, _reader: PhantomData }
+        Self { seat, facts: Facts { found }, _reader: PhantomData }
     }
 
     /// Number of the frame: from 1, without gaps, across writers.
@@ -71,7 +71,7 @@ impl<'a> Frame<'a> {
 
     /// Whether a reader that died had received this frame and not released it.
     pub fn is_redelivered(&self) -> bool {
-        self.facts.found.redelivered
+        self.facts.found.is_redelivered()
     }
 
     /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
@@ -90,10 +90,11 @@ impl<'a> Frame<'a> {
     }
 
     /// Keeps the frame beyond the next read: still no copy, and its place in the ring stays taken.
-    pub fn into_owned(mut self) -> OwnedFrame {
-        self.seat.keep(self.facts.found.end);
-        self.kept = true;
-        OwnedFrame { seat: Arc::clone(self.seat), facts: self.facts }
+    pub fn into_owned(self) -> OwnedFrame {
+        // Its release is the owned frame's now.
+        let lent = ManuallyDrop::new(self);
+        lent.seat.keep(lent.facts.found.end);
+        OwnedFrame { seat: Arc::clone(lent.seat), facts: lent.facts }
     }
 }
 
@@ -115,9 +116,7 @@ impl AsRef<[u8]> for Frame<'_> {
 impl Drop for Frame<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.kept {
-            self.seat.release_lent(self.facts.found.end);
-        }
+        self.seat.release_lent(self.facts.found.end);
     }
 }
 
@@ -140,7 +139,7 @@ impl OwnedFrame {
 
     /// Whether a reader that died had received this frame and not released it.
     pub fn is_redelivered(&self) -> bool {
-        self.facts.found.redelivered
+        self.facts.found.is_redelivered()
     }
 
     /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.

@@ -222,8 +222,11 @@ impl Reader {
         self.read_within(Patience::None)
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_within(&mut self, patience: Patience) -> Result<Option<Frame<'_>>, ReadError> {
+        if let Some(found) = self.engine.next_ready() {
+            return Ok(Some(Frame::new(self.engine.seat(), found)));
+        }
         let found = self.engine.next(patience)?;
         Ok(found.map(|found| Frame::new(self.engine.seat(), found)))
     }
@@ -401,7 +404,7 @@ impl<'a> Batch<'a> {
         }
         let segment = self.reader.engine.segment();
         let payload = segment.lend(found.start, found.len as usize, segment);
-        Some(BatchFrame { sequence: found.sequence, redelivered: found.redelivered, payload })
+        Some(BatchFrame { sequence: found.sequence, redelivered: found.is_redelivered(), payload })
     }
 }
 

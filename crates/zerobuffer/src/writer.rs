@@ -271,7 +271,7 @@ impl Writer {
         self.write_within(payload, Patience::For(Some(timeout)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_within(&mut self, payload: &[u8], patience: Patience) -> Result<Written, WriteError> {
         let claim = self.engine.claim(payload.len(), patience)?;
         self.engine.segment().copy_in(claim.start(), payload);

@@ -95,7 +95,7 @@ impl Mapping {
     }
 
     /// The address of a file offset (or of the payload's second appearance behind the file's end).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(&self, offset: u64) -> *mut u8 {
         debug_assert!(offset < self.len as u64, "offsets come from a checked layout");
         // SAFETY: within the reservation.

@@ -73,39 +73,40 @@ pub(crate) fn allowed_cpus() -> usize {
 }
 
 /// Tells a process from its forked children: differs in a child, without a system call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ForkMark(u64);
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForkMark {
+    word: &'static AtomicU64,
+    mark: u64,
+}
 
 impl ForkMark {
     /// This process's mark.
-    #[inline]
     pub(crate) fn current() -> Self {
         let word = mark_word();
         match word.load(Ordering::Relaxed) {
             0 => Self::renew(word),
-            mark => Self(mark),
+            mark => Self { word, mark },
         }
     }
 
     /// Whether this is still the process that took the mark.
-    #[inline]
-    pub(crate) fn is_current(self) -> bool {
-        mark_word().load(Ordering::Relaxed) == self.0
+    #[inline(always)]
+    pub(crate) fn is_current(&self) -> bool {
+        self.word.load(Ordering::Relaxed) == self.mark
     }
 
     #[cold]
-    fn renew(word: &AtomicU64) -> Self {
+    fn renew(word: &'static AtomicU64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let fresh = NEXT.fetch_add(1, Ordering::Relaxed) << 32 | u64::from(std::process::id());
         match word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Self(fresh),
-            Err(other) => Self(other),
+            Ok(_) => Self { word, mark: fresh },
+            Err(other) => Self { word, mark: other },
         }
     }
 }
 
 /// A word that the kernel sets to 0 in every forked child.
-#[inline]
 fn mark_word() -> &'static AtomicU64 {
     static WORD: OnceLock<&'static AtomicU64> = OnceLock::new();
     WORD.get_or_init(map_mark_word)

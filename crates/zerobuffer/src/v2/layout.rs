@@ -305,13 +305,13 @@ impl FrameGeometry {
     }
 
     /// Largest frame that fits at every position.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn max_frame(&self) -> u64 {
         self.capacity - self.header - CACHE_LINE
     }
 
     /// Where a frame of `len` bytes at `position` lies.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn extent(&self, position: Position, len: u64) -> Extent {
         let packed = position.plus(self.header);
         let start = if len >= self.align_threshold { packed.round_up(CACHE_LINE) } else { packed };
@@ -319,7 +319,7 @@ impl FrameGeometry {
     }
 
     /// Offset of a position in the ring.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offset(&self, position: Position) -> u64 {
         position.0 & (self.capacity - 1)
     }

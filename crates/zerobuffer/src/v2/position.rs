@@ -6,43 +6,43 @@ pub(crate) struct Position(pub(crate) u64);
 
 impl Position {
     /// The position `bytes` further on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plus(self, bytes: u64) -> Self {
         Self(self.0.wrapping_add(bytes))
     }
 
     /// The position `bytes` earlier.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn minus(self, bytes: u64) -> Self {
         Self(self.0.wrapping_sub(bytes))
     }
 
     /// Bytes from `earlier` to this position; huge when `earlier` is in fact later.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn since(self, earlier: Self) -> u64 {
         self.0.wrapping_sub(earlier.0)
     }
 
     /// Whether this position is at or before `other`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_at_or_before(self, other: Self) -> bool {
         other.0.wrapping_sub(self.0) <= i64::MAX as u64
     }
 
     /// The earlier of two positions.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn earlier(self, other: Self) -> Self {
         if self.is_at_or_before(other) { self } else { other }
     }
 
     /// Rounded up to a multiple of `unit`, a power of two.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn round_up(self, unit: u64) -> Self {
         Self(self.0.wrapping_add(unit - 1) & !(unit - 1))
     }
 
     /// Whether the position lies in `first ..= last`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_within(self, first: Self, last: Self) -> bool {
         self.since(first) <= last.since(first)
     }

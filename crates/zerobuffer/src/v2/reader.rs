@@ -50,7 +50,7 @@ impl Seat {
     }
 
     /// Releases the frame, or frames, that the reader lent and that end at `end`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release_lent(&self, end: Position) {
         if self.holding.load(Ordering::Acquire) {
             self.release_behind_kept(end);
@@ -100,7 +100,7 @@ impl Seat {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish_cursor(&self, cursor: Position) {
         ring::release(&self.segment, self.slot, cursor);
         wake::wake_writer(&self.segment, self.barrier, cursor);
@@ -241,8 +241,25 @@ impl Engine {
         self.seat.segment.layout()
     }
 
-    /// Finds the next frame, and takes it if `wanted` says so of its length.
-    #[inline]
+    /// Receives the next frame, if it is plain to see that there is one.
+    #[inline(always)]
+    pub(crate) fn next_ready(&mut self) -> Option<Found> {
+        let found = self.find_ready()?;
+        self.take(&found);
+        Some(found)
+    }
+
+    /// Finds the next frame without receiving it, if it is plain to see that there is one.
+    #[inline(always)]
+    fn find_ready(&self) -> Option<Found> {
+        if !self.seat.segment.is_ours() {
+            return None;
+        }
+        self.consumer.poll_ready(&self.seat.segment)
+    }
+
+    /// Receives the next frame.
+    #[inline(never)]
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         let found = self.find(patience)?;
         if let Some(found) = &found {
@@ -251,9 +268,17 @@ impl Engine {
         Ok(found)
     }
 
-    /// Finds the next frame without taking it.
+    /// Finds the next frame without receiving it.
     #[inline]
     pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        match self.find_ready() {
+            Some(found) => Ok(Some(found)),
+            None => self.find_with_care(patience),
+        }
+    }
+
+    #[inline(never)]
+    fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         if !self.seat.segment.is_ours() {
             return Err(ReadError::Forked { name: self.name().clone() });
         }
@@ -280,17 +305,17 @@ impl Engine {
     }
 
     /// Receives a found frame.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, found: &Found) {
         self.consumer.take(&self.seat.segment, found);
-        self.stats.redelivered += u64::from(found.redelivered);
+        self.stats.redelivered += u64::from(found.is_redelivered());
     }
 
     /// Goes behind a found frame; [`take`](Self::take) of a later one tells for all.
     #[inline]
     pub(crate) fn advance(&mut self, found: &Found) {
         self.consumer.advance(found);
-        self.stats.redelivered += u64::from(found.redelivered);
+        self.stats.redelivered += u64::from(found.is_redelivered());
     }
 
     /// Tells that everything up to `newest` was received.

@@ -147,6 +147,7 @@ impl Producer {
             }
         }
         producer.tail = walk.position;
+        writer.skipped_bytes.store(producer.skipped_bytes, Ordering::Relaxed);
         producer.publish_head(writer);
         Ok(producer)
     }
@@ -166,8 +167,19 @@ impl Producer {
         self.skipped_bytes
     }
 
+    /// Claims room for a frame if it is plain to see that there is some: what nearly every call finds.
+    /// Everything else is for [`claim`](Self::claim); `1 <= len <= max_frame`.
+    #[inline(always)]
+    pub(crate) fn claim_ready(&self, memory: &impl Memory, len: u64) -> Option<Claim> {
+        let frames = memory.frames();
+        let extent = frames.extent(self.tail, len);
+        let ready = self.footprint == Footprint::Whole
+            && self.has_room(frames, extent)
+            && extent.end.plus(8).is_at_or_before(self.reserve);
+        ready.then_some(Claim { position: self.tail, frame: self.tail, extent, len })
+    }
+
     /// Claims room for a frame of `len` bytes behind what is staged; `1 <= len <= max_frame`.
-    #[inline]
     pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
         let frames = memory.frames();
         debug_assert!(len >= 1 && len <= frames.max_frame(), "checked by the endpoint");
@@ -220,7 +232,7 @@ impl Producer {
     }
 
     /// The frame and the terminator behind it lie within one lap above the lowest cursor.
-    #[inline]
+    #[inline(always)]
     fn has_room(&self, frames: &FrameGeometry, extent: Extent) -> bool {
         extent.end.plus(8).since(self.floor_seen) <= frames.capacity
     }
@@ -263,7 +275,7 @@ impl Producer {
     }
 
     /// Completes a claimed frame whose payload is in place; invisible until [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stage(&mut self, memory: &impl Memory, claim: &Claim) {
         let word = word::frame(claim.len, self.next);
         memory.word(claim.extent.end).store(0, Ordering::Relaxed);
@@ -274,6 +286,7 @@ impl Producer {
             let bytes = claim.frame.since(claim.position);
             visible = word::skip(bytes, self.next);
             self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
+            memory.writer().skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
         }
         match self.first {
             None => self.first = Some((claim.position, visible)),
@@ -286,7 +299,7 @@ impl Producer {
     }
 
     /// Makes everything staged visible at once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&mut self, memory: &impl Memory) {
         if let Some((position, word)) = self.first.take() {
             // COMMIT: pairs with the Acquire load in `Walk::step`.
@@ -295,14 +308,13 @@ impl Producer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish_head(&mut self, writer: &WriterArea) {
         self.head = self.tail;
         // Release, both: whoever starts from them must find that frame's commit word (observers, `next_number`).
         writer.newest.store(self.newest.0, Ordering::Release);
         writer.sequence.store(self.next.wrapping_sub(1), Ordering::Release);
         writer.bytes_committed.store(self.bytes_committed, Ordering::Relaxed);
-        writer.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
         // PUBLISH-HEAD: pairs with `registry::activate`, observers, and a successor.
         writer.head.store(self.head.0, Ordering::Release);
     }
@@ -379,10 +391,22 @@ pub(crate) struct Found {
     pub(crate) end: Position,
     /// Its number.
     pub(crate) sequence: u64,
-    /// A predecessor of this reader had received it and not released it.
-    pub(crate) redelivered: bool,
     /// Bytes skipped on the way to it.
     skipped: u64,
+    /// What else is to be said of it. A whole word, for a `bool` here is moved byte by byte on the hot path,
+    /// which tripled the cost of a read.
+    marks: u64,
+}
+
+/// In `marks`: a predecessor of this reader had received it and not released it.
+const REDELIVERED: u64 = 1;
+
+impl Found {
+    /// Whether a predecessor of this reader had received it and not released it.
+    #[inline(always)]
+    pub(crate) fn is_redelivered(&self) -> bool {
+        self.marks & REDELIVERED != 0
+    }
 }
 
 /// A reader's side of the ring.
@@ -453,6 +477,31 @@ impl Consumer {
         self.skipped_bytes
     }
 
+    #[inline(always)]
+    fn marks_at(&self, position: Position) -> u64 {
+        if self.redeliver_until.is_at_or_before(position) { 0 } else { REDELIVERED }
+    }
+
+    /// The next frame, if it is plain to see: what nearly every call to a busy ring finds. Everything else,
+    /// nothing yet, a skip, damage, is for [`poll`](Self::poll).
+    #[inline(always)]
+    pub(crate) fn poll_ready(&self, memory: &impl Memory) -> Option<Found> {
+        // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
+        let word = memory.word(self.position).load(Ordering::Acquire);
+        let frames = memory.frames();
+        let len = word::plain_frame(word, self.next, frames)?;
+        let extent = frames.extent(self.position, len);
+        Some(Found {
+            header: self.position,
+            start: extent.start,
+            len,
+            end: extent.end,
+            sequence: self.next,
+            skipped: 0,
+            marks: self.marks_at(self.position),
+        })
+    }
+
     /// Looks for the next committed frame. Changes nothing.
     #[inline]
     pub(crate) fn poll(&self, memory: &impl Memory) -> Result<Option<Found>, Damage> {
@@ -490,8 +539,8 @@ impl Consumer {
                         len,
                         end: extent.end,
                         sequence,
-                        redelivered: !self.redeliver_until.is_at_or_before(position),
                         skipped,
+                        marks: self.marks_at(position),
                     }));
                 }
             }
@@ -499,14 +548,14 @@ impl Consumer {
     }
 
     /// Hands a found frame out: publishes that it was received.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, memory: &impl Memory, found: &Found) {
         self.advance(found);
         self.publish_received(memory, found);
     }
 
     /// Goes behind a found frame without telling; a later [`take`](Self::take) tells for all before it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self, found: &Found) {
         self.position = found.end;
         self.next = found.sequence.wrapping_add(1);
@@ -516,12 +565,12 @@ impl Consumer {
     }
 
     /// Publishes that everything up to and including `newest` was received.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish_received(&self, memory: &impl Memory, newest: &Found) {
         let slot = &memory.slots()[self.slot];
         slot.bytes_read.store(self.bytes_before.wrapping_add(self.bytes), Ordering::Relaxed);
         slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
-        if !newest.redelivered {
+        if !newest.is_redelivered() {
             slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
             // Release: a successor that sees this position sees a sequence at least as new.
             slot.read_position.store(self.position.0, Ordering::Release);
@@ -530,7 +579,7 @@ impl Consumer {
 }
 
 /// Lets the Writer have everything below `cursor`, which must not pass a frame that is still held.
-#[inline]
+#[inline(always)]
 pub(crate) fn release(memory: &impl Memory, slot: u32, cursor: Position) {
     // RELEASE-FRAME: pairs with the load in `lowest_cursor`; the frame's bytes were read before this store.
     memory.slots()[slot as usize].cursor.store(cursor.0, Ordering::Release);

@@ -126,7 +126,7 @@ impl Bench {
                 assert!(side.expected <= newest, "a frame that was never committed is seen");
                 assert_eq!(found.sequence, side.expected);
                 assert_eq!(found.len, self.lens[found.sequence as usize - 1]);
-                assert_eq!(found.redelivered, found.sequence <= side.received);
+                assert_eq!(found.is_redelivered(), found.sequence <= side.received);
                 side.consumer.take(&self.heap, &found);
                 side.expected += 1;
                 side.held.push(found);

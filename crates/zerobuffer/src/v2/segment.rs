@@ -181,7 +181,7 @@ impl Segment {
     }
 
     /// Whether this process is still the one that opened the segment.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_ours(&self) -> bool {
         self.farewell.mark.is_current()
     }
@@ -203,13 +203,13 @@ impl Segment {
     }
 
     /// Address of the byte at a position, through the first mapping; the `capacity` bytes from there are mapped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn payload(&self, position: Position) -> *mut u8 {
         self.mapping.at(self.layout.payload_offset + self.layout.frames.offset(position))
     }
 
     /// Copies `bytes` into the ring at `start`; the caller has claimed that room.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_in(&self, start: Position, bytes: &[u8]) {
         debug_assert!(bytes.len() as u64 <= self.layout.frames.capacity, "claimed");
         // SAFETY: `capacity` bytes are mapped from `start` on, `bytes` is no longer, and lies in memory of ours.
@@ -217,7 +217,7 @@ impl Segment {
     }
 
     /// Copies from the ring at `start` into `space`, without ever forming a reference to shared bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_out(&self, start: Position, space: &mut [u8]) {
         debug_assert!(space.len() as u64 <= self.layout.frames.capacity, "found");
         // SAFETY: as in `copy_in`, the other way round.
@@ -242,7 +242,7 @@ impl Segment {
     ///
     /// A conforming peer does not change them meanwhile. A hostile one can; who must reckon with that uses
     /// [`copy_out`](Self::copy_out).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lend<'a, T: ?Sized>(
         &self,
         start: Position,
@@ -256,7 +256,7 @@ impl Segment {
     }
 
     /// Lends claimed bytes to the one Writer, which nobody else reads before the commit.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lend_mut(&mut self, start: Position, len: usize) -> &mut [u8] {
         debug_assert!(len as u64 <= self.layout.frames.capacity, "claimed");
         // SAFETY: as in `lend`; exclusive, for there is one Writer and it is borrowed mutably. Observers may
@@ -338,32 +338,32 @@ impl Segment {
 }
 
 impl Memory for Segment {
-    #[inline]
+    #[inline(always)]
     fn frames(&self) -> &FrameGeometry {
         &self.layout.frames
     }
 
-    #[inline]
+    #[inline(always)]
     fn writer(&self) -> &WriterArea {
         // SAFETY: the OIEB is mapped and larger than this area (asserted in `layout`), which consists of atomics.
         // Readers map it read-only and only load.
         unsafe { &*self.mapping.at(WRITER_AREA_OFFSET as u64).cast::<WriterArea>() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn registry(&self) -> &RegistryHeader {
         // SAFETY: mapped, page-aligned, atomics only.
         unsafe { &*self.mapping.at(self.layout.registry_offset).cast::<RegistryHeader>() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn slots(&self) -> &[Slot] {
         let first = self.mapping.at(self.layout.registry_offset + REGISTRY_HEADER_BYTES);
         // SAFETY: the registry region was laid out for `slot_count` slots behind its header; atomics only.
         unsafe { std::slice::from_raw_parts(first.cast::<Slot>(), self.layout.slot_count as usize) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&self, position: Position) -> &AtomicU64 {
         let aligned = Position(position.0 & !7);
         // SAFETY: an offset below the capacity, a multiple of 8, in the first mapping of the payload.

@@ -21,7 +21,7 @@ pub(crate) enum Barrier {
 }
 
 impl Barrier {
-    #[inline]
+    #[inline(always)]
     fn execute(self) {
         match self {
             Self::Fence => fence(Ordering::SeqCst),
@@ -50,7 +50,7 @@ pub(crate) fn reader_sleeps(memory: &impl Memory, slot: u32, limit: Duration) ->
 }
 
 /// After progress: wakes the readers that sleep. Returns how many were called.
-#[inline]
+#[inline(always)]
 pub(crate) fn wake_readers(memory: &impl Memory, barrier: Barrier) -> u32 {
     barrier.execute();
     if memory.registry().sleepers.load(Ordering::Relaxed) == 0 {
@@ -92,7 +92,7 @@ pub(crate) fn writer_sleeps(memory: &impl Memory, limit: Duration) -> bool {
 }
 
 /// After a release up to `cursor`: wakes the Writer if it waits for no more than that.
-#[inline]
+#[inline(always)]
 pub(crate) fn wake_writer(memory: &impl Memory, barrier: Barrier, cursor: Position) {
     barrier.execute();
     let registry = memory.registry();

@@ -4,7 +4,7 @@ use super::layout::{FRAME_NUMBER_BITS, FrameGeometry};
 
 const FLAG_SKIP: u64 = 1 << 32;
 const FLAGS: u64 = 0xf << 32;
-const NUMBER_SHIFT: u32 = 64 - FRAME_NUMBER_BITS;
+const FRAME_NUMBER_SHIFT: u32 = 64 - FRAME_NUMBER_BITS;
 const NUMBER_MASK: u64 = (1 << FRAME_NUMBER_BITS) - 1;
 
 /// What a commit word says, after it was checked.
@@ -22,7 +22,7 @@ pub(crate) enum Word {
 #[inline]
 pub(crate) fn frame(len: u64, sequence: u64) -> u64 {
     debug_assert!(len > 0 && len < 1 << 32, "length was checked against the capacity");
-    len | (sequence & NUMBER_MASK) << NUMBER_SHIFT
+    len | (sequence & NUMBER_MASK) << FRAME_NUMBER_SHIFT
 }
 
 /// The word that sends readers `bytes` further; `sequence` is the next frame's.
@@ -37,7 +37,7 @@ pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'stati
     if word == 0 {
         return Ok(Word::Empty);
     }
-    let (len, number_bits) = (word & u64::from(u32::MAX), word >> NUMBER_SHIFT);
+    let (len, number_bits) = (word & u64::from(u32::MAX), word >> FRAME_NUMBER_SHIFT);
     match word & FLAGS {
         0 if len >= 1 && len <= geometry.max_frame() => Ok(Word::Frame { len, number_bits }),
         0 => Err("a frame length that is zero or larger than the ring allows"),
@@ -47,6 +47,16 @@ pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'stati
         FLAG_SKIP => Err("a skip of impossible length"),
         _ => Err("frame flags that this version does not know"),
     }
+}
+
+/// The length of the frame with that number, if that is what the word says; everything else, nothing yet, a
+/// skip, damage, is for [`parse`]. One comparison tells the flags and the number.
+#[inline(always)]
+pub(crate) fn plain_frame(word: u64, sequence: u64, geometry: &FrameGeometry) -> Option<u64> {
+    let len = word & u64::from(u32::MAX);
+    let expected = (sequence as u32) << (FRAME_NUMBER_SHIFT - 32);
+    let fits = len.wrapping_sub(1) < geometry.max_frame();
+    ((word >> 32) as u32 == expected && fits).then_some(len)
 }
 
 /// Whether `number_bits` are those of `sequence`.
@@ -88,6 +98,20 @@ mod tests {
                 parse(skip(64, sequence), &geometry()),
                 Ok(Word::Skip { bytes: 64, .. })
             ));
+        }
+    }
+
+    #[test]
+    fn the_short_way_agrees_with_the_long_one() {
+        for sequence in [1, 2, NUMBER_MASK, NUMBER_MASK + 1, u64::MAX] {
+            let word = frame(77, sequence);
+            assert_eq!(plain_frame(word, sequence, &geometry()), Some(77));
+            assert_eq!(plain_frame(word, sequence.wrapping_add(1), &geometry()), None);
+            assert_eq!(plain_frame(skip(64, sequence), sequence, &geometry()), None);
+            assert_eq!(plain_frame(0, sequence, &geometry()), None);
+            let max = geometry().max_frame();
+            assert_eq!(plain_frame(frame(max, sequence), sequence, &geometry()), Some(max));
+            assert_eq!(plain_frame(frame(max + 1, sequence), sequence, &geometry()), None);
         }
     }
 

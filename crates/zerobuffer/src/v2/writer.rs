@@ -208,8 +208,21 @@ impl Engine {
     }
 
     /// Claims room for a frame.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
+        let len = len as u64;
+        let is_plain = len.wrapping_sub(1) < self.layout().frames.max_frame()
+            && !self.behaviour.require_reader
+            && self.segment.is_ours();
+        if is_plain && let Some(claim) = self.producer.claim_ready(&self.segment, len) {
+            return Ok(claim);
+        }
+        self.claim_with_care(len as usize, patience)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_with_care(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
         if len == 0 || len as u64 > self.layout().frames.max_frame() {
             return Err(self.unfit(len));
         }
@@ -225,7 +238,6 @@ impl Engine {
         }
     }
 
-    #[cold]
     fn unfit(&self, len: usize) -> WriteError {
         let name = self.name().clone();
         match len {
@@ -238,7 +250,6 @@ impl Engine {
         }
     }
 
-    #[cold]
     fn claim_when_room(
         &mut self,
         len: usize,
@@ -270,7 +281,7 @@ impl Engine {
     }
 
     /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
         if self.layout().timestamps() {
             let stamp = self.segment.word(claim.header().plus(8));
@@ -284,7 +295,7 @@ impl Engine {
     }
 
     /// Makes what is staged visible and wakes who waits for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&mut self) {
         self.producer.publish(&self.segment);
         let woken = wake::wake_readers(&self.segment, self.barrier);
