@@ -1,2 +1,115 @@
-//! Chores.
-fn main() {}
+//! One command per chore: `cargo xtask test` installs what is missing and runs every check and every test.
+
+mod packages;
+mod steps;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use steps::Steps;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Everything: formatting, lints, docs, tests, models, examples, containers, hot path
+    Test {
+        /// Leave out what takes long: loom models, callgrind, examples
+        #[arg(long)]
+        quick: bool,
+        /// Install nothing; stop if something is missing
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Formatting, clippy and the docs' links
+    Lint,
+    /// The loom models of the ring: every interleaving within a bound
+    Loom,
+    /// System calls, allocations and instructions a frame
+    HotPath,
+    /// The examples, each run to its end
+    Examples,
+}
+
+fn main() -> ExitCode {
+    let mut steps = Steps::default();
+    let outcome = match Cli::parse().chore {
+        Chore::Test { quick, no_install } => test(&mut steps, quick, no_install),
+        Chore::Lint => lint(&mut steps),
+        Chore::Loom => loom(&mut steps),
+        Chore::HotPath => hot_path(&mut steps),
+        Chore::Examples => examples(&mut steps),
+    };
+    steps.summary();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("\nxtask: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> {
+    steps.run("what the tests need", || packages::provide(!no_install))?;
+    lint(steps)?;
+    steps.cargo("tests", &["test", "--workspace"], &[])?;
+    // The programs that the scripts below start.
+    let build = ["build", "--release", "--package", "zerobuffer-cli", "--bins"];
+    steps.cargo("release build", &build, &[])?;
+    if !quick {
+        loom(steps)?;
+        hot_path(steps)?;
+        examples(steps)?;
+    }
+    steps.run("compose file, syntax only", || {
+        packages::python("examples/containers/check-compose.py")
+    })
+}
+
+fn lint(steps: &mut Steps) -> anyhow::Result<()> {
+    steps.cargo("formatting", &["fmt", "--all", "--check"], &[])?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    steps.cargo("clippy", &clippy, &[])?;
+    // The command's binary and the library have one name; only the library's pages matter here.
+    let docs = ["doc", "--no-deps", "--workspace", "--lib"];
+    steps.cargo("documentation", &docs, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn loom(steps: &mut Steps) -> anyhow::Result<()> {
+    // A separate folder: the flag changes every crate, and would throw out the normal build each time.
+    let models = [
+        "test",
+        "--package",
+        "zerobuffer",
+        "--release",
+        "--lib",
+        "--target-dir",
+        "target/loom",
+        "loom",
+    ];
+    let bound = std::env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| "3".into());
+    let settings = [("RUSTFLAGS", "--cfg loom"), ("LOOM_MAX_PREEMPTIONS", bound.as_str())];
+    steps.cargo("loom models", &models, &settings)
+}
+
+fn hot_path(steps: &mut Steps) -> anyhow::Result<()> {
+    steps.script("hot path", "benches/hot-path.sh")
+}
+
+fn examples(steps: &mut Steps) -> anyhow::Result<()> {
+    for example in steps::examples()? {
+        let run = ["run", "--package", &example.package, "--example", &example.name];
+        steps.cargo(&format!("example {}", example.name), &run, &[])?;
+    }
+    for script in steps::scripts("examples")? {
+        steps.script(&script, &script)?;
+    }
+    Ok(())
+}
