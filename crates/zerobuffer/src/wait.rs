@@ -10,8 +10,14 @@ use crate::v2::wake::Announced;
 const SLICE: Duration = Duration::from_millis(100);
 /// Sleep where the system has no barrier for sleepers: a wake-up may be missed, so not for long.
 const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
+/// Polls at the beginning of a wait that follow each other without a pause.
+const BRISK_POLLS: u32 = 256;
 /// Polls between two looks at the clock while spinning.
 const POLLS_PER_GLANCE: u32 = 256;
+/// Longest pause between two polls behind a stream, in `spin_loop` hints; see [`Spin::pause`].
+const MAX_PAUSE: u32 = 128;
+/// A wait behind a stream that takes more polls than this was no longer behind a stream.
+const STREAM_POLLS: u32 = 3;
 /// Polls that a wait may spin before it sleeps: about as long as falling asleep and waking takes.
 const MAX_BUDGET: u32 = 2048;
 const MIN_BUDGET: u32 = 16;
@@ -25,6 +31,16 @@ pub(crate) enum Patience {
     None,
     /// So long; `None` is for ever.
     For(Option<Duration>),
+}
+
+impl Patience {
+    /// How long a call that gave up has waited.
+    pub(crate) fn limit(self) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::For(limit) => limit.unwrap_or(Duration::MAX),
+        }
+    }
 }
 
 /// Something that can be waited for.
@@ -52,13 +68,61 @@ pub(crate) struct Spinner {
     budget: u32,
     waits_without_spinning: u32,
     one_cpu: bool,
+    /// What had been received, or written, when the last wait began.
+    progress: u64,
+    pause: u32,
     /// When to ask next whether the other side lives: kept across calls, so that short timeouts ask too.
     next_probe: Option<Instant>,
     /// Calls that found nothing and did not wait.
     tries: u32,
 }
 
+/// How one wait spins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spin {
+    polls: u32,
+    /// Hints between two polls. One who polls right at the heels of a stream pulls each cache line away while
+    /// it is being written; lagging a little, he gets whole lines, many at a time. So the pause grows while
+    /// frames come several between two waits, and is none when they come one by one, as in a dialogue.
+    pause: u32,
+}
+
+impl Spin {
+    #[inline(always)]
+    fn rest(self) {
+        for _ in 0..self.pause {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 impl Spinner {
+    /// Begins a wait, `progress` frames after the beginning of all.
+    #[inline]
+    pub(crate) fn begin(&mut self, progress: u64) -> Spin {
+        let run = progress.wrapping_sub(self.progress);
+        self.progress = progress;
+        self.pause = if run < 2 { 0 } else { (self.pause * 2).clamp(1, MAX_PAUSE) };
+        Spin { polls: self.polls(), pause: self.pause }
+    }
+
+    /// Polls a few times, as briskly as this wait may. The rest is for [`wait`].
+    #[inline(always)]
+    pub(crate) fn poll_briefly(&mut self, spin: Spin, mut is_there: impl FnMut() -> bool) -> bool {
+        for polls in 0..spin.polls.min(BRISK_POLLS) {
+            if is_there() {
+                self.learn(true);
+                if polls > STREAM_POLLS {
+                    self.pause = 0;
+                }
+                return true;
+            }
+            spin.rest();
+        }
+        self.pause = 0;
+        false
+    }
+
     pub(crate) fn new(strategy: WaitStrategy) -> Self {
         let one_cpu = process::allowed_cpus() == 1;
         Self {
@@ -66,6 +130,8 @@ impl Spinner {
             budget: MAX_BUDGET,
             waits_without_spinning: 0,
             one_cpu,
+            progress: 0,
+            pause: 0,
             next_probe: None,
             tries: 0,
         }
@@ -117,6 +183,7 @@ impl Spinner {
 pub(crate) fn wait<A: Awaited>(
     awaited: &mut A,
     spinner: &mut Spinner,
+    spin: Spin,
     patience: Patience,
 ) -> Result<Option<A::Output>, A::Error> {
     let limit = match patience {
@@ -128,19 +195,10 @@ pub(crate) fn wait<A: Awaited>(
         }
         Patience::For(limit) => limit,
     };
-    let polls = spinner.polls();
-    // Most waits are short: the first polls do without a look at the clock.
-    for _ in 0..polls.min(POLLS_PER_GLANCE) {
-        if let Some(found) = awaited.poll()? {
-            spinner.learn(true);
-            return Ok(Some(found));
-        }
-        std::hint::spin_loop();
-    }
     let begin = Instant::now();
     let deadline = limit.and_then(|limit| begin.checked_add(limit));
-    let mut spun = POLLS_PER_GLANCE;
-    while spun < polls {
+    let mut spun = 0;
+    while spun < spin.polls {
         if let Some(found) = awaited.glance()? {
             return Ok(Some(found));
         }
@@ -159,12 +217,13 @@ pub(crate) fn wait<A: Awaited>(
                 return Ok(Some(found));
             }
             std::hint::spin_loop();
+            spin.rest();
         }
         if !spinner.never_sleeps() {
             spun += POLLS_PER_GLANCE;
         }
     }
-    if polls > 0 {
+    if spin.polls > 0 {
         spinner.learn(false);
     }
     loop {

@@ -238,6 +238,14 @@ impl Writer {
     /// Nothing was written then.
     #[inline]
     pub fn write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
+        match self.engine.claim_ready(payload.len()) {
+            Some(claim) => Ok(self.fill(&claim, payload)),
+            None => self.write_by_policy(payload),
+        }
+    }
+
+    #[inline(never)]
+    fn write_by_policy(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
         let patience = self.engine.default_patience();
         match self.write_within(payload, patience) {
             Err(WriteError::Full { .. } | WriteError::ReaderGone { .. })
@@ -256,7 +264,10 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline]
     pub fn try_write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
-        self.write_within(payload, Patience::None)
+        match self.engine.claim_ready(payload.len()) {
+            Some(claim) => Ok(self.fill(&claim, payload)),
+            None => self.write_within(payload, Patience::None),
+        }
     }
 
     /// Like [`write`](Self::write), but waits at most `timeout` and never drops.
@@ -271,13 +282,22 @@ impl Writer {
         self.write_within(payload, Patience::For(Some(timeout)))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn write_within(&mut self, payload: &[u8], patience: Patience) -> Result<Written, WriteError> {
         let claim = self.engine.claim(payload.len(), patience)?;
+        Ok(self.fill(&claim, payload))
+    }
+
+    /// Copies the payload where it was claimed, and commits it.
+    ///
+    /// Results are built where they are returned, not passed on: re-tagging one on the stack right after the
+    /// commit waits for the store buffer, and so for the cache line on its way from the reader.
+    #[inline(always)]
+    fn fill(&mut self, claim: &Claim, payload: &[u8]) -> Written {
         self.engine.segment().copy_in(claim.start(), payload);
-        let sequence = self.engine.stage(&claim);
+        let sequence = self.engine.stage(claim);
         self.engine.publish();
-        Ok(Written::Committed(sequence))
+        Written::Committed(sequence)
     }
 
     /// Lends `len` bytes of the ring to be filled in place and committed: no copy.
@@ -289,6 +309,14 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline]
     pub fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
+        if let Some(claim) = self.engine.claim_ready(len) {
+            return Ok(FrameMut { writer: self, claim, len });
+        }
+        self.loan_by_policy(len)
+    }
+
+    #[inline(never)]
+    fn loan_by_policy(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
         let patience = self.engine.default_patience();
         match self.engine.claim(len, patience) {
             Ok(claim) => Ok(FrameMut { writer: self, claim, len }),
@@ -307,6 +335,9 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
+        if let Some(claim) = self.engine.claim_ready(len) {
+            return Ok(FrameMut { writer: self, claim, len });
+        }
         let claim = self.engine.claim(len, Patience::None)?;
         Ok(FrameMut { writer: self, claim, len })
     }
@@ -467,6 +498,23 @@ impl WriteBatch<'_> {
     /// As [`Writer::write`]; the frame is not part of the batch then.
     #[inline]
     pub fn push(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
+        match self.writer.engine.claim_ready(payload.len()) {
+            Some(claim) => Ok(self.stage(&claim, payload)),
+            None => self.push_by_policy(payload),
+        }
+    }
+
+    #[inline(always)]
+    fn stage(&mut self, claim: &Claim, payload: &[u8]) -> Written {
+        let engine = &mut self.writer.engine;
+        engine.segment().copy_in(claim.start(), payload);
+        self.frames += 1;
+        self.bytes += payload.len() as u64;
+        Written::Committed(engine.stage(claim))
+    }
+
+    #[inline(never)]
+    fn push_by_policy(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
         let engine = &mut self.writer.engine;
         let patience = engine.default_patience();
         let before = engine.stats().full_waits;
@@ -476,12 +524,7 @@ impl WriteBatch<'_> {
             (self.frames, self.bytes) = (0, 0);
         }
         match claim {
-            Ok(claim) => {
-                engine.segment().copy_in(claim.start(), payload);
-                self.frames += 1;
-                self.bytes += payload.len() as u64;
-                Ok(Written::Committed(engine.stage(&claim)))
-            }
+            Ok(claim) => Ok(self.stage(&claim, payload)),
             Err(error) if engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) => {
                 engine.count_dropped(payload.len());
                 Ok(Written::Dropped)

@@ -199,21 +199,21 @@ pub(super) fn drain(
     let mut tally = Tally::new();
     match (touch, batch) {
         (Touch::Header, _) => loop {
-            let frame = reader.read()?.context(ENDED)?;
+            let Some(frame) = reader.read()? else { anyhow::bail!(ENDED) };
             let first = header(&frame);
             if tally.take(first, first) {
                 break;
             }
         },
         (Touch::All, 1) => loop {
-            let frame = reader.read()?.context(ENDED)?;
+            let Some(frame) = reader.read()? else { anyhow::bail!(ENDED) };
             if tally.take(header(&frame), sum_bytes(&frame)) {
                 break;
             }
         },
         (Touch::All, _) => loop {
             let mut ended = false;
-            let mut frames = reader.read_batch(batch)?.context(ENDED)?;
+            let Some(mut frames) = reader.read_batch(batch)? else { anyhow::bail!(ENDED) };
             while let Some(frame) = frames.next() {
                 ended |= tally.take(header(frame.payload), sum_bytes(frame.payload));
             }

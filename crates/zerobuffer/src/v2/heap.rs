@@ -50,6 +50,7 @@ impl Heap {
         slot.read_position.store(start.0, Ordering::Relaxed);
         slot.flags.store(slot_flags::DURABLE, Ordering::Relaxed);
         slot.owner_state.store(owner_state::ATTACHED, Ordering::Relaxed);
+        super::registry::mark(self, index as u32);
         slot.state.store(slot_state::ACTIVE, Ordering::Release);
     }
 

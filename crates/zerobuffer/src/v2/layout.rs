@@ -137,7 +137,10 @@ pub(crate) struct RegistryHeader {
     _pad1: u32,
     /// Cursor position that the Writer waits for.
     pub(crate) writer_wants: AtomicU64,
-    _pad2: Pad<46>,
+    _pad2: Pad<14>,
+    /// Bit i: slot i may be active; spares the Writer a look at those that are not.
+    pub(crate) active: AtomicU64,
+    _pad3: Pad<31>,
 }
 
 /// One reader's registration.
@@ -254,6 +257,7 @@ const _: () = {
     assert!(offset_of!(RegistryHeader, sleepers) == 0);
     assert!(offset_of!(RegistryHeader, writer_waiting) == 0x80);
     assert!(offset_of!(RegistryHeader, writer_wants) == 0x88);
+    assert!(offset_of!(RegistryHeader, active) == 0x100);
     assert!(size_of::<RegistryHeader>() == REGISTRY_HEADER_BYTES as usize);
     assert!(offset_of!(Slot, cursor) == 0);
     assert!(offset_of!(Slot, read_position) == 0x08);

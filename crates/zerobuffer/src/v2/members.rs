@@ -39,6 +39,7 @@ pub(crate) fn reserve_slot(segment: &Segment, index: u32, name: &SlotName) {
     slot.cursor.store(start, Ordering::Relaxed);
     slot.read_position.store(start, Ordering::Relaxed);
     slot.flags.store(slot_flags::DURABLE, Ordering::Relaxed);
+    registry::mark(segment, index);
     slot.state.store(slot_state::ACTIVE, Ordering::Release);
 }
 
@@ -203,7 +204,7 @@ fn take_free(segment: &Segment, fd: BorrowedFd<'_>, place: &Place) -> Result<u32
             continue;
         }
         if lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))? {
-            slot.state.store(slot_state::FREE, Ordering::Release);
+            registry::free(segment, index);
             return Ok(index);
         }
     }
@@ -245,7 +246,7 @@ fn register(
     registry::activate(segment, index, wish.start, REGISTRATION_ATTEMPTS)
         .ok_or_else(|| damaged(place, "its floor does not stand still"))?;
     let consumer = Consumer::attach(segment, index).map_err(|problem| {
-        slot.state.store(slot_state::FREE, Ordering::Release);
+        registry::free(segment, index);
         damaged(place, problem)
     })?;
     slot.read_sequence.store(consumer.next_sequence().wrapping_sub(1), Ordering::Relaxed);
@@ -274,7 +275,7 @@ pub(crate) fn detach_reader(segment: &Segment, index: u32, for_good: bool) {
     let slot = &segment.slots()[index as usize];
     slot.owner_state.store(owner_state::LEFT, Ordering::Release);
     if for_good || slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0 {
-        slot.state.store(slot_state::FREE, Ordering::Release);
+        registry::free(segment, index);
     }
     wake::wake_waiting_writer(segment);
 }
@@ -287,7 +288,7 @@ pub(crate) fn reap(segment: &Segment, index: u32) -> bool {
     if segment.is_lock_held(slot_lock(index)) {
         return false;
     }
-    segment.slots()[index as usize].state.store(slot_state::FREE, Ordering::Release);
+    registry::free(segment, index);
     true
 }
 

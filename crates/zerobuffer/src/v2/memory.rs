@@ -19,6 +19,10 @@ pub(crate) trait Memory {
     /// The commit word at a position (a multiple of 8), in the first mapping.
     fn word(&self, position: Position) -> &AtomicU64;
 
+    /// Hints that the cache line at a position is about to be written.
+    #[inline(always)]
+    fn prepare_to_write(&self, _position: Position) {}
+
     /// Sleeps while `word` is `expected`, at most `limit`; false when the limit passed.
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool;
     /// Wakes whoever sleeps on `word`.

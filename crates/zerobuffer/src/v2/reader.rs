@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::layout::{Layout, WRITER_LOCK, slot_flags, slot_state, writer_state};
 use super::members::{self, ReaderRole, ReaderWish};
@@ -261,7 +261,7 @@ impl Engine {
     /// Receives the next frame.
     #[inline(never)]
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        let found = self.find(patience)?;
+        let found = self.find_with_care(patience)?;
         if let Some(found) = &found {
             self.take(found);
         }
@@ -323,13 +323,18 @@ impl Engine {
         self.consumer.publish_received(&self.seat.segment, newest);
     }
 
-    #[cold]
     fn find_later(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         if let Some(problem) = self.damage {
             return Err(self.damaged(problem));
         }
         self.stats.waits += 1;
-        let begin = Instant::now();
+        let spin = self.spinner.begin(self.consumer.frames_read());
+        if patience != Patience::None {
+            let (consumer, segment) = (&self.consumer, &self.seat.segment);
+            if self.spinner.poll_briefly(spin, || consumer.poll_ready(segment).is_some()) {
+                return Ok(self.consumer.poll_ready(&self.seat.segment));
+            }
+        }
         let mut awaited = Arrival {
             seat: &self.seat,
             consumer: &self.consumer,
@@ -337,11 +342,11 @@ impl Engine {
             damage: &mut self.damage,
             stats: &mut self.stats,
         };
-        match wait(&mut awaited, &mut self.spinner, patience) {
+        match wait(&mut awaited, &mut self.spinner, spin, patience) {
             Ok(Some(found)) => Ok(Some(found)),
             Ok(None) => Err(ReadError::Timeout {
                 name: self.name().clone(),
-                waited: if patience == Patience::None { Duration::ZERO } else { begin.elapsed() },
+                waited: patience.limit(),
                 writer: self.writer_presence(),
             }),
             Err(End::Closed) => Ok(None),

@@ -20,7 +20,12 @@ pub(crate) struct Lowest {
 /// hold. It is passed over rather than evicted, for the joiner may be storing a better one right now.
 pub(crate) fn lowest_cursor(memory: &impl Memory, bound: Position, head: Position) -> Lowest {
     let mut lowest = Lowest { cursor: head, slot: None };
-    for (index, slot) in (0..).zip(memory.slots()) {
+    let mut marked = memory.registry().active.load(Ordering::Acquire);
+    while marked != 0 {
+        let index = marked.trailing_zeros();
+        marked &= marked - 1;
+        // Bits beyond the last slot can only be damage.
+        let Some(slot) = memory.slots().get(index as usize) else { break };
         if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
             continue;
         }
@@ -50,6 +55,7 @@ pub(crate) fn activate(
 ) -> Option<Position> {
     let slot = &memory.slots()[index as usize];
     let writer = memory.writer();
+    mark(memory, index);
     for _ in 0..attempts {
         let cursor = match start {
             StartAt::Oldest => writer.floor.load(Ordering::Acquire),
@@ -67,6 +73,17 @@ pub(crate) fn activate(
         slot.state.store(slot_state::JOINING, Ordering::Release);
     }
     None
+}
+
+/// Marks a slot as one that may be active. Before its state says so, for the Writer looks here first.
+pub(crate) fn mark(memory: &impl Memory, index: u32) {
+    memory.registry().active.fetch_or(1 << index, Ordering::SeqCst);
+}
+
+/// Frees a slot whose lock is held, or whose owner is dead.
+pub(crate) fn free(memory: &impl Memory, index: u32) {
+    memory.slots()[index as usize].state.store(slot_state::FREE, Ordering::Release);
+    memory.registry().active.fetch_and(!(1 << index), Ordering::SeqCst);
 }
 
 /// Whether an active slot has an owner who has not left (it may have died: locks tell).

@@ -65,6 +65,10 @@ pub(crate) struct Full {
     pub(crate) wants: Position,
 }
 
+/// How far ahead of the tail lines are asked for: stores to a line that is still the reader's wait for it one
+/// after the other, and everything behind them with them.
+const PREPARE_AHEAD: u64 = 1024;
+
 /// How a writer uses a large ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Footprint {
@@ -279,6 +283,7 @@ impl Producer {
     pub(crate) fn stage(&mut self, memory: &impl Memory, claim: &Claim) {
         let word = word::frame(claim.len, self.next);
         memory.word(claim.extent.end).store(0, Ordering::Relaxed);
+        memory.prepare_to_write(claim.extent.end.plus(PREPARE_AHEAD));
         let mut visible = word;
         if claim.frame != claim.position {
             // The skip is stored last and commits both; nobody parses `frame` before it.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::heap::Heap;
-use super::layout::{FrameGeometry, owner_state, slot_state};
+use super::layout::{FrameGeometry, owner_state};
 use super::memory::Memory;
 use super::position::Position;
 use super::registry::activate;
@@ -223,7 +223,7 @@ impl Bench {
             Action::Release(reader, nth) => self.release(reader, nth),
             Action::Join(reader, oldest) => self.join(reader, oldest),
             Action::Leave(reader) => {
-                self.heap.slots()[reader].state.store(slot_state::FREE, Ordering::Release);
+                super::registry::free(&self.heap, reader as u32);
                 self.sides[reader] = None;
             }
             Action::Succeed(reader) => self.succeed_reader(reader),

@@ -370,6 +370,18 @@ impl Memory for Segment {
         unsafe { &*self.payload(aligned).cast::<AtomicU64>() }
     }
 
+    #[inline(always)]
+    fn prepare_to_write(&self, position: Position) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: a hint; it cannot fault, and the address is mapped anyway.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.payload(position).cast()) }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = position;
+    }
+
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool {
         futex::wait(word, expected, limit)
     }

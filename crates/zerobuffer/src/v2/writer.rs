@@ -207,22 +207,19 @@ impl Engine {
         shared.store(shared.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Claims room for a frame.
+    /// Claims room for a frame, if it is plain to see that there is some.
     #[inline(always)]
-    pub(crate) fn claim(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
+    pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
         let len = len as u64;
         let is_plain = len.wrapping_sub(1) < self.layout().frames.max_frame()
             && !self.behaviour.require_reader
             && self.segment.is_ours();
-        if is_plain && let Some(claim) = self.producer.claim_ready(&self.segment, len) {
-            return Ok(claim);
-        }
-        self.claim_with_care(len as usize, patience)
+        if is_plain { self.producer.claim_ready(&self.segment, len) } else { None }
     }
 
-    #[cold]
+    /// Claims room for a frame; waits for it as long as `patience` allows.
     #[inline(never)]
-    fn claim_with_care(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
+    pub(crate) fn claim(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
         if len == 0 || len as u64 > self.layout().frames.max_frame() {
             return Err(self.unfit(len));
         }
@@ -262,7 +259,7 @@ impl Engine {
         area.full_waits
             .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
-        let begin = Instant::now();
+        let spin = self.spinner.begin(self.stats.frames);
         let mut room = Room {
             segment: &self.segment,
             producer: &mut self.producer,
@@ -271,11 +268,11 @@ impl Engine {
             told: &mut self.told,
             stats: &mut self.stats,
         };
-        let claim = wait(&mut room, &mut self.spinner, patience)?;
+        let claim = wait(&mut room, &mut self.spinner, spin, patience)?;
         let holder = room.full.holder;
         claim.ok_or_else(|| WriteError::Full {
             name: self.name().clone(),
-            waited: if patience == Patience::None { Duration::ZERO } else { begin.elapsed() },
+            waited: patience.limit(),
             holder: holder.map_or_else(Peer::nobody, |slot| members::peer(&self.segment, slot)),
         })
     }
@@ -395,7 +392,8 @@ impl Engine {
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
         let mut drained = Drained { segment: &self.segment, producer: &mut self.producer };
         // What cannot fail needs no error: a poll that says "not yet" is all there is.
-        matches!(wait(&mut drained, &mut self.spinner, Patience::For(timeout)), Ok(Some(())))
+        let spin = self.spinner.begin(self.stats.frames);
+        matches!(wait(&mut drained, &mut self.spinner, spin, Patience::For(timeout)), Ok(Some(())))
     }
 
     pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
