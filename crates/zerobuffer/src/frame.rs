@@ -6,9 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::Ordering;
 use crate::sys::process;
-use crate::v2::memory::Memory;
 use crate::v2::reader::Seat;
 use crate::v2::ring::Found;
 
@@ -20,10 +18,7 @@ struct Facts {
 
 impl Facts {
     fn committed_at(&self, seat: &Seat) -> Option<Duration> {
-        let segment = seat.segment();
-        segment.layout().timestamps().then(|| {
-            Duration::from_nanos(segment.word(self.found.header.plus(8)).load(Ordering::Relaxed))
-        })
+        seat.segment().committed_at(self.found.header)
     }
 
     fn age(&self, seat: &Seat) -> Option<Duration> {

@@ -1,5 +1,53 @@
-//! ZeroBuffer: frames between processes on one host, through shared memory, without a copy.
+//! ZeroBuffer moves frames from one process to another on one host, through shared memory, without a copy.
+//!
+//! A **Writer** (producer) fills **Frames** in a ring; one or many **Readers** (consumers) look at them in
+//! place. A **metadata** block describes the stream, and the **OIEB** (operation info exchange block) is where
+//! both sides coordinate. Nobody enters the kernel unless somebody sleeps.
+//!
+//! ```
+//! use zerobuffer::{BufferConfig, Reader, Writer};
+//! # fn main() -> zerobuffer::Result<()> {
+//! # let name = &format!("doc-crate-{}", std::process::id());
+//! # /*
+//! let name = "camera";
+//! # */
+//! let mut writer = Writer::create(name, &BufferConfig::new())?; // either side may create, and start first
+//! let mut reader = Reader::create(name, &BufferConfig::new())?;
+//!
+//! writer.set_metadata(b"video/x-raw,format=GRAY8,width=4,height=2")?;
+//! let mut frame = writer.loan(8)?; // bytes of the ring itself
+//! frame.fill(128);
+//! frame.commit();
+//!
+//! let frame = reader.read()?.expect("the writer has not closed");
+//! assert_eq!(frame[..], [128; 8]); // read in place; released when dropped
+//! # Ok(()) }
+//! ```
+//!
+//! # What to know
+//!
+//! * **Crashes.** All state lives in the shared file. A writer that dies leaves every committed frame; a reader
+//!   that dies gets what it had not released again, [flagged](Frame::is_redelivered). The side that lives goes on
+//!   with the successor; [`ReadError::WriterGone`] and [`WriteError::ReaderGone`] tell once. Nothing needs to be
+//!   removed by hand. Liveness is a lock held by the kernel, not a pid.
+//! * **Delivery.** Each [durable](ReaderOptions::name) reader gets every committed frame in order; processing is at
+//!   least once. [Ephemeral](ReaderOptions::ephemeral) readers, [`FullPolicy::DropNewest`] and forced removal
+//!   are the exceptions.
+//! * **Waiting.** [`WaitStrategy`] is the caller's; `try_` forms never wait, `_timeout` forms take a [`Duration`].
+//! * **Trust.** No value in shared memory makes this library read or write outside the mapping, panic, or wait
+//!   beyond its timeout. But a [`Frame`] is a `&[u8]` of memory that a hostile peer with write access could
+//!   change under your hands, or truncate: see [`Frame`], and use [`Frame::copy_to`] or [`Reader::read_into`].
+//! * **Fork.** Endpoints stay with the parent; in the child every call says so. A frame lent before a fork must not
+//!   be touched in the child: its memory is not there.
+//! * **Platform.** Linux, 64-bit, little-endian.
+//!
+//! The bytes are specified in `PROTOCOL.md`, the code's layers in `ARCHITECTURE.md`.
+//!
+//! [`Duration`]: std::time::Duration
 #![cfg_attr(loom, allow(dead_code, unused_imports))] // Models take the rules and leave the rest.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
+compile_error!("zerobuffer needs Linux on a 64-bit little-endian processor");
 
 mod config;
 pub mod error;

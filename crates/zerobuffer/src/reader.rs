@@ -385,6 +385,8 @@ pub struct BatchFrame<'a> {
     pub sequence: u64,
     /// A reader that died had received it and not released it.
     pub redelivered: bool,
+    /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
+    pub committed_at: Option<Duration>,
     /// Its bytes; see [`Frame`] for what may happen to them.
     pub payload: &'a [u8],
 }
@@ -404,7 +406,12 @@ impl<'a> Batch<'a> {
         }
         let segment = self.reader.engine.segment();
         let payload = segment.lend(found.start, found.len as usize, segment);
-        Some(BatchFrame { sequence: found.sequence, redelivered: found.is_redelivered(), payload })
+        Some(BatchFrame {
+            sequence: found.sequence,
+            redelivered: found.is_redelivered(),
+            committed_at: segment.committed_at(found.header),
+            payload,
+        })
     }
 }
 

@@ -226,6 +226,14 @@ impl Segment {
         }
     }
 
+    /// When the frame whose header is at a position was committed, if this buffer notes that.
+    #[inline]
+    pub(crate) fn committed_at(&self, header: Position) -> Option<Duration> {
+        self.layout
+            .timestamps()
+            .then(|| Duration::from_nanos(self.word(header.plus(8)).load(Ordering::Relaxed)))
+    }
+
     /// Moves payload within a claim; the ranges may overlap.
     pub(crate) fn move_payload(&self, from: Position, to: Position, len: usize) {
         let first = from.earlier(to);
