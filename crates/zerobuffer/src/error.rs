@@ -174,6 +174,36 @@ pub enum OpenError {
         /// What was found and what was expected.
         problem: String,
     },
+    /// The segment is there but its creator has not finished it, or died before it had.
+    #[error(
+        "buffer `{name}` is not ready: {problem}; wait for the side that creates it (`wait_for_buffer`, `--wait-ms`), or restart it"
+    )]
+    NotReady {
+        /// Name of the buffer.
+        name: String,
+        /// What is missing.
+        problem: String,
+    },
+    /// The semaphores of a protocol 1.0 buffer are not there.
+    #[error(
+        "buffer `{name}` has no semaphore {semaphore}: its reader is still starting, or died while it was; wait for it, or restart it"
+    )]
+    MissingSemaphores {
+        /// Name of the buffer.
+        name: String,
+        /// Path of the semaphore that is missing.
+        semaphore: PathBuf,
+    },
+    /// The reader that owns a protocol 1.0 buffer has left or died.
+    #[error(
+        "buffer `{name}`: its reader (pid {pid}) is gone; start it again, or wait for it (`wait_for_buffer`, `--wait-ms`)"
+    )]
+    NoReader {
+        /// Name of the buffer.
+        name: String,
+        /// Process id that the reader announced; 0 when it left.
+        pid: u32,
+    },
     /// The name stands for something that is not a buffer file.
     #[error("{path} is not a buffer: {problem}", path = path.display())]
     NotABuffer {
@@ -214,9 +244,15 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// There is no such buffer (yet): waiting may help.
+    /// There is no such buffer (yet), or not a complete one: waiting may help.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
+        matches!(
+            self,
+            Self::NotFound { .. }
+                | Self::NotReady { .. }
+                | Self::MissingSemaphores { .. }
+                | Self::NoReader { .. }
+        )
     }
 }
 
@@ -241,6 +277,19 @@ pub enum WriteError {
         bytes: usize,
         /// Largest size possible in this buffer.
         max: usize,
+    },
+    /// The frame cannot be placed from the present position of a protocol 1.0 ring, however empty it gets;
+    /// smaller frames can, and move the position.
+    #[error(
+        "buffer `{name}`: a frame of {bytes} bytes does not fit from the ring's present position, even when it is empty; up to {always_fits} bytes always fit: create the buffer with a larger payload"
+    )]
+    NeverFitsHere {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Size asked for.
+        bytes: usize,
+        /// Largest size that fits at every position.
+        always_fits: usize,
     },
     /// No room now; nothing was written.
     #[error(
@@ -337,6 +386,19 @@ pub enum ReadError {
         bytes: usize,
         /// Size of the caller's space.
         space: usize,
+    },
+    /// Frames are missing, or a protocol 1.0 writer spent a sequence number without a frame. Reading again goes
+    /// on with the frame found.
+    #[error(
+        "buffer `{name}`: frame {found} follows where {expected} was expected; read again to go on from there"
+    )]
+    SequenceGap {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// The sequence that was to come.
+        expected: u64,
+        /// The sequence that came.
+        found: u64,
     },
     /// Shared memory holds a value that no conforming peer writes.
     #[error(

@@ -6,6 +6,7 @@
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
 //! * [`process`]: who we are; noticing fork
+//! * [`semaphore`]: the named semaphores of protocol 1.0
 
 pub(crate) mod barrier;
 pub(crate) mod file;
@@ -13,4 +14,5 @@ pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod process;
+pub(crate) mod semaphore;
 pub(crate) mod space;
