@@ -63,6 +63,10 @@ mod stats;
 mod sync;
 #[cfg(not(loom))]
 mod sys;
+// Nothing outside uses it yet: the public endpoints that choose between the protocols come with it.
+#[cfg(not(loom))]
+#[allow(dead_code)]
+mod v1;
 mod v2;
 #[cfg(not(loom))]
 mod wait;

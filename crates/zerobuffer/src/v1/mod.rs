@@ -1,0 +1,20 @@
+//! Protocol 1.0, as deployed C++, Python and C# peers speak it: one reader, which owns the buffer, and one
+//! writer. `docs/protocol-1.md` describes it; `docs/v1-defects.md` says what is done about each known defect
+//! of the deployed peers (the L-numbers in comments and test names; D-numbers are disagreements among them).
+//!
+//! * rules: [`layout`] what is in memory, [`ring`] the accounting; no system calls
+//! * ground: [`mapping`], [`locks`], [`process`], [`segment`] how a buffer comes, is found and goes
+//! * [`writer`], [`reader`]: the two engines, thin; [`wait`] is the only code that sleeps or reads the clock
+
+pub(crate) mod layout;
+pub(crate) mod locks;
+pub(crate) mod mapping;
+pub(crate) mod process;
+pub(crate) mod reader;
+pub(crate) mod ring;
+pub(crate) mod segment;
+pub(crate) mod wait;
+pub(crate) mod writer;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,591 @@
+//! How a 1.0 buffer comes into being, is found, and goes: shared memory object, two semaphores, lock files.
+//!
+//! # Invariants
+//! * The semaphores exist before the shared memory object has a name, and the object is complete when it gets
+//!   it (L1 to L3).
+//! * Whoever creates or removes a name holds the buffer's lock files (L11, L12).
+//! * A name is removed only while it stands for the object that it stood for when we made or judged it (L12).
+//! * Our endpoints also hold a byte of the object by an open-file-description lock, the first byte of their pid
+//!   field. Peers know nothing of it; ours tell by it, across pid namespaces, that the other one lives (L13).
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::layout::{Header, HeaderProblem, OIEB_BYTES, Oieb, Sizes};
+use super::locks::{FileId, LockDirs, LockFile, Locks};
+use super::mapping::Mapping;
+use super::process;
+use super::ring::Memory;
+use crate::error::OpenError;
+use crate::sys::lock;
+use crate::sys::semaphore::{self, Semaphore};
+
+/// Where `shm_open` keeps its objects, and glibc its semaphores.
+const SHM_DIR: &str = "/dev/shm";
+/// So that every name derived from it is still a file name.
+const MAX_NAME_BYTES: usize = 200;
+
+/// Bytes of the object that our endpoints lock: where their pid fields begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Writer,
+    Reader,
+}
+
+impl Role {
+    fn byte(self) -> u64 {
+        match self {
+            Self::Writer => std::mem::offset_of!(Oieb, writer_pid) as u64,
+            Self::Reader => std::mem::offset_of!(Oieb, reader_pid) as u64,
+        }
+    }
+}
+
+/// A checked name and everything derived from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) name: Arc<str>,
+    pub(crate) path: PathBuf,
+    /// Posted once a frame by the writer.
+    data: String,
+    /// Posted by the reader when bytes become free.
+    space: String,
+    locks: LockDirs,
+}
+
+impl Names {
+    pub(crate) fn new(name: &str) -> Result<Self, OpenError> {
+        let problem = if name.is_empty() {
+            Some("it is empty")
+        } else if name.len() > MAX_NAME_BYTES {
+            Some("it is longer than 200 bytes")
+        } else if name.contains('/') {
+            Some("it contains `/`")
+        } else if name.starts_with('.') {
+            Some("it starts with `.`")
+        } else if name.starts_with("sem.") {
+            Some("files of that name are semaphores")
+        } else if name.chars().any(char::is_control) {
+            Some("it contains a control character")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            return Err(OpenError::InvalidName {
+                name: name.to_owned(),
+                problem,
+            });
+        }
+        Ok(Self {
+            name: name.into(),
+            path: Path::new(SHM_DIR).join(name),
+            data: format!("sem-w-{name}"),
+            space: format!("sem-r-{name}"),
+            locks: LockDirs::deployed(),
+        })
+    }
+
+    fn io(&self, operation: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
+        let (name, operation) = (self.name.to_string(), operation.into());
+        move |source| OpenError::Io {
+            name,
+            operation,
+            source,
+        }
+    }
+
+    fn not_ready(&self, problem: impl Into<String>) -> OpenError {
+        OpenError::NotReady {
+            name: self.name.to_string(),
+            problem: problem.into(),
+        }
+    }
+
+    pub(crate) fn problem(&self, problem: HeaderProblem) -> OpenError {
+        let name = self.name.to_string();
+        match problem {
+            HeaderProblem::NotReady => self.not_ready(problem.to_string()),
+            HeaderProblem::Version {
+                found: [major, minor, patch, _],
+            } => OpenError::WrongVersion {
+                name,
+                found: format!("{major}.{minor}.{patch}"),
+                expected: "1.0",
+            },
+            _ => OpenError::Damaged {
+                name,
+                problem: problem.to_string(),
+            },
+        }
+    }
+
+    fn reader_connected(&self, pid: u64) -> OpenError {
+        OpenError::ReaderConnected {
+            name: self.name.to_string(),
+            reader: crate::config::MAIN_READER.to_owned(),
+            pid: announced(pid),
+        }
+    }
+}
+
+/// A pid for messages.
+pub(crate) fn announced(pid: u64) -> u32 {
+    u32::try_from(pid).unwrap_or(u32::MAX)
+}
+
+/// This process's pid as announced in the control block.
+pub(crate) fn own_pid() -> u64 {
+    u64::from(std::process::id())
+}
+
+/// Whether the endpoint that announced `pid` still runs.
+///
+/// A lock on its byte says so whatever the pid says. Without one, our own pid is a dead predecessor's: our live
+/// endpoints hold their byte (a restarted container often has the pid of the one before it).
+pub(crate) fn is_peer_alive(fd: impl AsFd, role: Role, pid: u64) -> bool {
+    lock::is_held(fd.as_fd(), role.byte()).unwrap_or(false)
+        || (pid != own_pid() && process::is_alive(pid))
+}
+
+/// A buffer in use by one endpoint.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) names: Names,
+    pub(crate) mapping: Mapping,
+    /// Units: frames written and not yet taken by the reader.
+    pub(crate) data: Semaphore,
+    /// Units: releases not yet taken by the writer.
+    pub(crate) space: Semaphore,
+    pub(crate) fd: OwnedFd,
+    /// What a creating reader removes when it leaves; holds the lock files.
+    owned: Option<Owned>,
+}
+
+#[derive(Debug)]
+struct Owned {
+    objects: Objects,
+    _locks: Locks,
+}
+
+/// Names that were made, each with the file it stood for; removed again unless they stand for another by now.
+#[derive(Debug)]
+struct Objects {
+    made: Vec<(PathBuf, Option<FileId>)>,
+    pid: u32,
+}
+
+impl Objects {
+    fn new() -> Self {
+        Self {
+            made: Vec::new(),
+            pid: std::process::id(),
+        }
+    }
+
+    fn add(&mut self, path: PathBuf) {
+        let id = FileId::of_path(&path);
+        self.made.push((path, id));
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        if self.pid == std::process::id() {
+            // The segment first: once it is gone nobody looks for the semaphores.
+            for (path, id) in self.made.iter().rev() {
+                remove_if_same(path, *id);
+            }
+        }
+    }
+}
+
+fn remove_if_same(path: &Path, id: Option<FileId>) {
+    if id.is_some() && FileId::of_path(path) == id {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+impl Segment {
+    /// Creates a buffer and becomes its reader; takes over what a dead reader left under the name.
+    pub(crate) fn create(name: &str, metadata: u64, payload: u64) -> Result<Self, OpenError> {
+        let names = Names::new(name)?;
+        let sizes = Sizes::rounded(metadata, payload).ok_or_else(|| OpenError::InvalidConfig {
+            name: name.to_owned(),
+            problem: format!(
+                "a payload of {payload} and metadata of {metadata} bytes make no segment; \
+                 use at least 1 byte of payload and less than 2^63 together"
+            ),
+        })?;
+        remove_stale(&names.locks);
+        let locks = Locks::acquire(&names.locks, name)
+            .map_err(names.io("taking its lock files"))?
+            .ok_or_else(|| names.reader_connected(reader_pid_of(&names)))?;
+        take_over(&names)?;
+        // Semaphores first: a peer that finds the segment opens them at once (L1, L3). What a predecessor left
+        // is removed, never reused: its counts are meaningless (L4).
+        let mut objects = Objects::new();
+        let data = make_semaphore(&names, &names.data, &mut objects)?;
+        let space = make_semaphore(&names, &names.space, &mut objects)?;
+        let unnamed = Unnamed::create(&names).map_err(names.io("creating its segment"))?;
+        allocate(&names, &unnamed.fd, sizes.total_bytes())?;
+        let mapping =
+            Mapping::new(unnamed.fd.as_fd(), sizes).map_err(names.io("mapping its segment"))?;
+        mapping.oieb().initialize(sizes, own_pid());
+        if !lock::try_exclusive(unnamed.fd.as_fd(), Role::Reader.byte()).unwrap_or(true) {
+            return Err(names.reader_connected(0));
+        }
+        if !unnamed
+            .link(&names.path)
+            .map_err(names.io("naming its segment"))?
+        {
+            // A peer that ignores our locks was faster.
+            return Err(names.reader_connected(reader_pid_of(&names)));
+        }
+        objects.add(names.path.clone());
+        let owned = Some(Owned {
+            objects,
+            _locks: locks,
+        });
+        Ok(Self {
+            names,
+            mapping,
+            data,
+            space,
+            fd: unnamed.into_fd(),
+            owned,
+        })
+    }
+
+    /// Attaches to an existing buffer as its writer.
+    pub(crate) fn connect(name: &str) -> Result<Self, OpenError> {
+        let names = Names::new(name)?;
+        let (fd, header, sizes) = open_checked(&names)?;
+        header
+            .check_positions(sizes)
+            .map_err(|problem| names.problem(problem))?;
+        if header.reader_pid == 0 {
+            return Err(OpenError::NoReader {
+                name: name.to_owned(),
+                pid: 0,
+            });
+        }
+        if !is_peer_alive(&fd, Role::Reader, header.reader_pid)
+            && !Locks::are_held(&names.locks, name)
+        {
+            let pid = announced(header.reader_pid);
+            return Err(OpenError::NoReader {
+                name: name.to_owned(),
+                pid,
+            });
+        }
+        let connected = |pid: u64| OpenError::WriterConnected {
+            name: name.to_owned(),
+            pid: announced(pid),
+        };
+        if header.writer_pid != 0 && is_peer_alive(&fd, Role::Writer, header.writer_pid) {
+            return Err(connected(header.writer_pid));
+        }
+        // Before our pid stands in the control block, so that a failure leaves no trace (L1).
+        let data = open_semaphore(&names, &names.data)?;
+        let space = open_semaphore(&names, &names.space)?;
+        let mapping = Mapping::new(fd.as_fd(), sizes).map_err(names.io("mapping its segment"))?;
+        if !lock::try_exclusive(fd.as_fd(), Role::Writer.byte()).unwrap_or(true) {
+            return Err(connected(header.writer_pid));
+        }
+        let announce = &mapping.oieb().writer_pid;
+        announce
+            .compare_exchange(
+                header.writer_pid,
+                own_pid(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .map_err(connected)?;
+        let left = mapping.oieb().reader_pid.load(Ordering::Acquire) == 0;
+        if left || FileId::of(&fd) != FileId::of_path(&names.path) {
+            let _ = announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
+            return Err(names.not_ready("its reader left while we attached"));
+        }
+        Ok(Self {
+            names,
+            mapping,
+            data,
+            space,
+            fd,
+            owned: None,
+        })
+    }
+
+    /// The control block.
+    pub(crate) fn oieb(&self) -> &Oieb {
+        self.mapping.oieb()
+    }
+
+    /// Whether the endpoint that announced `pid` still runs.
+    pub(crate) fn is_peer_alive(&self, role: Role, pid: u64) -> bool {
+        is_peer_alive(&self.fd, role, pid)
+    }
+
+    /// Whether an endpoint of this library in that role lives, whatever its pid.
+    pub(crate) fn is_role_held(&self, role: Role) -> bool {
+        lock::is_held(self.fd.as_fd(), role.byte()).unwrap_or(false)
+    }
+
+    /// Removes what this endpoint made, then its lock files (L12). Nothing for a writer.
+    pub(crate) fn remove(&mut self) {
+        if let Some(Owned { objects, _locks }) = self.owned.take() {
+            drop(objects);
+        }
+    }
+}
+
+/// Opens the object under the name and checks its header. Writes nothing.
+pub(crate) fn open_checked(names: &Names) -> Result<(OwnedFd, Header, Sizes), OpenError> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let fd = match rustix::fs::open(&names.path, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT) => {
+            return Err(OpenError::NotFound {
+                name: names.name.to_string(),
+                dir: SHM_DIR.into(),
+            });
+        }
+        Err(error) => return Err(names.io("opening its segment")(error.into())),
+    };
+    let stat = rustix::fs::fstat(&fd).map_err(|e| names.io("looking at its segment")(e.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let problem = "it is not a regular file".to_owned();
+        return Err(OpenError::NotABuffer {
+            path: names.path.clone(),
+            problem,
+        });
+    }
+    let file_bytes = u64::try_from(stat.st_size).unwrap_or(0);
+    let mut bytes = [0; OIEB_BYTES as usize];
+    if file_bytes < OIEB_BYTES {
+        // Peers name the object first and size it afterwards (L2).
+        return Err(names.not_ready(format!("its segment has {file_bytes} bytes so far")));
+    }
+    read_start(&fd, &mut bytes).map_err(names.io("reading its header"))?;
+    let header = Header::from_bytes(&bytes);
+    let sizes = header
+        .check_layout(file_bytes)
+        .map_err(|problem| names.problem(problem))?;
+    Ok((fd, header, sizes))
+}
+
+fn read_start(fd: &OwnedFd, bytes: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::pread(fd, &mut bytes[done..], done as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn reader_pid_of(names: &Names) -> u64 {
+    open_checked(names).map_or(0, |(_, header, _)| header.reader_pid)
+}
+
+fn make_semaphore(
+    names: &Names,
+    name: &str,
+    objects: &mut Objects,
+) -> Result<Semaphore, OpenError> {
+    match semaphore::unlink(name) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(names.io(format!("removing the old semaphore {name}"))(e));
+        }
+        _ => {}
+    }
+    let made =
+        Semaphore::create(name).map_err(names.io(format!("creating the semaphore {name}")))?;
+    objects.add(semaphore::path(name));
+    Ok(made)
+}
+
+fn open_semaphore(names: &Names, name: &str) -> Result<Semaphore, OpenError> {
+    Semaphore::open(name).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => OpenError::MissingSemaphores {
+            name: names.name.to_string(),
+            semaphore: semaphore::path(name),
+        },
+        _ => names.io(format!("opening the semaphore {name}"))(e),
+    })
+}
+
+/// Takes all the space now: a first touch that finds none would end the process.
+fn allocate(names: &Names, fd: &OwnedFd, bytes: u64) -> Result<(), OpenError> {
+    loop {
+        match rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSPC) => {
+                let available = rustix::fs::statvfs(SHM_DIR)
+                    .map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
+                return Err(OpenError::NoSpace {
+                    name: names.name.to_string(),
+                    needed: bytes,
+                    available,
+                    place: SHM_DIR.to_owned(),
+                    advice: "use a smaller payload, or enlarge /dev/shm (`--shm-size`)".to_owned(),
+                });
+            }
+            Err(error) => return Err(names.io("taking space for its segment")(error.into())),
+        }
+    }
+}
+
+/// An object that has no name yet. Mode 0666 less the umask, as deployed.
+#[derive(Debug)]
+struct Unnamed {
+    fd: OwnedFd,
+    /// Where the file system has no unnamed files: its provisional name.
+    provisional: Option<PathBuf>,
+}
+
+impl Unnamed {
+    fn create(names: &Names) -> io::Result<Self> {
+        let (flags, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o666));
+        match rustix::fs::open(SHM_DIR, flags | OFlags::TMPFILE, mode) {
+            Ok(fd) => Ok(Self {
+                fd,
+                provisional: None,
+            }),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let file = format!(".{}.{}.new", names.name, own_pid());
+                let path = Path::new(SHM_DIR).join(file);
+                let fd = rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+                Ok(Self {
+                    fd,
+                    provisional: Some(path),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives it its name; false when something has it already.
+    fn link(&self, path: &Path) -> io::Result<bool> {
+        let result = match &self.provisional {
+            None => {
+                let own = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+                rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)
+            }
+            Some(provisional) => rustix::fs::link(provisional, path),
+        };
+        match result {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn into_fd(mut self) -> OwnedFd {
+        if let Some(path) = self.provisional.take() {
+            let _ = std::fs::remove_file(path);
+        }
+        self.fd
+    }
+}
+
+/// Clears the name for a new buffer, with the lock files held. Refuses while the old reader lives.
+fn take_over(names: &Names) -> Result<(), OpenError> {
+    let (fd, header, sizes) = match open_checked(names) {
+        Ok(found) => found,
+        Err(OpenError::NotFound { .. }) => return Ok(()),
+        // Nobody is creating it, for we hold the locks: whoever was, died. Only what a creator leaves half made
+        // is removed, not an unknown program's file.
+        Err(OpenError::NotReady { .. }) => {
+            let id = FileId::of_path(&names.path);
+            if !is_half_made(&names.path) {
+                let problem = "it is shared memory of another program".to_owned();
+                return Err(OpenError::NotABuffer {
+                    path: names.path.clone(),
+                    problem,
+                });
+            }
+            remove_if_same(&names.path, id);
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    if header.reader_pid != 0 && is_peer_alive(&fd, Role::Reader, header.reader_pid) {
+        return Err(names.reader_connected(header.reader_pid));
+    }
+    // The dead reader's writer may live on: it learns at once that its reader is gone.
+    if let Ok(mapping) = Mapping::new(fd.as_fd(), sizes) {
+        mapping.oieb().reader_pid.store(0, Ordering::Release);
+        if let Ok(space) = Semaphore::open(&names.space) {
+            space.post();
+        }
+    }
+    remove_if_same(&names.path, FileId::of(&fd));
+    Ok(())
+}
+
+/// Whether a file that is no buffer looks like one that a creator left: empty, zeros, or a header begun.
+fn is_half_made(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(OIEB_BYTES).read_to_end(&mut bytes));
+    let begun = bytes.starts_with(&(OIEB_BYTES as u32).to_le_bytes());
+    read.is_ok() && (begun || bytes.iter().all(|&byte| byte == 0))
+}
+
+/// Removes what dead peers of any language left: for every lock file that nobody holds, the buffer of that name
+/// if neither of its ends lives. Best effort, as deployed at every reader's start.
+pub(crate) fn remove_stale(dirs: &LockDirs) {
+    for dir in dirs.iter() {
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let is_lock = path.extension() == Some(OsStr::new("lock"));
+            let name = path.file_stem().and_then(OsStr::to_str).filter(|_| is_lock);
+            let Some(Ok(names)) = name.map(Names::new) else {
+                continue;
+            };
+            if let Some(lock) = LockFile::try_stale(&path) {
+                remove_stale_buffer(&names, lock);
+            }
+        }
+    }
+}
+
+fn remove_stale_buffer(names: &Names, lock: LockFile) {
+    // A peer that locks in another directory may be making this buffer right now.
+    if Locks::are_held_beside(&names.locks, &names.name, &lock) {
+        return lock.leave();
+    }
+    match open_checked(names) {
+        Ok((fd, header, _)) => {
+            let is_alive = |role, pid| pid != 0 && is_peer_alive(&fd, role, pid);
+            if is_alive(Role::Reader, header.reader_pid)
+                || is_alive(Role::Writer, header.writer_pid)
+            {
+                return lock.leave();
+            }
+            remove_if_same(&names.path, FileId::of(&fd));
+        }
+        Err(OpenError::NotFound { .. }) => {}
+        // Half made, or not a 1.0 buffer: left to whoever creates one under that name.
+        Err(_) => return lock.leave(),
+    }
+    let _ = semaphore::unlink(&names.data);
+    let _ = semaphore::unlink(&names.space);
+    // Dropping the lock removes its file, still locked.
+    drop(lock);
+}

@@ -1,0 +1,6 @@
+//! Tests of the 1.0 endpoint: the accounting against models, the engines against real segments, and both
+//! against the deployed Python package.
+
+mod accounting;
+mod heap;
+mod peers;

@@ -1,0 +1,485 @@
+//! The writing end of a 1.0 buffer.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::layout::METADATA_PREFIX_BYTES;
+use super::process::Process;
+use super::ring::{Claim, ClaimError, Corrupt, Fit, WriterRing};
+use super::segment::{Role, Segment, announced, own_pid};
+use super::wait::{Awaited, Patience, Spinner, wait};
+use crate::config::{MAIN_READER, WaitStrategy};
+use crate::error::{MetadataError, OpenError, Peer, WriteError};
+
+/// Frames between two times that the units of the space semaphore are taken (L9).
+const FRAMES_PER_DRAIN: u32 = 256;
+
+/// What a writer has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct V1WriterStats {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+    /// Claims that did not find room at once.
+    pub(crate) full_waits: u64,
+    /// Times that it slept for room.
+    pub(crate) parks: u64,
+}
+
+/// Room for one frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claimed {
+    /// The first data byte, at any address. Valid until the claim is committed or aborted or the writer goes.
+    pub(crate) data: NonNull<u8>,
+    pub(crate) len: usize,
+    /// Where that is in the payload.
+    pub(crate) index: u64,
+}
+
+/// Why a writer can do nothing more.
+#[derive(Debug, Clone, Copy)]
+enum Broken {
+    Corrupt(Corrupt),
+    TakenOver,
+}
+
+/// The writer of a 1.0 buffer.
+#[derive(Debug)]
+pub(crate) struct V1Writer {
+    segment: Segment,
+    ring: WriterRing,
+    spinner: Spinner,
+    reader: Option<Process>,
+    broken: Option<Broken>,
+    metadata_set: bool,
+    until_drain: u32,
+    staged_bytes: u64,
+    stats: V1WriterStats,
+}
+
+impl V1Writer {
+    /// Attaches to an existing buffer.
+    pub(crate) fn connect(name: &str, strategy: WaitStrategy) -> Result<Self, OpenError> {
+        let segment = Segment::connect(name)?;
+        let ring =
+            WriterRing::new(&segment.mapping, segment.mapping.sizes()).map_err(|corrupt| {
+                let announce = &segment.oieb().writer_pid;
+                let _ =
+                    announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
+                OpenError::Damaged {
+                    name: name.to_owned(),
+                    problem: corrupt.problem().to_owned(),
+                }
+            })?;
+        let metadata_set = segment
+            .oieb()
+            .metadata_written_bytes
+            .load(Ordering::Acquire)
+            > 0;
+        Ok(Self {
+            segment,
+            ring,
+            spinner: Spinner::new(strategy),
+            reader: None,
+            broken: None,
+            metadata_set,
+            until_drain: FRAMES_PER_DRAIN,
+            staged_bytes: 0,
+            stats: V1WriterStats::default(),
+        })
+    }
+
+    /// Name of the buffer.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.segment.names.name
+    }
+
+    /// Size of the ring.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.segment.mapping.sizes().payload_bytes as usize
+    }
+
+    /// Largest frame that fits wherever the ring stands. Larger ones, up to the payload less 16 bytes, fit at
+    /// some positions only.
+    pub(crate) fn max_frame_bytes(&self) -> usize {
+        self.segment.mapping.sizes().max_frame_bytes() as usize
+    }
+
+    /// Stores the metadata; once per buffer. Nothing at all is stored for empty metadata, whose stored form
+    /// C++ and Python readers refuse (D14).
+    pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        let sizes = self.segment.mapping.sizes();
+        let name = || self.segment.names.name.clone();
+        if self.metadata_set {
+            return Err(MetadataError::AlreadySet { name: name() });
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() as u64 > sizes.metadata_capacity() {
+            let capacity = sizes.metadata_capacity() as usize;
+            return Err(MetadataError::TooLarge {
+                name: name(),
+                bytes: bytes.len(),
+                capacity,
+            });
+        }
+        self.segment.mapping.write_metadata(bytes);
+        let written = METADATA_PREFIX_BYTES + bytes.len() as u64;
+        let oieb = self.segment.oieb();
+        // METADATA: pairs with `V1Reader::metadata`.
+        oieb.metadata_written_bytes
+            .store(written, Ordering::Release);
+        oieb.metadata_free_bytes
+            .store(sizes.metadata_bytes - written, Ordering::Release);
+        self.metadata_set = true;
+        Ok(())
+    }
+
+    /// Bytes that are free now, headers included.
+    pub(crate) fn free_bytes(&mut self) -> Result<u64, WriteError> {
+        self.ring
+            .free_bytes(&self.segment.mapping)
+            .map_err(|corrupt| {
+                self.broken = Some(Broken::Corrupt(corrupt));
+                damaged(&self.segment.names.name, corrupt.problem())
+            })
+    }
+
+    /// Finds room for a frame of `len` bytes, waiting for it if need be. An open claim is given up; frames
+    /// that were staged stay staged.
+    pub(crate) fn claim(
+        &mut self,
+        len: usize,
+        fit: Fit,
+        patience: Patience,
+    ) -> Result<Claimed, WriteError> {
+        self.check()?;
+        let mut room = Room {
+            writer: self,
+            len: len as u64,
+            fit,
+        };
+        // Most claims find room at once.
+        let mut found = room.poll()?;
+        if found.is_none() {
+            self.stats.full_waits += 1;
+            found = self.wait_for_room(len, fit, patience)?;
+        }
+        match found {
+            Some(claim) => {
+                let data = self.segment.mapping.payload(claim.data_index, claim.length);
+                Ok(Claimed {
+                    data,
+                    len,
+                    index: claim.data_index,
+                })
+            }
+            None => unreachable!("a wait without room is an error"),
+        }
+    }
+
+    #[cold]
+    fn wait_for_room(
+        &mut self,
+        len: usize,
+        fit: Fit,
+        patience: Patience,
+    ) -> Result<Option<Claim>, WriteError> {
+        let begin = Instant::now();
+        let mut spinner = std::mem::replace(&mut self.spinner, Spinner::new(WaitStrategy::Park));
+        let mut room = Room {
+            writer: self,
+            len: len as u64,
+            fit,
+        };
+        let result = wait(&mut room, &mut spinner, patience);
+        self.spinner = spinner;
+        match result? {
+            None => {
+                let (name, holder) = (self.segment.names.name.clone(), self.holder());
+                Err(WriteError::Full {
+                    name,
+                    waited: begin.elapsed(),
+                    holder,
+                })
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Publishes the open claim, whose first `len` bytes are the frame, and wakes the reader. Returns the
+    /// frame's sequence; `None` where there is no claim, or `len` is 0 or more than was claimed: then nothing
+    /// was published and the claim is given up.
+    pub(crate) fn commit(&mut self, len: usize) -> Option<u64> {
+        let sequence = self.stage(len)?;
+        self.publish();
+        Some(sequence)
+    }
+
+    /// As [`commit`](Self::commit), but nobody sees the frame before [`publish`](Self::publish).
+    pub(crate) fn stage(&mut self, len: usize) -> Option<u64> {
+        let sequence = self.ring.stage(&self.segment.mapping, len as u64)?;
+        self.staged_bytes += len as u64;
+        Some(sequence)
+    }
+
+    /// Publishes the staged frames; returns how many.
+    pub(crate) fn publish(&mut self) -> u64 {
+        let frames = self.ring.publish(&self.segment.mapping);
+        for _ in 0..frames {
+            self.segment.data.post();
+        }
+        self.stats.frames += frames;
+        self.stats.bytes += std::mem::take(&mut self.staged_bytes);
+        // The reader posts once a release; unless someone takes the units, the value reaches its limit, which
+        // ends C++ peers (L9). We are the only one who waits for them, and look at the ring before we do.
+        self.until_drain = self
+            .until_drain
+            .saturating_sub(u32::try_from(frames).unwrap_or(u32::MAX));
+        if self.until_drain == 0 {
+            self.until_drain = FRAMES_PER_DRAIN;
+            while self.segment.space.try_wait() {}
+        }
+        frames
+    }
+
+    /// Gives the open claim up; the staged frames stay staged.
+    pub(crate) fn abort(&mut self) {
+        self.ring.abort();
+    }
+
+    /// Forgets the staged frames and the open claim. Nobody has seen them.
+    pub(crate) fn discard_staged(&mut self) {
+        self.ring.discard_staged();
+        self.staged_bytes = 0;
+    }
+
+    /// Copies a frame in and publishes it.
+    pub(crate) fn write(&mut self, payload: &[u8], patience: Patience) -> Result<u64, WriteError> {
+        let claimed = self.claim(payload.len(), Fit::Exact, patience)?;
+        self.segment.mapping.write_payload(claimed.index, payload);
+        Ok(self
+            .commit(payload.len())
+            .expect("the claim is open and has this length"))
+    }
+
+    /// Whether the reader is attached and alive.
+    pub(crate) fn is_reader_alive(&self) -> bool {
+        let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
+        pid != 0 && self.segment.is_peer_alive(Role::Reader, pid)
+    }
+
+    /// Pid that the reader announced; 0 when it has left.
+    pub(crate) fn reader_pid(&self) -> u32 {
+        announced(self.segment.oieb().reader_pid.load(Ordering::Acquire))
+    }
+
+    /// Bytes and frames that were published and that the reader has not taken yet. The frames are what the
+    /// data semaphore counts; it may lag for a moment.
+    pub(crate) fn undelivered(&mut self) -> Result<(u64, u64), WriteError> {
+        let frames = u64::from(self.segment.data.value());
+        let free = self.free_bytes()?;
+        Ok((self.segment.mapping.sizes().payload_bytes - free, frames))
+    }
+
+    /// Waits until the reader has released everything; false when `timeout` passed or the reader went.
+    pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
+        let capacity = self.segment.mapping.sizes().payload_bytes;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let counted = self
+                .segment
+                .oieb()
+                .payload_free_bytes
+                .load(Ordering::Acquire);
+            if counted >= capacity && self.segment.data.value() == 0 {
+                return true;
+            }
+            let left = deadline.map_or(Duration::from_millis(20), |end| {
+                end.saturating_duration_since(Instant::now())
+                    .min(Duration::from_millis(20))
+            });
+            if left.is_zero() || !self.is_reader_alive() {
+                return false;
+            }
+            self.segment.space.wait(left);
+        }
+    }
+
+    /// What this writer has done.
+    pub(crate) fn stats(&self) -> V1WriterStats {
+        self.stats
+    }
+
+    /// The control block's own words, for tests and inspection.
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Leaves. The frames that were published stay for the reader.
+    pub(crate) fn close(self) {}
+
+    fn check(&mut self) -> Result<(), WriteError> {
+        let name = &self.segment.names.name;
+        match self.broken {
+            Some(Broken::Corrupt(corrupt)) => return Err(damaged(name, corrupt.problem())),
+            Some(Broken::TakenOver) => return Err(damaged(name, TAKEN_OVER)),
+            None => {}
+        }
+        let oieb = self.segment.oieb();
+        if oieb.reader_pid.load(Ordering::Acquire) == 0 {
+            return Err(WriteError::ReaderGone {
+                name: name.clone(),
+                holder: self.holder(),
+            });
+        }
+        let announced = oieb.writer_pid.load(Ordering::Relaxed);
+        if announced != own_pid_cached(&self.segment) {
+            return self.reassert(announced);
+        }
+        Ok(())
+    }
+
+    /// Our pid is gone from the control block. A second writer that failed to connect may have zeroed it (L10);
+    /// another pid is a writer that took us for dead.
+    #[cold]
+    fn reassert(&mut self, found: u64) -> Result<(), WriteError> {
+        let own = own_pid_cached(&self.segment);
+        let announce = &self.segment.oieb().writer_pid;
+        if found == 0
+            && announce
+                .compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        {
+            return Ok(());
+        }
+        self.broken = Some(Broken::TakenOver);
+        Err(damaged(&self.segment.names.name, TAKEN_OVER))
+    }
+
+    fn holder(&self) -> Peer {
+        let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
+        let mut name = [0; 32];
+        name[..MAIN_READER.len()].copy_from_slice(MAIN_READER.as_bytes());
+        let pid = if pid == 0 {
+            self.reader.map_or(0, |reader| reader.pid)
+        } else {
+            pid
+        };
+        Peer {
+            name,
+            pid: announced(pid),
+            alive: self.is_reader_alive(),
+            ever_attached: true,
+        }
+    }
+}
+
+const TAKEN_OVER: &str = "another writer has attached to it";
+
+fn own_pid_cached(segment: &Segment) -> u64 {
+    u64::from(segment.mapping.pid())
+}
+
+fn damaged(name: &Arc<str>, problem: &'static str) -> WriteError {
+    WriteError::Damaged {
+        name: name.clone(),
+        problem,
+    }
+}
+
+struct Room<'a> {
+    writer: &'a mut V1Writer,
+    len: u64,
+    fit: Fit,
+}
+
+impl Awaited for Room<'_> {
+    type Output = Claim;
+    type Error = WriteError;
+
+    #[inline]
+    fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
+        let writer = &mut *self.writer;
+        let error = match writer
+            .ring
+            .claim(&writer.segment.mapping, self.len, self.fit)
+        {
+            Ok(claim) => return Ok(Some(claim)),
+            Err(ClaimError::Full) => return Ok(None),
+            Err(error) => error,
+        };
+        let (name, sizes) = (
+            writer.segment.names.name.clone(),
+            writer.segment.mapping.sizes(),
+        );
+        let (bytes, always_fits) = (self.len as usize, sizes.max_frame_bytes() as usize);
+        Err(match error {
+            ClaimError::Empty => WriteError::EmptyFrame { name },
+            ClaimError::TooLarge => WriteError::FrameTooLarge {
+                name,
+                bytes,
+                max: always_fits,
+            },
+            ClaimError::NeverFitsHere => WriteError::NeverFitsHere {
+                name,
+                bytes,
+                always_fits,
+            },
+            ClaimError::Corrupt(corrupt) => {
+                writer.broken = Some(Broken::Corrupt(corrupt));
+                damaged(&name, corrupt.problem())
+            }
+            ClaimError::Full => unreachable!("handled above"),
+        })
+    }
+
+    fn glance(&mut self) -> Result<Option<Claim>, WriteError> {
+        self.writer.check()?;
+        self.poll()
+    }
+
+    fn probe(&mut self) -> Result<Option<Claim>, WriteError> {
+        let writer = &mut *self.writer;
+        let pid = writer.segment.oieb().reader_pid.load(Ordering::Acquire);
+        let reader = match writer.reader {
+            Some(reader) if reader.pid == pid => reader,
+            _ => *writer.reader.insert(Process::observe(pid)),
+        };
+        if writer.segment.is_role_held(Role::Reader) || reader.is_alive() {
+            return Ok(None);
+        }
+        // It may have released frames before it died.
+        match self.poll()? {
+            None => {
+                let name = self.writer.segment.names.name.clone();
+                Err(WriteError::ReaderGone {
+                    name,
+                    holder: self.writer.holder(),
+                })
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn sleep(&mut self, limit: Duration) {
+        self.writer.stats.parks += 1;
+        self.writer.segment.space.wait(limit);
+    }
+}
+
+impl Drop for V1Writer {
+    fn drop(&mut self) {
+        if !self.segment.mapping.is_ours() {
+            return;
+        }
+        // Only our own pid; no post: a successor's reader would take it for a frame (L10, L21).
+        let (announce, own) = (
+            &self.segment.oieb().writer_pid,
+            own_pid_cached(&self.segment),
+        );
+        let _ = announce.compare_exchange(own, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
