@@ -229,6 +229,11 @@ impl WriterRing {
         })
     }
 
+    /// Length of the open claim.
+    pub(crate) fn claimed(&self) -> Option<u64> {
+        self.claim.map(|claim| claim.length)
+    }
+
     /// Gives the open claim up.
     pub(crate) fn abort(&mut self) {
         self.claim = None;

@@ -483,3 +483,13 @@ impl Drop for V1Writer {
         let _ = announce.compare_exchange(own, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 }
+
+#[cfg(test)]
+impl V1Writer {
+    /// Publishes the open claim but does not announce it: what a crash in between leaves.
+    pub(crate) fn publish_without_post(&mut self) {
+        let claimed = self.ring.claimed().expect("a claim is open");
+        self.ring.stage(&self.segment.mapping, claimed);
+        self.ring.publish(&self.segment.mapping);
+    }
+}

@@ -2,5 +2,8 @@
 //! against the deployed Python package.
 
 mod accounting;
+mod engines;
 mod heap;
 mod peers;
+mod python;
+mod support;
