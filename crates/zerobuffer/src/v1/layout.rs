@@ -280,14 +280,22 @@ impl Sizes {
 }
 
 /// Why stored metadata cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MetadataProblem {
-    #[error("more bytes are written than the block has")]
     WrittenBeyondBlock,
-    #[error("its length word is larger than what was written")]
     LengthBeyondWritten,
-    #[error("fewer bytes are written than the length word takes")]
     NoLength,
+}
+
+impl MetadataProblem {
+    /// What was found.
+    pub(crate) fn problem(self) -> &'static str {
+        match self {
+            Self::WrittenBeyondBlock => "more bytes are written than the block has",
+            Self::LengthBeyondWritten => "its length word is larger than what was written",
+            Self::NoLength => "fewer bytes are written than the length word takes",
+        }
+    }
 }
 
 /// How many bytes of metadata there are, from the length word and the control block (L15).

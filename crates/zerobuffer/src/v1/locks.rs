@@ -43,6 +43,13 @@ impl LockDirs {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(PathBuf::as_path)
     }
+
+    /// Lock files of one buffer.
+    pub(crate) fn paths(&self, name: &str) -> impl Iterator<Item = PathBuf> {
+        self.0
+            .iter()
+            .map(move |dir| dir.join(format!("{name}.lock")))
+    }
 }
 
 /// One lock file, held.
@@ -97,6 +104,14 @@ impl LockFile {
         FileId::of_path(&self.path).is_some_and(|id| Some(id) == FileId::of(&self.fd))
     }
 
+    /// Time since the file was made.
+    pub(crate) fn age(&self) -> Duration {
+        let made = std::fs::metadata(&self.path).and_then(|found| found.modified());
+        made.ok()
+            .and_then(|made| made.elapsed().ok())
+            .unwrap_or_default()
+    }
+
     /// Lets go of the lock but leaves the file.
     pub(crate) fn leave(mut self) {
         // Closing the description lets go of the lock.
@@ -126,12 +141,12 @@ impl Locks {
     /// user could take a lock there either.
     pub(crate) fn acquire(dirs: &LockDirs, name: &str) -> io::Result<Option<Self>> {
         let mut files = Vec::new();
-        for dir in dirs.iter() {
+        for (dir, path) in dirs.iter().zip(dirs.paths(name)) {
             match std::fs::create_dir_all(dir) {
                 Err(e) if is_forbidden(&e) => continue,
                 other => other?,
             }
-            match LockFile::acquire(&path_in(dir, name)) {
+            match LockFile::acquire(&path) {
                 Ok(Some(file)) => files.push(file),
                 Ok(None) => return Ok(None),
                 Err(e) if is_forbidden(&e) => {}
@@ -143,13 +158,12 @@ impl Locks {
 
     /// Whether somebody holds a lock of `name`. Takes it for a moment, so for doubtful cases only.
     pub(crate) fn are_held(dirs: &LockDirs, name: &str) -> bool {
-        dirs.iter().any(|dir| is_held(&path_in(dir, name)))
+        dirs.paths(name).any(|path| is_held(&path))
     }
 
     /// Whether somebody holds a lock of `name` in another directory than the one held here.
     pub(crate) fn are_held_beside(dirs: &LockDirs, name: &str, own: &LockFile) -> bool {
-        dirs.iter()
-            .map(|dir| path_in(dir, name))
+        dirs.paths(name)
             .any(|path| path != own.path && is_held(&path))
     }
 }
@@ -160,10 +174,6 @@ fn is_held(path: &Path) -> bool {
         return false;
     };
     flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
-}
-
-fn path_in(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.lock"))
 }
 
 fn is_forbidden(error: &io::Error) -> bool {

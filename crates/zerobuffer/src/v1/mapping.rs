@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
@@ -33,6 +33,10 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps a file that holds at least `sizes.total_bytes()`.
     pub(crate) fn new(fd: BorrowedFd<'_>, sizes: Sizes) -> io::Result<Self> {
+        Self::map(fd, sizes, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    fn map(fd: BorrowedFd<'_>, sizes: Sizes, access: ProtFlags) -> io::Result<Self> {
         let len = sizes.total_bytes();
         let file_bytes = u64::try_from(rustix::fs::fstat(fd)?.st_size).unwrap_or(0);
         if file_bytes < len {
@@ -43,10 +47,7 @@ impl Mapping {
         }
         let len = usize::try_from(len).map_err(io::Error::other)?;
         // SAFETY: a new mapping at an address of the kernel's choice.
-        let base = unsafe {
-            let access = ProtFlags::READ | ProtFlags::WRITE;
-            mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, fd, 0)?
-        };
+        let base = unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, fd, 0)? };
         // SAFETY: our own mapping; a child must not keep it, see `pid`.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontFork) };
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -55,6 +56,11 @@ impl Mapping {
             sizes,
             pid: std::process::id(),
         })
+    }
+
+    /// Maps a file for looking only.
+    pub(crate) fn read_only(fd: impl AsFd, sizes: Sizes) -> io::Result<Looking> {
+        Self::map(fd.as_fd(), sizes, ProtFlags::READ).map(Looking)
     }
 
     /// Sizes of its blocks.
@@ -191,6 +197,22 @@ impl Memory for Mapping {
         let at = self.payload(index, HEADER_BYTES).cast::<Unaligned>();
         // SAFETY: within the payload; `Unaligned` has alignment 1.
         unsafe { at.write_volatile(Unaligned([header.length, header.sequence])) };
+    }
+}
+
+/// A segment that can only be looked at: what would write is not reachable.
+#[derive(Debug)]
+pub(crate) struct Looking(Mapping);
+
+impl Looking {
+    /// See [`Mapping::metadata_length`].
+    pub(crate) fn metadata_length(&self) -> u64 {
+        self.0.metadata_length()
+    }
+
+    /// See [`Mapping::read_metadata`].
+    pub(crate) fn read_metadata(&self, space: &mut [u8]) {
+        self.0.read_metadata(space);
     }
 }
 

@@ -4,8 +4,10 @@
 //!
 //! * rules: [`layout`] what is in memory, [`ring`] the accounting; no system calls
 //! * ground: [`mapping`], [`locks`], [`process`], [`segment`] how a buffer comes, is found and goes
+//! * [`inspect`]: looking from outside
 //! * [`writer`], [`reader`]: the two engines, thin; [`wait`] is the only code that sleeps or reads the clock
 
+pub(crate) mod inspect;
 pub(crate) mod layout;
 pub(crate) mod locks;
 pub(crate) mod mapping;

@@ -108,18 +108,11 @@ impl V1Reader {
             self.segment.mapping.sizes(),
             self.segment.mapping.metadata_length(),
         );
-        let length = metadata_bytes(written, length, sizes).map_err(|problem| {
-            use super::layout::MetadataProblem as P;
-            let problem = match problem {
-                P::WrittenBeyondBlock => "more bytes are written than the block has",
-                P::LengthBeyondWritten => "its length word is larger than what was written",
-                P::NoLength => "fewer bytes are written than the length word takes",
-            };
-            MetadataError::Damaged {
-                name: self.segment.names.name.clone(),
-                problem,
-            }
-        })?;
+        let length =
+            metadata_bytes(written, length, sizes).map_err(|found| MetadataError::Damaged {
+                name: self.name_cloned(),
+                problem: found.problem(),
+            })?;
         let mut bytes = vec![0; length as usize];
         self.segment.mapping.read_metadata(&mut bytes);
         Ok(Some(bytes))

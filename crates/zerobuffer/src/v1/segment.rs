@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -28,9 +29,12 @@ use crate::sys::lock;
 use crate::sys::semaphore::{self, Semaphore};
 
 /// Where `shm_open` keeps its objects, and glibc its semaphores.
-const SHM_DIR: &str = "/dev/shm";
+pub(crate) const SHM_DIR: &str = "/dev/shm";
 /// So that every name derived from it is still a file name.
 const MAX_NAME_BYTES: usize = 200;
+
+/// A lock file without a segment is not called stale before this age.
+const YOUNG: Duration = Duration::from_secs(2);
 
 /// Bytes of the object that our endpoints lock: where their pid fields begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +128,34 @@ impl Names {
                 problem: problem.to_string(),
             },
         }
+    }
+
+    /// Whether some reader holds a lock file of this name.
+    pub(crate) fn is_locked(&self) -> bool {
+        Locks::are_held(&self.locks, &self.name)
+    }
+
+    /// Values of the data and the space semaphore; `None` for one that cannot be opened.
+    pub(crate) fn semaphore_values(&self) -> [Option<u32>; 2] {
+        [&self.data, &self.space].map(|name| Semaphore::open(name).ok().map(|s| s.value()))
+    }
+
+    /// Removes everything that carries this name: segment, semaphores, lock files. Without `force` only while
+    /// no reader holds a lock file.
+    pub(crate) fn remove_all(&self, force: bool) -> Result<(), OpenError> {
+        let locks =
+            Locks::acquire(&self.locks, &self.name).map_err(self.io("taking its lock files"))?;
+        if locks.is_none() && !force {
+            let (name, users) = (
+                self.name.to_string(),
+                "a reader that holds its lock".to_owned(),
+            );
+            return Err(OpenError::InUse { name, users });
+        }
+        std::fs::remove_file(&self.path).map_err(self.io("removing its segment"))?;
+        let _ = semaphore::unlink(&self.data);
+        let _ = semaphore::unlink(&self.space);
+        Ok(())
     }
 
     fn reader_connected(&self, pid: u64) -> OpenError {
@@ -266,7 +298,7 @@ impl Segment {
     /// Attaches to an existing buffer as its writer.
     pub(crate) fn connect(name: &str) -> Result<Self, OpenError> {
         let names = Names::new(name)?;
-        let (fd, header, sizes) = open_checked(&names)?;
+        let (fd, header, sizes) = open_checked(&names, Access::ReadWrite)?;
         header
             .check_positions(sizes)
             .map_err(|problem| names.problem(problem))?;
@@ -276,9 +308,7 @@ impl Segment {
                 pid: 0,
             });
         }
-        if !is_peer_alive(&fd, Role::Reader, header.reader_pid)
-            && !Locks::are_held(&names.locks, name)
-        {
+        if !is_peer_alive(&fd, Role::Reader, header.reader_pid) && !names.is_locked() {
             let pid = announced(header.reader_pid);
             return Err(OpenError::NoReader {
                 name: name.to_owned(),
@@ -346,9 +376,23 @@ impl Segment {
     }
 }
 
+/// What an opened object is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    ReadWrite,
+}
+
 /// Opens the object under the name and checks its header. Writes nothing.
-pub(crate) fn open_checked(names: &Names) -> Result<(OwnedFd, Header, Sizes), OpenError> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+pub(crate) fn open_checked(
+    names: &Names,
+    access: Access,
+) -> Result<(OwnedFd, Header, Sizes), OpenError> {
+    let access = match access {
+        Access::Read => OFlags::RDONLY,
+        Access::ReadWrite => OFlags::RDWR,
+    };
+    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let fd = match rustix::fs::open(&names.path, flags, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => {
@@ -395,7 +439,7 @@ fn read_start(fd: &OwnedFd, bytes: &mut [u8]) -> io::Result<()> {
 }
 
 fn reader_pid_of(names: &Names) -> u64 {
-    open_checked(names).map_or(0, |(_, header, _)| header.reader_pid)
+    open_checked(names, Access::Read).map_or(0, |(_, header, _)| header.reader_pid)
 }
 
 fn make_semaphore(
@@ -502,7 +546,7 @@ impl Unnamed {
 
 /// Clears the name for a new buffer, with the lock files held. Refuses while the old reader lives.
 fn take_over(names: &Names) -> Result<(), OpenError> {
-    let (fd, header, sizes) = match open_checked(names) {
+    let (fd, header, sizes) = match open_checked(names, Access::ReadWrite) {
         Ok(found) => found,
         Err(OpenError::NotFound { .. }) => return Ok(()),
         // Nobody is creating it, for we hold the locks: whoever was, died. Only what a creator leaves half made
@@ -570,7 +614,7 @@ fn remove_stale_buffer(names: &Names, lock: LockFile) {
     if Locks::are_held_beside(&names.locks, &names.name, &lock) {
         return lock.leave();
     }
-    match open_checked(names) {
+    match open_checked(names, Access::ReadWrite) {
         Ok((fd, header, _)) => {
             let is_alive = |role, pid| pid != 0 && is_peer_alive(&fd, role, pid);
             if is_alive(Role::Reader, header.reader_pid)
@@ -580,12 +624,17 @@ fn remove_stale_buffer(names: &Names, lock: LockFile) {
             }
             remove_if_same(&names.path, FileId::of(&fd));
         }
+        // Its owner may be between making the file and locking it (L12).
+        Err(OpenError::NotFound { .. }) if lock.age() < YOUNG => return lock.leave(),
         Err(OpenError::NotFound { .. }) => {}
         // Half made, or not a 1.0 buffer: left to whoever creates one under that name.
         Err(_) => return lock.leave(),
     }
     let _ = semaphore::unlink(&names.data);
     let _ = semaphore::unlink(&names.space);
-    // Dropping the lock removes its file, still locked.
+    // Dropping a lock removes its file, still locked.
+    for path in names.locks.paths(&names.name) {
+        drop(LockFile::try_stale(&path));
+    }
     drop(lock);
 }

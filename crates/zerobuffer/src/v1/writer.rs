@@ -268,7 +268,8 @@ impl V1Writer {
     /// Whether the reader is attached and alive.
     pub(crate) fn is_reader_alive(&self) -> bool {
         let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
-        pid != 0 && self.segment.is_peer_alive(Role::Reader, pid)
+        pid != 0
+            && (self.segment.is_peer_alive(Role::Reader, pid) || self.segment.names.is_locked())
     }
 
     /// Pid that the reader announced; 0 when it has left.
@@ -448,7 +449,11 @@ impl Awaited for Room<'_> {
             Some(reader) if reader.pid == pid => reader,
             _ => *writer.reader.insert(Process::observe(pid)),
         };
-        if writer.segment.is_role_held(Role::Reader) || reader.is_alive() {
+        // A held lock file is a living reader's, perhaps in another pid namespace (L13).
+        if writer.segment.is_role_held(Role::Reader)
+            || reader.is_alive()
+            || (pid != 0 && writer.segment.names.is_locked())
+        {
             return Ok(None);
         }
         // It may have released frames before it died.

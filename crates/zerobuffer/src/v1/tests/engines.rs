@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use super::super::inspect;
 use super::super::layout::Sizes;
 use super::super::reader::{Received, V1Reader};
 use super::super::ring::{Fit, FrameHeader, Memory};
@@ -163,6 +164,72 @@ fn a_full_ring_waits_and_a_closed_writer_is_told_once() {
     read(&mut reader, 1, 5);
     drop(successor);
     assert!(reader.next(WATCHDOG).unwrap().is_none());
+}
+
+#[test]
+fn every_wait_strategy_carries_every_frame_released_in_any_order() {
+    use WaitStrategy::{Park, Spin, SpinThenPark};
+    for strategy in [Spin, SpinThenPark, Park] {
+        let name = Unique::new("strategy");
+        let mut reader = V1Reader::create(&name.0, 0, 2048, strategy).unwrap();
+        let mut writer = V1Writer::connect(&name.0, strategy).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for index in 1..=10_000 {
+                    write(&mut writer, index, index % 300 + 1);
+                }
+            });
+            let mut held = Vec::new();
+            for index in 1..=10_000 {
+                let frame = reader.next(WATCHDOG).unwrap().unwrap();
+                assert_eq!(frame.sequence, index);
+                held.push(frame);
+                if held.len() == 3 {
+                    for which in [1, 1, 0] {
+                        let frame = held.remove(which);
+                        let expected = pattern(frame.sequence, frame.sequence % 300 + 1);
+                        assert_eq!(bytes(&reader, &frame), expected);
+                        reader.release(frame.ticket);
+                    }
+                }
+            }
+        });
+        assert!(reader.next(WATCHDOG).unwrap().is_none());
+        assert_eq!((reader.held(), reader.stats().frames), (1, 10_000));
+    }
+}
+
+#[test]
+fn a_buffer_can_be_looked_at_and_removed_when_nobody_uses_it() {
+    let name = Unique::new("inspect");
+    let (reader, mut writer) = (reader(&name, 1024), writer(&name));
+    writer.set_metadata(b"64x64").unwrap();
+    write(&mut writer, 1, 100);
+    assert!(inspect::list().unwrap().contains(&name.0));
+    let found = inspect::snapshot(&name.0).unwrap();
+    assert_eq!(
+        (found.header.payload_free_bytes, found.data_units),
+        (1024 - 116, Some(1))
+    );
+    assert_eq!(found.metadata.as_deref(), Some(&b"64x64"[..]));
+    assert!(found.writer_alive && found.reader_alive && found.problems.is_empty());
+    let error = inspect::remove(&name.0, false).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    reader
+        .segment()
+        .oieb()
+        .payload_write_pos
+        .store(5000, SeqCst);
+    reader
+        .segment()
+        .mapping
+        .oieb()
+        .metadata_written_bytes
+        .store(9999, SeqCst);
+    let found = inspect::snapshot(&name.0).unwrap();
+    assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
+    inspect::remove(&name.0, true).unwrap();
+    assert!(!name.segment().exists() && !name.semaphores()[0].exists());
 }
 
 #[test]

@@ -25,7 +25,7 @@ const SOON: Patience = Patience::For(Some(Duration::from_millis(20)));
 
 fn length(index: u64, most: u64) -> u64 {
     let n = ((index * 2_654_435_761) >> 7) % most + 1;
-    if most % 16 == 0 {
+    if most.is_multiple_of(16) {
         n.next_multiple_of(16)
     } else {
         n

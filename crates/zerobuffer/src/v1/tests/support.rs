@@ -33,10 +33,7 @@ impl Unique {
     }
 
     pub(super) fn lock_files(&self) -> Vec<PathBuf> {
-        LockDirs::deployed()
-            .iter()
-            .map(|dir| dir.join(format!("{}.lock", self.0)))
-            .collect()
+        LockDirs::deployed().paths(&self.0).collect()
     }
 
     /// Everything in the file system that carries this name.
