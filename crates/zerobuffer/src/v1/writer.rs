@@ -470,8 +470,17 @@ impl Awaited for Room<'_> {
     }
 
     fn sleep(&mut self, limit: Duration) {
-        self.writer.stats.parks += 1;
-        self.writer.segment.space.wait(limit);
+        let writer = &mut *self.writer;
+        // WAKE: pairs with `V1Reader::release`: either it sees the units that we took before, and posts, or we
+        // see the bytes that it freed.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let found = writer
+            .ring
+            .claim(&writer.segment.mapping, self.len, self.fit);
+        if found == Err(ClaimError::Full) {
+            writer.stats.parks += 1;
+            writer.segment.space.wait(limit);
+        }
     }
 }
 
