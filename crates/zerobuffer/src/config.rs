@@ -141,9 +141,7 @@ pub enum FullPolicy {
 impl Default for FullPolicy {
     /// Block for at most five seconds, as deployed 1.0 peers do.
     fn default() -> Self {
-        Self::Block {
-            timeout: Some(Duration::from_secs(5)),
-        }
+        Self::Block { timeout: Some(Duration::from_secs(5)) }
     }
 }
 

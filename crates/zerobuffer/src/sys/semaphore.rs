@@ -72,9 +72,7 @@ impl Semaphore {
 
     fn checked(sem: *mut libc::sem_t) -> io::Result<Self> {
         // glibc's `SEM_FAILED` is the null pointer, not -1 (L3).
-        NonNull::new(sem)
-            .map(|sem| Self { sem })
-            .ok_or_else(io::Error::last_os_error)
+        NonNull::new(sem).map(|sem| Self { sem }).ok_or_else(io::Error::last_os_error)
     }
 
     /// Adds a unit and wakes a waiter, if there is one; a system call only then. False where the value is at
@@ -131,15 +129,9 @@ mod tests {
     fn a_unit_posted_is_a_unit_taken() {
         let name = format!("zb-test-semaphore-{}", std::process::id());
         let _ = unlink(&name);
-        assert_eq!(
-            Semaphore::open(&name).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(Semaphore::open(&name).unwrap_err().kind(), io::ErrorKind::NotFound);
         let ours = Semaphore::create(&name).unwrap();
-        assert_eq!(
-            Semaphore::create(&name).unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(Semaphore::create(&name).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         let theirs = Semaphore::open(&name).unwrap();
         assert!(path(&name).exists());
         assert!(!ours.try_wait() && !ours.wait(Duration::from_millis(1)));

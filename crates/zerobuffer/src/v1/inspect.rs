@@ -96,10 +96,7 @@ pub(crate) fn remove(name: &str, force: bool) -> Result<V1Snapshot, OpenError> {
     .map(|(role, _, pid)| format!("its {role} (pid {pid})"))
     .collect();
     if !users.is_empty() && !force {
-        return Err(OpenError::InUse {
-            name: name.to_owned(),
-            users: users.join(" and "),
-        });
+        return Err(OpenError::InUse { name: name.to_owned(), users: users.join(" and ") });
     }
     Names::new(name)?.remove_all(force)?;
     Ok(found)

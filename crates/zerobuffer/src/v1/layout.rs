@@ -63,8 +63,7 @@ impl Oieb {
         self.oieb_size.store(OIEB_BYTES as u32, relaxed);
         self.version.store(VERSION_1_0_0, relaxed);
         self.metadata_size.store(sizes.metadata_bytes, relaxed);
-        self.metadata_free_bytes
-            .store(sizes.metadata_bytes, relaxed);
+        self.metadata_free_bytes.store(sizes.metadata_bytes, relaxed);
         self.payload_size.store(sizes.payload_bytes, relaxed);
         self.payload_free_bytes.store(sizes.payload_bytes, relaxed);
         // Peers take a non-zero reader pid for "complete".
@@ -168,14 +167,10 @@ impl Header {
             return Err(HeaderProblem::NotReady);
         }
         if u64::from(self.oieb_size) != OIEB_BYTES {
-            return Err(HeaderProblem::OiebSize {
-                found: self.oieb_size,
-            });
+            return Err(HeaderProblem::OiebSize { found: self.oieb_size });
         }
         if self.version[0] != MAJOR {
-            return Err(HeaderProblem::Version {
-                found: self.version,
-            });
+            return Err(HeaderProblem::Version { found: self.version });
         }
         let blocks = file_bytes.saturating_sub(OIEB_BYTES);
         let (metadata, payload) = (self.metadata_size, self.payload_size);
@@ -183,21 +178,12 @@ impl Header {
             return Err(HeaderProblem::NotReady);
         }
         if metadata % BLOCK_BYTES != 0 || metadata > blocks {
-            return Err(HeaderProblem::MetadataSize {
-                found: metadata,
-                file_bytes,
-            });
+            return Err(HeaderProblem::MetadataSize { found: metadata, file_bytes });
         }
         if payload % BLOCK_BYTES != 0 || payload == 0 || payload > blocks - metadata {
-            return Err(HeaderProblem::PayloadSize {
-                found: payload,
-                file_bytes,
-            });
+            return Err(HeaderProblem::PayloadSize { found: payload, file_bytes });
         }
-        Ok(Sizes {
-            metadata_bytes: metadata,
-            payload_bytes: payload,
-        })
+        Ok(Sizes { metadata_bytes: metadata, payload_bytes: payload })
     }
 
     /// Checks what changes while the buffer is used.
@@ -217,10 +203,7 @@ impl Header {
             });
         }
         if self.payload_free_bytes > payload_bytes {
-            return Err(HeaderProblem::FreeBytes {
-                found: self.payload_free_bytes,
-                payload_bytes,
-            });
+            return Err(HeaderProblem::FreeBytes { found: self.payload_free_bytes, payload_bytes });
         }
         if self.metadata_written_bytes > sizes.metadata_bytes {
             return Err(HeaderProblem::MetadataWritten {
@@ -246,9 +229,8 @@ impl Sizes {
             metadata_bytes: metadata_bytes.checked_next_multiple_of(BLOCK_BYTES)?,
             payload_bytes: payload_bytes.checked_next_multiple_of(BLOCK_BYTES)?,
         };
-        let total = OIEB_BYTES
-            .checked_add(sizes.metadata_bytes)?
-            .checked_add(sizes.payload_bytes)?;
+        let total =
+            OIEB_BYTES.checked_add(sizes.metadata_bytes)?.checked_add(sizes.payload_bytes)?;
         (payload_bytes > 0 && i64::try_from(total).is_ok()).then_some(sizes)
     }
 
@@ -307,9 +289,7 @@ pub(crate) fn metadata_bytes(
     if written > sizes.metadata_bytes {
         return Err(MetadataProblem::WrittenBeyondBlock);
     }
-    let content = written
-        .checked_sub(METADATA_PREFIX_BYTES)
-        .ok_or(MetadataProblem::NoLength)?;
+    let content = written.checked_sub(METADATA_PREFIX_BYTES).ok_or(MetadataProblem::NoLength)?;
     if length > content {
         return Err(MetadataProblem::LengthBeyondWritten);
     }
@@ -343,59 +323,29 @@ mod tests {
         let check = |change: &dyn Fn(&mut Header)| {
             let mut header = good();
             change(&mut header);
-            header
-                .check_layout(1280)
-                .and_then(|sizes| header.check_positions(sizes))
-                .err()
+            header.check_layout(1280).and_then(|sizes| header.check_positions(sizes)).err()
         };
         assert_eq!(check(&|_| ()), None);
         assert_eq!(check(&|h| h.oieb_size = 0), Some(P::NotReady));
         assert_eq!(check(&|h| h.version = [0; 4]), Some(P::NotReady));
-        assert_eq!(
-            check(&|h| h.oieb_size = 127),
-            Some(P::OiebSize { found: 127 })
-        );
-        assert_eq!(
-            check(&|h| h.version = [2, 0, 0, 0]),
-            Some(P::Version {
-                found: [2, 0, 0, 0]
-            })
-        );
+        assert_eq!(check(&|h| h.oieb_size = 127), Some(P::OiebSize { found: 127 }));
+        assert_eq!(check(&|h| h.version = [2, 0, 0, 0]), Some(P::Version { found: [2, 0, 0, 0] }));
         for found in [65, 1280, u64::MAX - 63] {
             assert_eq!(
                 check(&|h| h.metadata_size = found),
-                Some(P::MetadataSize {
-                    found,
-                    file_bytes: 1280
-                })
+                Some(P::MetadataSize { found, file_bytes: 1280 })
             );
         }
         for found in [0, 65, 1088, u64::MAX - 63] {
             assert_eq!(
                 check(&|h| h.payload_size = found),
-                Some(P::PayloadSize {
-                    found,
-                    file_bytes: 1280
-                })
+                Some(P::PayloadSize { found, file_bytes: 1280 })
             );
         }
-        assert_eq!(
-            check(&|h| h.payload_write_pos = 1024),
-            None,
-            "the end itself is legal (D6)"
-        );
-        assert!(matches!(
-            check(&|h| h.payload_write_pos = 1025),
-            Some(P::WritePosition { .. })
-        ));
-        assert!(matches!(
-            check(&|h| h.payload_read_pos = 1025),
-            Some(P::ReadPosition { .. })
-        ));
-        assert!(matches!(
-            check(&|h| h.payload_free_bytes = 1025),
-            Some(P::FreeBytes { .. })
-        ));
+        assert_eq!(check(&|h| h.payload_write_pos = 1024), None, "the end itself is legal (D6)");
+        assert!(matches!(check(&|h| h.payload_write_pos = 1025), Some(P::WritePosition { .. })));
+        assert!(matches!(check(&|h| h.payload_read_pos = 1025), Some(P::ReadPosition { .. })));
+        assert!(matches!(check(&|h| h.payload_free_bytes = 1025), Some(P::FreeBytes { .. })));
         assert!(matches!(
             check(&|h| h.metadata_written_bytes = 129),
             Some(P::MetadataWritten { .. })
@@ -411,18 +361,9 @@ mod tests {
         let sizes = Sizes::rounded(128, 64).unwrap();
         assert_eq!(metadata_bytes(8, 0, sizes), Ok(0));
         assert_eq!(metadata_bytes(128, 120, sizes), Ok(120));
-        assert_eq!(
-            metadata_bytes(128, 121, sizes),
-            Err(MetadataProblem::LengthBeyondWritten)
-        );
-        assert_eq!(
-            metadata_bytes(128, u64::MAX, sizes),
-            Err(MetadataProblem::LengthBeyondWritten)
-        );
-        assert_eq!(
-            metadata_bytes(129, 1, sizes),
-            Err(MetadataProblem::WrittenBeyondBlock)
-        );
+        assert_eq!(metadata_bytes(128, 121, sizes), Err(MetadataProblem::LengthBeyondWritten));
+        assert_eq!(metadata_bytes(128, u64::MAX, sizes), Err(MetadataProblem::LengthBeyondWritten));
+        assert_eq!(metadata_bytes(129, 1, sizes), Err(MetadataProblem::WrittenBeyondBlock));
         assert_eq!(metadata_bytes(7, 0, sizes), Err(MetadataProblem::NoLength));
     }
 }

@@ -22,10 +22,7 @@ pub(crate) struct LockDirs(Vec<PathBuf>);
 impl LockDirs {
     /// Where peers on this host look, given this process's environment.
     pub(crate) fn deployed() -> Self {
-        Self::below(
-            Path::new("/tmp"),
-            std::env::var_os("TMPDIR").map(PathBuf::from).as_deref(),
-        )
+        Self::below(Path::new("/tmp"), std::env::var_os("TMPDIR").map(PathBuf::from).as_deref())
     }
 
     pub(crate) fn below(tmp: &Path, tmpdir: Option<&Path>) -> Self {
@@ -46,9 +43,7 @@ impl LockDirs {
 
     /// Lock files of one buffer.
     pub(crate) fn paths(&self, name: &str) -> impl Iterator<Item = PathBuf> {
-        self.0
-            .iter()
-            .map(move |dir| dir.join(format!("{name}.lock")))
+        self.0.iter().map(move |dir| dir.join(format!("{name}.lock")))
     }
 }
 
@@ -90,12 +85,7 @@ impl LockFile {
             Err(error) => return Err(error.into()),
         }
         // Between our open and our flock a leaving owner may have unlinked it (L12).
-        let lock = Self {
-            path: path.to_owned(),
-            fd,
-            pid: std::process::id(),
-            remove: true,
-        };
+        let lock = Self { path: path.to_owned(), fd, pid: std::process::id(), remove: true };
         Ok(lock.is_named().then_some(lock))
     }
 
@@ -107,9 +97,7 @@ impl LockFile {
     /// Time since the file was made.
     pub(crate) fn age(&self) -> Duration {
         let made = std::fs::metadata(&self.path).and_then(|found| found.modified());
-        made.ok()
-            .and_then(|made| made.elapsed().ok())
-            .unwrap_or_default()
+        made.ok().and_then(|made| made.elapsed().ok()).unwrap_or_default()
     }
 
     /// Lets go of the lock but leaves the file.
@@ -163,8 +151,7 @@ impl Locks {
 
     /// Whether somebody holds a lock of `name` in another directory than the one held here.
     pub(crate) fn are_held_beside(dirs: &LockDirs, name: &str, own: &LockFile) -> bool {
-        dirs.paths(name)
-            .any(|path| path != own.path && is_held(&path))
+        dirs.paths(name).any(|path| path != own.path && is_held(&path))
     }
 }
 
@@ -177,10 +164,7 @@ fn is_held(path: &Path) -> bool {
 }
 
 fn is_forbidden(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-    )
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Which file something is, independent of its name.
@@ -193,18 +177,12 @@ pub(crate) struct FileId {
 impl FileId {
     pub(crate) fn of(fd: impl AsFd) -> Option<Self> {
         let stat = rustix::fs::fstat(fd).ok()?;
-        Some(Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        })
+        Some(Self { device: stat.st_dev, inode: stat.st_ino })
     }
 
     pub(crate) fn of_path(path: &Path) -> Option<Self> {
         let stat = rustix::fs::lstat(path).ok()?;
-        Some(Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        })
+        Some(Self { device: stat.st_dev, inode: stat.st_ino })
     }
 }
 
@@ -248,19 +226,8 @@ mod tests {
     #[test]
     fn the_directories_follow_the_environment_without_repeating() {
         let plain = LockDirs::below(Path::new("/tmp"), None);
-        assert_eq!(
-            LockDirs::below(Path::new("/tmp"), Some(Path::new("/tmp"))),
-            plain
-        );
-        assert_eq!(
-            LockDirs::below(Path::new("/tmp"), Some(Path::new("relative"))),
-            plain
-        );
-        assert_eq!(
-            LockDirs::below(Path::new("/tmp"), Some(Path::new("/run")))
-                .iter()
-                .count(),
-            3
-        );
+        assert_eq!(LockDirs::below(Path::new("/tmp"), Some(Path::new("/tmp"))), plain);
+        assert_eq!(LockDirs::below(Path::new("/tmp"), Some(Path::new("relative"))), plain);
+        assert_eq!(LockDirs::below(Path::new("/tmp"), Some(Path::new("/run"))).iter().count(), 3);
     }
 }

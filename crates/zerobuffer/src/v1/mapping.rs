@@ -40,10 +40,7 @@ impl Mapping {
         let len = sizes.total_bytes();
         let file_bytes = u64::try_from(rustix::fs::fstat(fd)?.st_size).unwrap_or(0);
         if file_bytes < len {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the file was cut short",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut short"));
         }
         let len = usize::try_from(len).map_err(io::Error::other)?;
         // SAFETY: a new mapping at an address of the kernel's choice.
@@ -51,11 +48,7 @@ impl Mapping {
         // SAFETY: our own mapping; a child must not keep it, see `pid`.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontFork) };
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self {
-            base,
-            sizes,
-            pid: std::process::id(),
-        })
+        Ok(Self { base, sizes, pid: std::process::id() })
     }
 
     /// Maps a file for looking only.
@@ -84,15 +77,9 @@ impl Mapping {
     /// If they do not lie within the payload.
     pub(crate) fn payload(&self, index: u64, len: u64) -> NonNull<u8> {
         let end = index.checked_add(len);
-        assert!(
-            end.is_some_and(|end| end <= self.sizes.payload_bytes),
-            "outside the payload"
-        );
+        assert!(end.is_some_and(|end| end <= self.sizes.payload_bytes), "outside the payload");
         // SAFETY: within the payload, which lies within the mapping.
-        unsafe {
-            self.base
-                .add((self.sizes.payload_offset() + index) as usize)
-        }
+        unsafe { self.base.add((self.sizes.payload_offset() + index) as usize) }
     }
 
     /// Copies frame bytes in.
@@ -131,10 +118,7 @@ impl Mapping {
     /// # Panics
     /// If the block is smaller.
     pub(crate) fn read_metadata(&self, space: &mut [u8]) {
-        assert!(
-            space.len() as u64 <= self.sizes.metadata_capacity(),
-            "outside the metadata"
-        );
+        assert!(space.len() as u64 <= self.sizes.metadata_capacity(), "outside the metadata");
         // SAFETY: checked above.
         unsafe { self.copy_out(self.sizes.metadata_offset() + METADATA_PREFIX_BYTES, space) };
     }
@@ -144,10 +128,7 @@ impl Mapping {
     /// # Panics
     /// If the block is smaller.
     pub(crate) fn write_metadata(&self, bytes: &[u8]) {
-        assert!(
-            bytes.len() as u64 <= self.sizes.metadata_capacity(),
-            "outside the metadata"
-        );
+        assert!(bytes.len() as u64 <= self.sizes.metadata_capacity(), "outside the metadata");
         let at = self.sizes.metadata_offset();
         // SAFETY: checked above; a non-empty capacity means that the length word fits too.
         unsafe {

@@ -16,10 +16,7 @@ pub(crate) struct Process {
 impl Process {
     /// Remembers the process that has this pid now.
     pub(crate) fn observe(pid: u64) -> Self {
-        Self {
-            pid,
-            start_time: status(pid).map(|(_, start_time)| start_time),
-        }
+        Self { pid, start_time: status(pid).map(|(_, start_time)| start_time) }
     }
 
     /// Whether it still runs. A zombie does not; one that we may not signal does (L13); another process that
@@ -67,10 +64,7 @@ mod tests {
         for none in [0, u64::from(u32::MAX), 1 << 40, u64::MAX] {
             assert!(!is_alive(none), "{none}");
         }
-        let reused = Process {
-            pid: own,
-            start_time: Some(1),
-        };
+        let reused = Process { pid: own, start_time: Some(1) };
         assert!(!reused.is_alive());
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = u64::from(child.id());

@@ -96,23 +96,15 @@ impl V1Reader {
     /// The metadata, copied out; `None` while there is none.
     pub(crate) fn metadata(&self) -> Result<Option<Vec<u8>>, MetadataError> {
         // METADATA: pairs with `V1Writer::set_metadata`.
-        let written = self
-            .segment
-            .oieb()
-            .metadata_written_bytes
-            .load(Ordering::Acquire);
+        let written = self.segment.oieb().metadata_written_bytes.load(Ordering::Acquire);
         if written == 0 {
             return Ok(None);
         }
-        let (sizes, length) = (
-            self.segment.mapping.sizes(),
-            self.segment.mapping.metadata_length(),
-        );
-        let length =
-            metadata_bytes(written, length, sizes).map_err(|found| MetadataError::Damaged {
-                name: self.name_cloned(),
-                problem: found.problem(),
-            })?;
+        let (sizes, length) =
+            (self.segment.mapping.sizes(), self.segment.mapping.metadata_length());
+        let length = metadata_bytes(written, length, sizes).map_err(|found| {
+            MetadataError::Damaged { name: self.name_cloned(), problem: found.problem() }
+        })?;
         let mut bytes = vec![0; length as usize];
         self.segment.mapping.read_metadata(&mut bytes);
         Ok(Some(bytes))
@@ -133,12 +125,7 @@ impl V1Reader {
             Arrival::Closed => Ok(None),
             Arrival::Frame(found) => {
                 let data = self.segment.mapping.payload(found.data_index, found.length);
-                let Found {
-                    sequence,
-                    restarted,
-                    ticket,
-                    ..
-                } = found;
+                let Found { sequence, restarted, ticket, .. } = found;
                 self.stats.restarts += u64::from(restarted);
                 Ok(Some(Received {
                     data,
@@ -161,17 +148,10 @@ impl V1Reader {
         self.spinner = spinner;
         match result? {
             None => {
-                let waited = if patience == Patience::None {
-                    Duration::ZERO
-                } else {
-                    begin.elapsed()
-                };
+                let waited =
+                    if patience == Patience::None { Duration::ZERO } else { begin.elapsed() };
                 let (name, writer) = (self.segment.names.name.clone(), self.writer_presence());
-                Err(ReadError::Timeout {
-                    name,
-                    waited,
-                    writer,
-                })
+                Err(ReadError::Timeout { name, waited, writer })
             }
             found => Ok(found),
         }
@@ -179,9 +159,7 @@ impl V1Reader {
 
     /// Copies a frame that is not yet released out, without a reference to its bytes.
     pub(crate) fn copy_out(&self, frame: &Received, space: &mut [u8]) {
-        self.segment
-            .mapping
-            .read_payload(frame.index, &mut space[..frame.len]);
+        self.segment.mapping.read_payload(frame.index, &mut space[..frame.len]);
     }
 
     /// Gives a frame back; a second time is without effect. The writer gets the bytes once every frame read
@@ -226,11 +204,7 @@ impl V1Reader {
             }
             _ => self.segment.is_peer_alive(Role::Writer, pid),
         };
-        if alive {
-            WriterPresence::Attached
-        } else {
-            WriterPresence::Dead
-        }
+        if alive { WriterPresence::Attached } else { WriterPresence::Dead }
     }
 
     /// Pid that the writer announced; 0 when there is none.
@@ -241,11 +215,7 @@ impl V1Reader {
     /// What this reader has done.
     pub(crate) fn stats(&self) -> V1ReaderStats {
         let (frames, bytes) = self.ring.totals();
-        V1ReaderStats {
-            frames,
-            bytes,
-            ..self.stats
-        }
+        V1ReaderStats { frames, bytes, ..self.stats }
     }
 
     /// The control block's own words, for tests and inspection.
@@ -279,10 +249,7 @@ impl V1Reader {
     /// The frame that a unit announced, or one that a dead writer could not announce any more.
     fn take(&mut self, pid: u64) -> Result<Option<Arrival>, ReadError> {
         let before = self.writer.map_or(0, |writer| writer.pid);
-        match self
-            .ring
-            .next(&self.segment.mapping, if pid == 0 { before } else { pid })
-        {
+        match self.ring.next(&self.segment.mapping, if pid == 0 { before } else { pid }) {
             Ok(found) => {
                 self.unit = false;
                 // Whoever wrote it has not been reported as gone since.
@@ -295,11 +262,9 @@ impl V1Reader {
                 Ok(None)
             }
             // The unit is kept: the next call hands this frame out (L16).
-            Err(NextError::Gap { expected, found }) => Err(ReadError::SequenceGap {
-                name: self.name_cloned(),
-                expected,
-                found,
-            }),
+            Err(NextError::Gap { expected, found }) => {
+                Err(ReadError::SequenceGap { name: self.name_cloned(), expected, found })
+            }
             Err(NextError::Corrupt(corrupt)) => Err(self.damaged(corrupt)),
         }
     }
@@ -338,12 +303,7 @@ impl Awaited for Frame<'_> {
 
     /// A writer that has closed cleanly announced everything before: no unit means nothing more (L7, L22).
     fn glance(&mut self) -> Result<Option<Arrival>, ReadError> {
-        let pid = self
-            .reader
-            .segment
-            .oieb()
-            .writer_pid
-            .load(Ordering::Acquire);
+        let pid = self.reader.segment.oieb().writer_pid.load(Ordering::Acquire);
         if pid != 0 {
             self.reader.observe_writer(pid);
             return self.poll();
@@ -355,20 +315,11 @@ impl Awaited for Frame<'_> {
         let had_writer = reader.writer.is_some() || reader.ring.totals().0 > 0;
         // Bytes without a unit: perhaps a live writer whose pid was zeroed is about to post (L10).
         let drained = reader.ring.unread_bytes(&reader.segment.mapping) == Ok(0);
-        Ok(if had_writer && drained {
-            self.closed()
-        } else {
-            None
-        })
+        Ok(if had_writer && drained { self.closed() } else { None })
     }
 
     fn probe(&mut self) -> Result<Option<Arrival>, ReadError> {
-        let pid = self
-            .reader
-            .segment
-            .oieb()
-            .writer_pid
-            .load(Ordering::Acquire);
+        let pid = self.reader.segment.oieb().writer_pid.load(Ordering::Acquire);
         if pid == 0 {
             if let Some(arrival) = self.poll()? {
                 return Ok(Some(arrival));
@@ -402,10 +353,7 @@ impl Awaited for Frame<'_> {
             return Ok(None);
         }
         reader.departure_reported = true;
-        Err(ReadError::WriterGone {
-            name: reader.name_cloned(),
-            pid: announced(pid),
-        })
+        Err(ReadError::WriterGone { name: reader.name_cloned(), pid: announced(pid) })
     }
 
     fn sleep(&mut self, limit: Duration) {

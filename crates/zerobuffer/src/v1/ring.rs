@@ -32,10 +32,7 @@ pub(crate) struct FrameHeader {
 
 impl FrameHeader {
     /// "The rest of the ring is unused, go on at its start."
-    pub(crate) const WRAP: Self = Self {
-        length: 0,
-        sequence: 0,
-    };
+    pub(crate) const WRAP: Self = Self { length: 0, sequence: 0 };
 }
 
 /// A value in shared memory that no conforming peer writes.
@@ -208,11 +205,7 @@ impl WriterRing {
         };
         if fits_at(self.write_pos) {
             let data_index = self.write_pos + HEADER_BYTES;
-            return Ok(Claim {
-                data_index,
-                length,
-                skipped: 0,
-            });
+            return Ok(Claim { data_index, length, skipped: 0 });
         }
         if !fits_at(0) {
             return Err(ClaimError::TooLarge);
@@ -222,11 +215,7 @@ impl WriterRing {
         if total > self.write_pos {
             return Err(ClaimError::NeverFitsHere);
         }
-        Ok(Claim {
-            data_index: HEADER_BYTES,
-            length,
-            skipped,
-        })
+        Ok(Claim { data_index: HEADER_BYTES, length, skipped })
     }
 
     /// Length of the open claim.
@@ -256,13 +245,7 @@ impl WriterRing {
             }
         }
         let index = claim.data_index - HEADER_BYTES;
-        memory.write_header(
-            index,
-            FrameHeader {
-                length,
-                sequence: self.sequence,
-            },
-        );
+        memory.write_header(index, FrameHeader { length, sequence: self.sequence });
         self.write_pos = (claim.data_index + length) % capacity;
         self.written_count = self.written_count.wrapping_add(1);
         self.staged_bytes += claim.skipped + HEADER_BYTES + length;
@@ -287,12 +270,9 @@ impl WriterRing {
         let oieb = memory.oieb();
         // COMMIT: pairs with `ReaderRing::next`: the headers and data below the position are written. The
         // semaphore posted afterwards orders it again, for peers that load without acquire.
-        oieb.payload_write_pos
-            .store(self.write_pos, Ordering::Release);
-        oieb.payload_free_bytes
-            .fetch_sub(self.staged_bytes, Ordering::Release);
-        oieb.payload_written_count
-            .store(self.written_count, Ordering::Release);
+        oieb.payload_write_pos.store(self.write_pos, Ordering::Release);
+        oieb.payload_free_bytes.fetch_sub(self.staged_bytes, Ordering::Release);
+        oieb.payload_written_count.store(self.written_count, Ordering::Release);
         self.published = (self.write_pos, self.written_count, self.sequence);
         self.staged_bytes = 0;
         std::mem::take(&mut self.staged_frames)
@@ -442,11 +422,7 @@ impl ReaderRing {
                 header = None;
             }
         }
-        let unread = if header.is_none() {
-            unread.saturating_sub(room)
-        } else {
-            unread
-        };
+        let unread = if header.is_none() { unread.saturating_sub(room) } else { unread };
         if unread == 0 {
             // A wrap published without its frame, by a writer that died or gave up in between (L23).
             return Err(NextError::Nothing);
@@ -472,19 +448,10 @@ impl ReaderRing {
         let data_index = self.read_pos + HEADER_BYTES;
         self.read_pos = (self.read_pos + total) % capacity;
         self.read_count = self.read_count.wrapping_add(1);
-        memory
-            .oieb()
-            .payload_read_pos
-            .store(self.read_pos, Ordering::Release);
-        memory
-            .oieb()
-            .payload_read_count
-            .store(self.read_count, Ordering::Release);
+        memory.oieb().payload_read_pos.store(self.read_pos, Ordering::Release);
+        memory.oieb().payload_read_count.store(self.read_count, Ordering::Release);
         let ticket = self.first_ticket + self.held.len() as u64;
-        self.held.push_back(Held {
-            bytes: total,
-            released: false,
-        });
+        self.held.push_back(Held { bytes: total, released: false });
         self.held_bytes += total;
         self.frames += 1;
         self.bytes += header.length;
@@ -512,10 +479,7 @@ impl ReaderRing {
             return Ok(writer_pid != self.writer_pid);
         }
         self.reported_gap = Some(found);
-        Err(NextError::Gap {
-            expected: self.expected,
-            found,
-        })
+        Err(NextError::Gap { expected: self.expected, found })
     }
 
     fn wrap(&mut self, memory: &impl Memory, marked: bool) {
@@ -524,20 +488,15 @@ impl ReaderRing {
         let oieb = memory.oieb();
         if marked {
             self.read_count = self.read_count.wrapping_add(1);
-            oieb.payload_read_count
-                .store(self.read_count, Ordering::Release);
+            oieb.payload_read_count.store(self.read_count, Ordering::Release);
         }
         // Position before counter: the writer's bound by positions must not lag behind the counter.
         oieb.payload_read_pos.store(0, Ordering::Release);
         if self.held.is_empty() {
-            oieb.payload_free_bytes
-                .fetch_add(skipped, Ordering::Release);
+            oieb.payload_free_bytes.fetch_add(skipped, Ordering::Release);
         } else {
             // Behind frames that are still held: freed after them, as part of the ring's order (L20).
-            self.held.push_back(Held {
-                bytes: skipped,
-                released: true,
-            });
+            self.held.push_back(Held { bytes: skipped, released: true });
             self.held_bytes += skipped;
         }
     }
@@ -548,20 +507,13 @@ impl ReaderRing {
         let Some(at) = ticket.checked_sub(self.first_ticket) else {
             return false;
         };
-        match usize::try_from(at)
-            .ok()
-            .and_then(|at| self.held.get_mut(at))
-        {
+        match usize::try_from(at).ok().and_then(|at| self.held.get_mut(at)) {
             Some(held) if !held.released => held.released = true,
             // Released before.
             _ => return false,
         }
         let mut freed = 0;
-        while let Some(&Held {
-            bytes,
-            released: true,
-        }) = self.held.front()
-        {
+        while let Some(&Held { bytes, released: true }) = self.held.front() {
             self.held.pop_front();
             freed += bytes;
             self.first_ticket += 1;
@@ -571,10 +523,7 @@ impl ReaderRing {
         }
         self.held_bytes -= freed;
         // RELEASE: pairs with `WriterRing::free_bytes`.
-        memory
-            .oieb()
-            .payload_free_bytes
-            .fetch_add(freed, Ordering::Release);
+        memory.oieb().payload_free_bytes.fetch_add(freed, Ordering::Release);
         true
     }
 }

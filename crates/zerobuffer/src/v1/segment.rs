@@ -82,10 +82,7 @@ impl Names {
             None
         };
         if let Some(problem) = problem {
-            return Err(OpenError::InvalidName {
-                name: name.to_owned(),
-                problem,
-            });
+            return Err(OpenError::InvalidName { name: name.to_owned(), problem });
         }
         Ok(Self {
             name: name.into(),
@@ -98,35 +95,23 @@ impl Names {
 
     fn io(&self, operation: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
         let (name, operation) = (self.name.to_string(), operation.into());
-        move |source| OpenError::Io {
-            name,
-            operation,
-            source,
-        }
+        move |source| OpenError::Io { name, operation, source }
     }
 
     fn not_ready(&self, problem: impl Into<String>) -> OpenError {
-        OpenError::NotReady {
-            name: self.name.to_string(),
-            problem: problem.into(),
-        }
+        OpenError::NotReady { name: self.name.to_string(), problem: problem.into() }
     }
 
     pub(crate) fn problem(&self, problem: HeaderProblem) -> OpenError {
         let name = self.name.to_string();
         match problem {
             HeaderProblem::NotReady => self.not_ready(problem.to_string()),
-            HeaderProblem::Version {
-                found: [major, minor, patch, _],
-            } => OpenError::WrongVersion {
+            HeaderProblem::Version { found: [major, minor, patch, _] } => OpenError::WrongVersion {
                 name,
                 found: format!("{major}.{minor}.{patch}"),
                 expected: "1.0",
             },
-            _ => OpenError::Damaged {
-                name,
-                problem: problem.to_string(),
-            },
+            _ => OpenError::Damaged { name, problem: problem.to_string() },
         }
     }
 
@@ -146,10 +131,7 @@ impl Names {
         let locks =
             Locks::acquire(&self.locks, &self.name).map_err(self.io("taking its lock files"))?;
         if locks.is_none() && !force {
-            let (name, users) = (
-                self.name.to_string(),
-                "a reader that holds its lock".to_owned(),
-            );
+            let (name, users) = (self.name.to_string(), "a reader that holds its lock".to_owned());
             return Err(OpenError::InUse { name, users });
         }
         std::fs::remove_file(&self.path).map_err(self.io("removing its segment"))?;
@@ -215,10 +197,7 @@ struct Objects {
 
 impl Objects {
     fn new() -> Self {
-        Self {
-            made: Vec::new(),
-            pid: std::process::id(),
-        }
+        Self { made: Vec::new(), pid: std::process::id() }
     }
 
     fn add(&mut self, path: PathBuf) {
@@ -273,52 +252,29 @@ impl Segment {
         if !lock::try_exclusive(unnamed.fd.as_fd(), Role::Reader.byte()).unwrap_or(true) {
             return Err(names.reader_connected(0));
         }
-        if !unnamed
-            .link(&names.path)
-            .map_err(names.io("naming its segment"))?
-        {
+        if !unnamed.link(&names.path).map_err(names.io("naming its segment"))? {
             // A peer that ignores our locks was faster.
             return Err(names.reader_connected(reader_pid_of(&names)));
         }
         objects.add(names.path.clone());
-        let owned = Some(Owned {
-            objects,
-            _locks: locks,
-        });
-        Ok(Self {
-            names,
-            mapping,
-            data,
-            space,
-            fd: unnamed.into_fd(),
-            owned,
-        })
+        let owned = Some(Owned { objects, _locks: locks });
+        Ok(Self { names, mapping, data, space, fd: unnamed.into_fd(), owned })
     }
 
     /// Attaches to an existing buffer as its writer.
     pub(crate) fn connect(name: &str) -> Result<Self, OpenError> {
         let names = Names::new(name)?;
         let (fd, header, sizes) = open_checked(&names, Access::ReadWrite)?;
-        header
-            .check_positions(sizes)
-            .map_err(|problem| names.problem(problem))?;
+        header.check_positions(sizes).map_err(|problem| names.problem(problem))?;
         if header.reader_pid == 0 {
-            return Err(OpenError::NoReader {
-                name: name.to_owned(),
-                pid: 0,
-            });
+            return Err(OpenError::NoReader { name: name.to_owned(), pid: 0 });
         }
         if !is_peer_alive(&fd, Role::Reader, header.reader_pid) && !names.is_locked() {
             let pid = announced(header.reader_pid);
-            return Err(OpenError::NoReader {
-                name: name.to_owned(),
-                pid,
-            });
+            return Err(OpenError::NoReader { name: name.to_owned(), pid });
         }
-        let connected = |pid: u64| OpenError::WriterConnected {
-            name: name.to_owned(),
-            pid: announced(pid),
-        };
+        let connected =
+            |pid: u64| OpenError::WriterConnected { name: name.to_owned(), pid: announced(pid) };
         if header.writer_pid != 0 && is_peer_alive(&fd, Role::Writer, header.writer_pid) {
             return Err(connected(header.writer_pid));
         }
@@ -331,26 +287,14 @@ impl Segment {
         }
         let announce = &mapping.oieb().writer_pid;
         announce
-            .compare_exchange(
-                header.writer_pid,
-                own_pid(),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
+            .compare_exchange(header.writer_pid, own_pid(), Ordering::AcqRel, Ordering::Acquire)
             .map_err(connected)?;
         let left = mapping.oieb().reader_pid.load(Ordering::Acquire) == 0;
         if left || FileId::of(&fd) != FileId::of_path(&names.path) {
             let _ = announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
             return Err(names.not_ready("its reader left while we attached"));
         }
-        Ok(Self {
-            names,
-            mapping,
-            data,
-            space,
-            fd,
-            owned: None,
-        })
+        Ok(Self { names, mapping, data, space, fd, owned: None })
     }
 
     /// The control block.
@@ -396,20 +340,14 @@ pub(crate) fn open_checked(
     let fd = match rustix::fs::open(&names.path, flags, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => {
-            return Err(OpenError::NotFound {
-                name: names.name.to_string(),
-                dir: SHM_DIR.into(),
-            });
+            return Err(OpenError::NotFound { name: names.name.to_string(), dir: SHM_DIR.into() });
         }
         Err(error) => return Err(names.io("opening its segment")(error.into())),
     };
     let stat = rustix::fs::fstat(&fd).map_err(|e| names.io("looking at its segment")(e.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         let problem = "it is not a regular file".to_owned();
-        return Err(OpenError::NotABuffer {
-            path: names.path.clone(),
-            problem,
-        });
+        return Err(OpenError::NotABuffer { path: names.path.clone(), problem });
     }
     let file_bytes = u64::try_from(stat.st_size).unwrap_or(0);
     let mut bytes = [0; OIEB_BYTES as usize];
@@ -419,9 +357,7 @@ pub(crate) fn open_checked(
     }
     read_start(&fd, &mut bytes).map_err(names.io("reading its header"))?;
     let header = Header::from_bytes(&bytes);
-    let sizes = header
-        .check_layout(file_bytes)
-        .map_err(|problem| names.problem(problem))?;
+    let sizes = header.check_layout(file_bytes).map_err(|problem| names.problem(problem))?;
     Ok((fd, header, sizes))
 }
 
@@ -503,18 +439,12 @@ impl Unnamed {
     fn create(names: &Names) -> io::Result<Self> {
         let (flags, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o666));
         match rustix::fs::open(SHM_DIR, flags | OFlags::TMPFILE, mode) {
-            Ok(fd) => Ok(Self {
-                fd,
-                provisional: None,
-            }),
+            Ok(fd) => Ok(Self { fd, provisional: None }),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let file = format!(".{}.{}.new", names.name, own_pid());
                 let path = Path::new(SHM_DIR).join(file);
                 let fd = rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
-                Ok(Self {
-                    fd,
-                    provisional: Some(path),
-                })
+                Ok(Self { fd, provisional: Some(path) })
             }
             Err(error) => Err(error.into()),
         }
@@ -555,10 +485,7 @@ fn take_over(names: &Names) -> Result<(), OpenError> {
             let id = FileId::of_path(&names.path);
             if !is_half_made(&names.path) {
                 let problem = "it is shared memory of another program".to_owned();
-                return Err(OpenError::NotABuffer {
-                    path: names.path.clone(),
-                    problem,
-                });
+                return Err(OpenError::NotABuffer { path: names.path.clone(), problem });
             }
             remove_if_same(&names.path, id);
             return Ok(());

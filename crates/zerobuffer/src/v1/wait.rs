@@ -50,13 +50,7 @@ impl Spinner {
     pub(crate) fn new(strategy: WaitStrategy) -> Self {
         let one_cpu = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) == 1;
         let (budget, next_probe) = (MAX_BUDGET, None);
-        Self {
-            strategy,
-            budget,
-            waits_without_spinning: 0,
-            one_cpu,
-            next_probe,
-        }
+        Self { strategy, budget, waits_without_spinning: 0, one_cpu, next_probe }
     }
 
     /// Polls to spin in this wait.

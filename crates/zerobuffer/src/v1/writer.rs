@@ -67,16 +67,9 @@ impl V1Writer {
                 let announce = &segment.oieb().writer_pid;
                 let _ =
                     announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
-                OpenError::Damaged {
-                    name: name.to_owned(),
-                    problem: corrupt.problem().to_owned(),
-                }
+                OpenError::Damaged { name: name.to_owned(), problem: corrupt.problem().to_owned() }
             })?;
-        let metadata_set = segment
-            .oieb()
-            .metadata_written_bytes
-            .load(Ordering::Acquire)
-            > 0;
+        let metadata_set = segment.oieb().metadata_written_bytes.load(Ordering::Acquire) > 0;
         Ok(Self {
             segment,
             ring,
@@ -119,32 +112,24 @@ impl V1Writer {
         }
         if bytes.len() as u64 > sizes.metadata_capacity() {
             let capacity = sizes.metadata_capacity() as usize;
-            return Err(MetadataError::TooLarge {
-                name: name(),
-                bytes: bytes.len(),
-                capacity,
-            });
+            return Err(MetadataError::TooLarge { name: name(), bytes: bytes.len(), capacity });
         }
         self.segment.mapping.write_metadata(bytes);
         let written = METADATA_PREFIX_BYTES + bytes.len() as u64;
         let oieb = self.segment.oieb();
         // METADATA: pairs with `V1Reader::metadata`.
-        oieb.metadata_written_bytes
-            .store(written, Ordering::Release);
-        oieb.metadata_free_bytes
-            .store(sizes.metadata_bytes - written, Ordering::Release);
+        oieb.metadata_written_bytes.store(written, Ordering::Release);
+        oieb.metadata_free_bytes.store(sizes.metadata_bytes - written, Ordering::Release);
         self.metadata_set = true;
         Ok(())
     }
 
     /// Bytes that are free now, headers included.
     pub(crate) fn free_bytes(&mut self) -> Result<u64, WriteError> {
-        self.ring
-            .free_bytes(&self.segment.mapping)
-            .map_err(|corrupt| {
-                self.broken = Some(Broken::Corrupt(corrupt));
-                damaged(&self.segment.names.name, corrupt.problem())
-            })
+        self.ring.free_bytes(&self.segment.mapping).map_err(|corrupt| {
+            self.broken = Some(Broken::Corrupt(corrupt));
+            damaged(&self.segment.names.name, corrupt.problem())
+        })
     }
 
     /// Finds room for a frame of `len` bytes, waiting for it if need be. An open claim is given up; frames
@@ -156,11 +141,7 @@ impl V1Writer {
         patience: Patience,
     ) -> Result<Claimed, WriteError> {
         self.check()?;
-        let mut room = Room {
-            writer: self,
-            len: len as u64,
-            fit,
-        };
+        let mut room = Room { writer: self, len: len as u64, fit };
         // Most claims find room at once.
         let mut found = room.poll()?;
         if found.is_none() {
@@ -170,11 +151,7 @@ impl V1Writer {
         match found {
             Some(claim) => {
                 let data = self.segment.mapping.payload(claim.data_index, claim.length);
-                Ok(Claimed {
-                    data,
-                    len,
-                    index: claim.data_index,
-                })
+                Ok(Claimed { data, len, index: claim.data_index })
             }
             None => unreachable!("a wait without room is an error"),
         }
@@ -189,21 +166,13 @@ impl V1Writer {
     ) -> Result<Option<Claim>, WriteError> {
         let begin = Instant::now();
         let mut spinner = std::mem::replace(&mut self.spinner, Spinner::new(WaitStrategy::Park));
-        let mut room = Room {
-            writer: self,
-            len: len as u64,
-            fit,
-        };
+        let mut room = Room { writer: self, len: len as u64, fit };
         let result = wait(&mut room, &mut spinner, patience);
         self.spinner = spinner;
         match result? {
             None => {
                 let (name, holder) = (self.segment.names.name.clone(), self.holder());
-                Err(WriteError::Full {
-                    name,
-                    waited: begin.elapsed(),
-                    holder,
-                })
+                Err(WriteError::Full { name, waited: begin.elapsed(), holder })
             }
             found => Ok(found),
         }
@@ -235,9 +204,8 @@ impl V1Writer {
         self.stats.bytes += std::mem::take(&mut self.staged_bytes);
         // The reader posts once a release; unless someone takes the units, the value reaches its limit, which
         // ends C++ peers (L9). We are the only one who waits for them, and look at the ring before we do.
-        self.until_drain = self
-            .until_drain
-            .saturating_sub(u32::try_from(frames).unwrap_or(u32::MAX));
+        self.until_drain =
+            self.until_drain.saturating_sub(u32::try_from(frames).unwrap_or(u32::MAX));
         if self.until_drain == 0 {
             self.until_drain = FRAMES_PER_DRAIN;
             while self.segment.space.try_wait() {}
@@ -260,9 +228,7 @@ impl V1Writer {
     pub(crate) fn write(&mut self, payload: &[u8], patience: Patience) -> Result<u64, WriteError> {
         let claimed = self.claim(payload.len(), Fit::Exact, patience)?;
         self.segment.mapping.write_payload(claimed.index, payload);
-        Ok(self
-            .commit(payload.len())
-            .expect("the claim is open and has this length"))
+        Ok(self.commit(payload.len()).expect("the claim is open and has this length"))
     }
 
     /// Whether the reader is attached and alive.
@@ -290,17 +256,12 @@ impl V1Writer {
         let capacity = self.segment.mapping.sizes().payload_bytes;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            let counted = self
-                .segment
-                .oieb()
-                .payload_free_bytes
-                .load(Ordering::Acquire);
+            let counted = self.segment.oieb().payload_free_bytes.load(Ordering::Acquire);
             if counted >= capacity && self.segment.data.value() == 0 {
                 return true;
             }
             let left = deadline.map_or(Duration::from_millis(20), |end| {
-                end.saturating_duration_since(Instant::now())
-                    .min(Duration::from_millis(20))
+                end.saturating_duration_since(Instant::now()).min(Duration::from_millis(20))
             });
             if left.is_zero() || !self.is_reader_alive() {
                 return false;
@@ -331,10 +292,7 @@ impl V1Writer {
         }
         let oieb = self.segment.oieb();
         if oieb.reader_pid.load(Ordering::Acquire) == 0 {
-            return Err(WriteError::ReaderGone {
-                name: name.clone(),
-                holder: self.holder(),
-            });
+            return Err(WriteError::ReaderGone { name: name.clone(), holder: self.holder() });
         }
         let announced = oieb.writer_pid.load(Ordering::Relaxed);
         if announced != own_pid_cached(&self.segment) {
@@ -350,9 +308,7 @@ impl V1Writer {
         let own = own_pid_cached(&self.segment);
         let announce = &self.segment.oieb().writer_pid;
         if found == 0
-            && announce
-                .compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
+            && announce.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire).is_ok()
         {
             return Ok(());
         }
@@ -364,17 +320,8 @@ impl V1Writer {
         let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
         let mut name = [0; 32];
         name[..MAIN_READER.len()].copy_from_slice(MAIN_READER.as_bytes());
-        let pid = if pid == 0 {
-            self.reader.map_or(0, |reader| reader.pid)
-        } else {
-            pid
-        };
-        Peer {
-            name,
-            pid: announced(pid),
-            alive: self.is_reader_alive(),
-            ever_attached: true,
-        }
+        let pid = if pid == 0 { self.reader.map_or(0, |reader| reader.pid) } else { pid };
+        Peer { name, pid: announced(pid), alive: self.is_reader_alive(), ever_attached: true }
     }
 }
 
@@ -385,10 +332,7 @@ fn own_pid_cached(segment: &Segment) -> u64 {
 }
 
 fn damaged(name: &Arc<str>, problem: &'static str) -> WriteError {
-    WriteError::Damaged {
-        name: name.clone(),
-        problem,
-    }
+    WriteError::Damaged { name: name.clone(), problem }
 }
 
 struct Room<'a> {
@@ -404,31 +348,17 @@ impl Awaited for Room<'_> {
     #[inline]
     fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
         let writer = &mut *self.writer;
-        let error = match writer
-            .ring
-            .claim(&writer.segment.mapping, self.len, self.fit)
-        {
+        let error = match writer.ring.claim(&writer.segment.mapping, self.len, self.fit) {
             Ok(claim) => return Ok(Some(claim)),
             Err(ClaimError::Full) => return Ok(None),
             Err(error) => error,
         };
-        let (name, sizes) = (
-            writer.segment.names.name.clone(),
-            writer.segment.mapping.sizes(),
-        );
+        let (name, sizes) = (writer.segment.names.name.clone(), writer.segment.mapping.sizes());
         let (bytes, always_fits) = (self.len as usize, sizes.max_frame_bytes() as usize);
         Err(match error {
             ClaimError::Empty => WriteError::EmptyFrame { name },
-            ClaimError::TooLarge => WriteError::FrameTooLarge {
-                name,
-                bytes,
-                max: always_fits,
-            },
-            ClaimError::NeverFitsHere => WriteError::NeverFitsHere {
-                name,
-                bytes,
-                always_fits,
-            },
+            ClaimError::TooLarge => WriteError::FrameTooLarge { name, bytes, max: always_fits },
+            ClaimError::NeverFitsHere => WriteError::NeverFitsHere { name, bytes, always_fits },
             ClaimError::Corrupt(corrupt) => {
                 writer.broken = Some(Broken::Corrupt(corrupt));
                 damaged(&name, corrupt.problem())
@@ -460,10 +390,7 @@ impl Awaited for Room<'_> {
         match self.poll()? {
             None => {
                 let name = self.writer.segment.names.name.clone();
-                Err(WriteError::ReaderGone {
-                    name,
-                    holder: self.writer.holder(),
-                })
+                Err(WriteError::ReaderGone { name, holder: self.writer.holder() })
             }
             found => Ok(found),
         }
@@ -474,9 +401,7 @@ impl Awaited for Room<'_> {
         // WAKE: pairs with `V1Reader::release`: either it sees the units that we took before, and posts, or we
         // see the bytes that it freed.
         std::sync::atomic::fence(Ordering::SeqCst);
-        let found = writer
-            .ring
-            .claim(&writer.segment.mapping, self.len, self.fit);
+        let found = writer.ring.claim(&writer.segment.mapping, self.len, self.fit);
         if found == Err(ClaimError::Full) {
             writer.stats.parks += 1;
             writer.segment.space.wait(limit);
@@ -490,10 +415,7 @@ impl Drop for V1Writer {
             return;
         }
         // Only our own pid; no post: a successor's reader would take it for a frame (L10, L21).
-        let (announce, own) = (
-            &self.segment.oieb().writer_pid,
-            own_pid_cached(&self.segment),
-        );
+        let (announce, own) = (&self.segment.oieb().writer_pid, own_pid_cached(&self.segment));
         let _ = announce.compare_exchange(own, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 }

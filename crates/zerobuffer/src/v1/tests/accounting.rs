@@ -34,16 +34,8 @@ fn ops() -> impl Strategy<Value = (u64, Vec<Op>)> {
     (1u64..12).prop_flat_map(|blocks| {
         let capacity = blocks * 64;
         let len = prop_oneof![4 => 0..capacity / 3, 1 => 0..capacity + 20];
-        let write = (
-            len,
-            prop_oneof![2 => Just(0u64), 1 => 0..20u64],
-            prop::bool::weighted(0.8),
-        )
-            .prop_map(|(len, shrink, publish)| Op::Write {
-                len,
-                shrink,
-                publish,
-            });
+        let write = (len, prop_oneof![2 => Just(0u64), 1 => 0..20u64], prop::bool::weighted(0.8))
+            .prop_map(|(len, shrink, publish)| Op::Write { len, shrink, publish });
         let op = prop_oneof![
             5 => write,
             1 => (1..capacity).prop_map(|len| Op::Abort { len }),
@@ -55,10 +47,7 @@ fn ops() -> impl Strategy<Value = (u64, Vec<Op>)> {
 }
 
 fn check_frame(heap: &Heap, found: &Found) {
-    assert_eq!(
-        heap.get(found.data_index, found.length),
-        pattern(found.sequence, found.length)
-    );
+    assert_eq!(heap.get(found.data_index, found.length), pattern(found.sequence, found.length));
 }
 
 /// Nothing is lost, changed, overwritten while held, or counted twice; and what always fits, fits.
@@ -70,16 +59,8 @@ fn ours_to_ours(capacity: u64, ops: &[Op]) {
     let mut held: Vec<Found> = Vec::new();
     for op in ops {
         match *op {
-            Op::Write {
-                len,
-                shrink,
-                publish,
-            } => {
-                let fit = if shrink == 0 {
-                    Fit::Exact
-                } else {
-                    Fit::MayShrink
-                };
+            Op::Write { len, shrink, publish } => {
+                let fit = if shrink == 0 { Fit::Exact } else { Fit::MayShrink };
                 let free = writer.free_bytes(&heap).unwrap();
                 match writer.claim(&heap, len, fit) {
                     Ok(claim) => {
@@ -126,11 +107,7 @@ fn ours_to_ours(capacity: u64, ops: &[Op]) {
             check_frame(&heap, found);
         }
         let write_pos = heap.oieb().payload_write_pos.load(SeqCst);
-        assert!(
-            write_pos + 16 <= capacity,
-            "left {} bytes (L5)",
-            capacity - write_pos
-        );
+        assert!(write_pos + 16 <= capacity, "left {} bytes (L5)", capacity - write_pos);
         if held.is_empty() {
             let free = heap.oieb().payload_free_bytes.load(SeqCst);
             assert_eq!(free + reader.unread_bytes(&heap).unwrap(), capacity);
@@ -147,14 +124,8 @@ fn ours_to_ours(capacity: u64, ops: &[Op]) {
     }
     assert_eq!(heap.oieb().payload_free_bytes.load(SeqCst), capacity);
     let written = heap.oieb().payload_written_count.load(SeqCst);
-    assert_eq!(
-        written,
-        heap.oieb().payload_read_count.load(SeqCst),
-        "markers count on both sides"
-    );
-    writer
-        .claim(&heap, heap.sizes.max_frame_bytes(), Fit::MayShrink)
-        .unwrap();
+    assert_eq!(written, heap.oieb().payload_read_count.load(SeqCst), "markers count on both sides");
+    writer.claim(&heap, heap.sizes.max_frame_bytes(), Fit::MayShrink).unwrap();
 }
 
 /// A strict deployed reader meets nothing that it fails on.
@@ -233,10 +204,7 @@ fn peer_to_ours(habits: WriterHabits, capacity: u64, ops: &[Op]) {
     }
     // Perhaps short of an end that was skipped, whose frame did not come.
     let unread = reader.unread_bytes(&heap).unwrap();
-    assert_eq!(
-        heap.oieb().payload_free_bytes.load(SeqCst) + unread,
-        capacity
-    );
+    assert_eq!(heap.oieb().payload_free_bytes.load(SeqCst) + unread, capacity);
 }
 
 proptest! {
@@ -298,11 +266,7 @@ fn standing_at(capacity: u64, write_pos: u64) -> (Heap, WriterRing, ReaderRing) 
     let mut at = 0;
     while at < write_pos {
         // At least one data byte, and the last step lands exactly.
-        let step = if write_pos - at < 64 {
-            write_pos - at
-        } else {
-            32
-        };
+        let step = if write_pos - at < 64 { write_pos - at } else { 32 };
         writer.claim(&heap, step - 16, Fit::Exact).unwrap();
         writer.stage(&heap, step - 16).unwrap();
         writer.publish(&heap);
@@ -323,11 +287,7 @@ fn l05_never_leaves_less_than_a_header_at_the_end() {
         writer.publish(&heap);
         let wrapped = (1..16).contains(&left);
         let expected = if wrapped { total } else { (960 + total) % 1024 };
-        assert_eq!(
-            heap.oieb().payload_write_pos.load(SeqCst),
-            expected,
-            "{left} bytes left"
-        );
+        assert_eq!(heap.oieb().payload_write_pos.load(SeqCst), expected, "{left} bytes left");
         if wrapped {
             assert_eq!(heap.read_header(960), FrameHeader::WRAP);
         }
@@ -342,10 +302,7 @@ fn l05_a_rest_too_short_for_a_header_is_an_implicit_wrap() {
         let mut writer = PeerWriter::new(CPP);
         let mut reader = ReaderRing::new(heap.sizes);
         for len in [128 - 16, 128 - 16 - left, 32] {
-            assert_eq!(
-                writer.write(&heap, &pattern(writer.sequence, len)),
-                Wrote::Frame
-            );
+            assert_eq!(writer.write(&heap, &pattern(writer.sequence, len)), Wrote::Frame);
             let found = reader.next(&heap, 1).unwrap();
             assert_eq!(found.length, len);
             reader.release(&heap, found.ticket);
@@ -362,10 +319,7 @@ fn l05_goes_on_after_a_predecessor_that_left_such_a_rest_or_stored_the_end() {
         let mut peer = PeerWriter::new(CPP);
         let mut reader = ReaderRing::new(heap.sizes);
         for len in [128 - 16, 128 - 16 - left] {
-            assert_eq!(
-                peer.write(&heap, &pattern(peer.sequence, len)),
-                Wrote::Frame
-            );
+            assert_eq!(peer.write(&heap, &pattern(peer.sequence, len)), Wrote::Frame);
             let found = reader.next(&heap, 1).unwrap();
             reader.release(&heap, found.ticket);
         }
@@ -374,10 +328,7 @@ fn l05_goes_on_after_a_predecessor_that_left_such_a_rest_or_stored_the_end() {
         writer.stage(&heap, 32).unwrap();
         writer.publish(&heap);
         let found = reader.next(&heap, 2).unwrap();
-        assert_eq!(
-            (found.data_index, found.length, found.restarted),
-            (16, 32, true)
-        );
+        assert_eq!((found.data_index, found.length, found.restarted), (16, 32, true));
     }
 }
 
@@ -385,21 +336,12 @@ fn l05_goes_on_after_a_predecessor_that_left_such_a_rest_or_stored_the_end() {
 fn l06_a_frame_that_cannot_be_placed_says_so_at_once() {
     // As reported: P = 1024, W = R = 64, everything free, 992 bytes.
     let (heap, mut writer, _) = standing_at(1024, 64);
-    assert_eq!(
-        writer.claim(&heap, 992, Fit::Exact),
-        Err(ClaimError::NeverFitsHere)
-    );
-    assert_eq!(
-        writer.claim(&heap, 1009, Fit::Exact),
-        Err(ClaimError::TooLarge)
-    );
+    assert_eq!(writer.claim(&heap, 992, Fit::Exact), Err(ClaimError::NeverFitsHere));
+    assert_eq!(writer.claim(&heap, 1009, Fit::Exact), Err(ClaimError::TooLarge));
     // The whole ring, at its start only; one byte less would leave a rest.
     let (heap, mut writer, _) = standing_at(1024, 0);
     assert!(writer.claim(&heap, 1008, Fit::Exact).is_ok());
-    assert_eq!(
-        writer.claim(&heap, 1007, Fit::Exact),
-        Err(ClaimError::TooLarge)
-    );
+    assert_eq!(writer.claim(&heap, 1007, Fit::Exact), Err(ClaimError::TooLarge));
     assert!(writer.claim(&heap, 992, Fit::Exact).is_ok());
     // What is promised to fit does at every position, and the bound is the best possible.
     let most = heap.sizes.max_frame_bytes();
@@ -407,9 +349,7 @@ fn l06_a_frame_that_cannot_be_placed_says_so_at_once() {
         let (heap, mut writer, _) = standing_at(1024, at);
         writer.claim(&heap, len, Fit::Exact).is_err()
     };
-    let positions = (32..=1008)
-        .filter(|at| *at == 32 || *at >= 64)
-        .collect::<Vec<_>>();
+    let positions = (32..=1008).filter(|at| *at == 32 || *at >= 64).collect::<Vec<_>>();
     assert!(!positions.iter().any(|&at| refused(at, most)));
     assert!(positions.iter().any(|&at| refused(at, most + 1)));
 }
@@ -420,10 +360,7 @@ fn l08_an_empty_frame_with_a_sequence_is_not_a_wrap() {
     let mut writer = PeerWriter::new(CSHARP);
     let mut reader = ReaderRing::new(heap.sizes);
     for len in [8, 0, 8] {
-        assert_eq!(
-            writer.write(&heap, &pattern(writer.sequence, len)),
-            Wrote::Frame
-        );
+        assert_eq!(writer.write(&heap, &pattern(writer.sequence, len)), Wrote::Frame);
     }
     for len in [8, 0, 8] {
         assert_eq!(reader.next(&heap, 1).unwrap().length, len);
@@ -448,9 +385,7 @@ fn l14_a_counter_that_drifted_up_does_not_let_the_writer_overwrite() {
     assert_eq!(reader.next(&heap, 1).unwrap().length, 48);
     heap.oieb().payload_free_bytes.store(257, SeqCst);
     assert_eq!(writer.free_bytes(&heap), Err(Corrupt::FreeBytes));
-    heap.oieb()
-        .payload_free_bytes
-        .store(0u64.wrapping_sub(16), SeqCst);
+    heap.oieb().payload_free_bytes.store(0u64.wrapping_sub(16), SeqCst);
     assert_eq!(
         writer.claim(&heap, 1, Fit::Exact),
         Err(ClaimError::Corrupt(Corrupt::FreeBytes)),
@@ -473,11 +408,7 @@ fn l15_a_frame_header_is_checked_before_it_is_believed() {
     };
     use Corrupt as C;
     let corrupt = NextError::Corrupt;
-    assert_eq!(
-        read(0, u64::MAX, 1, 64),
-        corrupt(C::FrameTooLong),
-        "16 + length overflows"
-    );
+    assert_eq!(read(0, u64::MAX, 1, 64), corrupt(C::FrameTooLong), "16 + length overflows");
     assert_eq!(read(0, 1009, 1, 64), corrupt(C::FrameTooLong));
     assert_eq!(read(960, 49, 31, 64), corrupt(C::FramePastEnd));
     assert_eq!(read(64, 80, 3, 128), corrupt(C::FramePastWritePosition));
@@ -496,13 +427,7 @@ fn l16_a_sequence_gap_is_reported_once_and_then_passed() {
         writer.write(&heap, &pattern(writer.sequence, 20));
     }
     assert_eq!(reader.next(&heap, 1).unwrap().sequence, 1);
-    assert_eq!(
-        reader.next(&heap, 1),
-        Err(NextError::Gap {
-            expected: 2,
-            found: 3
-        })
-    );
+    assert_eq!(reader.next(&heap, 1), Err(NextError::Gap { expected: 2, found: 3 }));
     assert_eq!(reader.next(&heap, 1).unwrap().sequence, 3);
     assert_eq!(reader.next(&heap, 1).unwrap().sequence, 4);
 }
@@ -565,10 +490,7 @@ fn l23_a_wrap_without_its_frame_is_passed() {
     next.stage(&heap, 20).unwrap();
     next.publish(&heap);
     let found = reader.next(&heap, 8).unwrap();
-    assert_eq!(
-        (found.data_index, found.length, found.restarted),
-        (16, 20, true)
-    );
+    assert_eq!((found.data_index, found.length, found.restarted), (16, 20, true));
     reader.release(&heap, found.ticket);
     assert_eq!(heap.oieb().payload_free_bytes.load(SeqCst), 256);
     // And ours publishes nothing before it commits.

@@ -30,10 +30,7 @@ fn writer(name: &Unique) -> V1Writer {
 }
 
 fn write(writer: &mut V1Writer, sequence: u64, len: u64) {
-    assert_eq!(
-        writer.write(&pattern(sequence, len), WATCHDOG).unwrap(),
-        sequence
-    );
+    assert_eq!(writer.write(&pattern(sequence, len), WATCHDOG).unwrap(), sequence);
 }
 
 fn bytes(reader: &V1Reader, frame: &Received) -> Vec<u8> {
@@ -59,10 +56,7 @@ fn a_buffer_is_made_as_deployed_and_leaves_nothing_behind() {
     // 0666 less the umask, which a fresh file shows.
     let probe = tempfile::tempdir().unwrap().keep();
     fs::write(probe.join("file"), "").unwrap();
-    let plain = fs::metadata(probe.join("file"))
-        .unwrap()
-        .permissions()
-        .mode();
+    let plain = fs::metadata(probe.join("file")).unwrap().permissions().mode();
     fs::remove_dir_all(probe).unwrap();
     assert_eq!(file.permissions().mode(), plain);
     for path in name.semaphores() {
@@ -71,10 +65,7 @@ fn a_buffer_is_made_as_deployed_and_leaves_nothing_behind() {
     assert!(name.lock_files().iter().all(|path| path.exists()));
     let header = reader.segment().oieb().load();
     assert_eq!((header.oieb_size, header.version), (128, [1, 0, 0, 0]));
-    assert_eq!(
-        (header.payload_free_bytes, header.metadata_free_bytes),
-        (1024, 128)
-    );
+    assert_eq!((header.payload_free_bytes, header.metadata_free_bytes), (1024, 128));
     assert_eq!((header.reader_pid, header.writer_pid), (own_pid(), 0));
 
     let mut writer = writer(&name);
@@ -87,13 +78,7 @@ fn a_buffer_is_made_as_deployed_and_leaves_nothing_behind() {
         write(&mut writer, sequence, len);
         read(&mut reader, sequence, len);
     }
-    assert!(matches!(
-        reader.next(NOW),
-        Err(ReadError::Timeout {
-            waited: Duration::ZERO,
-            ..
-        })
-    ));
+    assert!(matches!(reader.next(NOW), Err(ReadError::Timeout { waited: Duration::ZERO, .. })));
     assert_eq!(reader.segment().oieb().writer_pid.load(SeqCst), own_pid());
     writer.close();
     assert_eq!(reader.segment().oieb().writer_pid.load(SeqCst), 0);
@@ -132,9 +117,7 @@ fn a_full_ring_waits_and_a_closed_writer_is_told_once() {
     for sequence in 1..=4 {
         write(&mut writer, sequence, 240);
     }
-    let error = writer
-        .write(&[0; 240], Patience::For(Some(Duration::from_millis(1))))
-        .unwrap_err();
+    let error = writer.write(&[0; 240], Patience::For(Some(Duration::from_millis(1)))).unwrap_err();
     assert!(matches!(error, WriteError::Full { .. }), "{error}");
     assert_eq!(writer.undelivered().unwrap(), (1024, 4));
     std::thread::scope(|scope| {
@@ -151,13 +134,7 @@ fn a_full_ring_waits_and_a_closed_writer_is_told_once() {
         assert!(reader.next(WATCHDOG).unwrap().is_none());
     });
     let error = reader.next(NOW).unwrap_err();
-    assert!(matches!(
-        error,
-        ReadError::Timeout {
-            writer: WriterPresence::Closed,
-            ..
-        }
-    ));
+    assert!(matches!(error, ReadError::Timeout { writer: WriterPresence::Closed, .. }));
     // A successor is another writer, also with the same pid.
     let mut successor = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap();
     write(&mut successor, 1, 5);
@@ -207,25 +184,13 @@ fn a_buffer_can_be_looked_at_and_removed_when_nobody_uses_it() {
     write(&mut writer, 1, 100);
     assert!(inspect::list().unwrap().contains(&name.0));
     let found = inspect::snapshot(&name.0).unwrap();
-    assert_eq!(
-        (found.header.payload_free_bytes, found.data_units),
-        (1024 - 116, Some(1))
-    );
+    assert_eq!((found.header.payload_free_bytes, found.data_units), (1024 - 116, Some(1)));
     assert_eq!(found.metadata.as_deref(), Some(&b"64x64"[..]));
     assert!(found.writer_alive && found.reader_alive && found.problems.is_empty());
     let error = inspect::remove(&name.0, false).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
-    reader
-        .segment()
-        .oieb()
-        .payload_write_pos
-        .store(5000, SeqCst);
-    reader
-        .segment()
-        .mapping
-        .oieb()
-        .metadata_written_bytes
-        .store(9999, SeqCst);
+    reader.segment().oieb().payload_write_pos.store(5000, SeqCst);
+    reader.segment().mapping.oieb().metadata_written_bytes.store(9999, SeqCst);
     let found = inspect::snapshot(&name.0).unwrap();
     assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
     inspect::remove(&name.0, true).unwrap();
@@ -260,10 +225,7 @@ fn l02_a_segment_that_is_not_complete_yet_is_worth_waiting_for() {
     }] {
         fs::write(name.segment(), &content).unwrap();
         let error = connect();
-        assert!(
-            matches!(error, OpenError::NotReady { .. }) && error.is_not_found(),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::NotReady { .. }) && error.is_not_found(), "{error}");
     }
     // Left by a reader that died half way: the next one replaces it.
     drop(reader(&name, 1024));
@@ -286,13 +248,7 @@ fn l03_l04_semaphores_found_are_replaced_with_their_counts() {
         assert!(left.post() && left.post());
     }
     let mut reader = reader(&name, 1024);
-    assert_eq!(
-        (
-            reader.segment().data.value(),
-            reader.segment().space.value()
-        ),
-        (0, 0)
-    );
+    assert_eq!((reader.segment().data.value(), reader.segment().space.value()), (0, 0));
     assert!(matches!(reader.next(NOW), Err(ReadError::Timeout { .. })));
 }
 
@@ -303,20 +259,12 @@ fn l07_counts_are_not_believed() {
     write(&mut writer, 1, 10);
     write(&mut writer, 2, 10);
     // As if wraps had been counted on one side only.
-    reader
-        .segment()
-        .oieb()
-        .payload_written_count
-        .store(0, SeqCst);
+    reader.segment().oieb().payload_written_count.store(0, SeqCst);
     drop(writer);
     read(&mut reader, 1, 10);
     read(&mut reader, 2, 10);
     // The other way: nothing more is there, whatever the counts say.
-    reader
-        .segment()
-        .oieb()
-        .payload_written_count
-        .store(1 << 40, SeqCst);
+    reader.segment().oieb().payload_written_count.store(1 << 40, SeqCst);
     assert!(reader.next(WATCHDOG).unwrap().is_none());
 }
 
@@ -330,19 +278,13 @@ fn l09_the_space_semaphore_does_not_grow_without_bound() {
         write(&mut writer, sequence, 10);
         read(&mut reader, sequence, 10);
     }
-    assert!(
-        reader.segment().space.value() < 600,
-        "our writer takes what peers post"
-    );
+    assert!(reader.segment().space.value() < 600, "our writer takes what peers post");
     while reader.segment().space.try_wait() {}
     for sequence in 2001..=2200 {
         write(&mut writer, sequence, 10);
         read(&mut reader, sequence, 10);
     }
-    assert!(
-        reader.segment().space.value() <= 2,
-        "our reader posts no more than is needed"
-    );
+    assert!(reader.segment().space.value() <= 2, "our reader posts no more than is needed");
 }
 
 #[test]
@@ -361,11 +303,7 @@ fn l10_a_writer_puts_its_pid_back_and_frames_outrank_a_missing_pid() {
     let error = writer.write(b"x", NOW).unwrap_err();
     assert!(matches!(error, WriteError::Damaged { .. }), "{error}");
     drop(writer);
-    assert_eq!(
-        reader.segment().oieb().writer_pid.load(SeqCst),
-        1,
-        "not ours to clear"
-    );
+    assert_eq!(reader.segment().oieb().writer_pid.load(SeqCst), 1, "not ours to clear");
 }
 
 #[test]
@@ -418,38 +356,16 @@ fn l16_a_gap_is_an_error_and_reading_goes_on() {
     write(&mut writer, 2, 10);
     write(&mut writer, 3, 10);
     let second = 26;
-    reader.segment().mapping.write_header(
-        second,
-        FrameHeader {
-            length: 10,
-            sequence: 9,
-        },
-    );
+    reader.segment().mapping.write_header(second, FrameHeader { length: 10, sequence: 9 });
     read(&mut reader, 1, 10);
     let error = reader.next(NOW).unwrap_err();
-    assert!(matches!(
-        error,
-        ReadError::SequenceGap {
-            expected: 2,
-            found: 9,
-            ..
-        }
-    ));
+    assert!(matches!(error, ReadError::SequenceGap { expected: 2, found: 9, .. }));
     let frame = reader.next(NOW).unwrap().unwrap();
     assert_eq!((frame.sequence, frame.index), (9, second + 16));
     // Damage stays damage.
-    reader.segment().mapping.write_header(
-        52,
-        FrameHeader {
-            length: 1 << 50,
-            sequence: 10,
-        },
-    );
+    reader.segment().mapping.write_header(52, FrameHeader { length: 1 << 50, sequence: 10 });
     for _ in 0..2 {
-        assert!(matches!(
-            reader.next(NOW),
-            Err(ReadError::Damaged { position: 52, .. })
-        ));
+        assert!(matches!(reader.next(NOW), Err(ReadError::Damaged { position: 52, .. })));
     }
 }
 
@@ -479,10 +395,7 @@ fn l21_a_post_too_many_is_not_a_frame() {
         });
         until(|| reader.backlog_bytes() > 800);
         drop(reader);
-        assert!(matches!(
-            blocked.join().unwrap(),
-            WriteError::ReaderGone { .. }
-        ));
+        assert!(matches!(blocked.join().unwrap(), WriteError::ReaderGone { .. }));
     });
 }
 
@@ -513,10 +426,7 @@ fn crash_child() {
         }
         // Stored and not announced: what a crash between the two leaves.
         let index = writer.claim(50, Fit::Exact, NOW).unwrap().index;
-        writer
-            .segment()
-            .mapping
-            .write_payload(index, &pattern(6, 50));
+        writer.segment().mapping.write_payload(index, &pattern(6, 50));
         writer.publish_without_post();
         fs::write(format!("/dev/shm/{}-ready", name.0), "").unwrap();
         loop {
@@ -552,10 +462,7 @@ fn a_writer_that_is_killed_loses_nothing_that_it_stored() {
     assert!(matches!(error, ReadError::WriterGone { pid, .. } if u64::from(pid) == child.pid()));
     assert!(matches!(
         reader.next(NOW),
-        Err(ReadError::Timeout {
-            writer: WriterPresence::Dead,
-            ..
-        })
+        Err(ReadError::Timeout { writer: WriterPresence::Dead, .. })
     ));
     assert_eq!(reader.metadata().unwrap().unwrap(), b"from a process");
     let mut successor = writer(&name);
@@ -583,10 +490,7 @@ fn a_reader_that_is_killed_is_noticed_and_replaced() {
     };
     assert!(matches!(error, WriteError::ReaderGone { .. }), "{error}");
     let error = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap_err();
-    assert!(
-        matches!(error, OpenError::NoReader { .. }) && error.is_not_found(),
-        "{error}"
-    );
+    assert!(matches!(error, OpenError::NoReader { .. }) && error.is_not_found(), "{error}");
     // The next reader takes the name; the old writer is told that its reader is gone.
     let mut next = reader(&name, 1024);
     assert!(!old_writer.is_reader_alive());

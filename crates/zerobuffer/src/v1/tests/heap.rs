@@ -18,11 +18,7 @@ impl Heap {
         let oieb = Oieb::default();
         oieb.initialize(sizes, 1);
         let payload = RefCell::new(vec![0; sizes.payload_bytes as usize]);
-        Self {
-            sizes,
-            oieb,
-            payload,
-        }
+        Self { sizes, oieb, payload }
     }
 
     pub(super) fn put(&self, index: u64, bytes: &[u8]) {
@@ -47,10 +43,7 @@ impl Memory for Heap {
     fn read_header(&self, index: u64) -> FrameHeader {
         let bytes = self.get(index, HEADER_BYTES);
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-        FrameHeader {
-            length: word(0),
-            sequence: word(8),
-        }
+        FrameHeader { length: word(0), sequence: word(8) }
     }
 
     fn write_header(&self, index: u64, header: FrameHeader) {
@@ -61,7 +54,5 @@ impl Memory for Heap {
 
 /// Frame content that tells one frame from every other.
 pub(super) fn pattern(sequence: u64, len: u64) -> Vec<u8> {
-    (0..len)
-        .map(|at| (sequence.wrapping_mul(31) ^ at ^ (at >> 8)) as u8)
-        .collect()
+    (0..len).map(|at| (sequence.wrapping_mul(31) ^ at ^ (at >> 8)) as u8).collect()
 }

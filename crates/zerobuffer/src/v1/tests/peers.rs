@@ -43,10 +43,8 @@ pub(super) const PYTHON: WriterHabits = WriterHabits {
     writes_empty: false,
     knows_too_large: true,
 };
-pub(super) const PYTHON_ZERO_COPY: WriterHabits = WriterHabits {
-    exact_fit_stores_end: false,
-    ..PYTHON
-};
+pub(super) const PYTHON_ZERO_COPY: WriterHabits =
+    WriterHabits { exact_fit_stores_end: false, ..PYTHON };
 pub(super) const CSHARP: WriterHabits = WriterHabits {
     exact_fit_stores_end: false,
     tail: Tail::Fails,
@@ -72,10 +70,7 @@ pub(super) struct PeerWriter {
 
 impl PeerWriter {
     pub(super) fn new(habits: WriterHabits) -> Self {
-        Self {
-            habits,
-            sequence: 1,
-        }
+        Self { habits, sequence: 1 }
     }
 
     pub(super) fn write(&mut self, heap: &Heap, data: &[u8]) -> Wrote {
@@ -85,11 +80,7 @@ impl PeerWriter {
             return Wrote::Refused;
         }
         if total > capacity {
-            return if self.habits.knows_too_large {
-                Wrote::Refused
-            } else {
-                Wrote::Full
-            };
+            return if self.habits.knows_too_large { Wrote::Refused } else { Wrote::Full };
         }
         let mut at = oieb.payload_write_pos.load(SeqCst);
         let room = capacity - at;
@@ -119,13 +110,7 @@ impl PeerWriter {
             at = 0;
             oieb.payload_write_pos.store(0, SeqCst);
         }
-        heap.write_header(
-            at,
-            FrameHeader {
-                length: data.len() as u64,
-                sequence: self.sequence,
-            },
-        );
+        heap.write_header(at, FrameHeader { length: data.len() as u64, sequence: self.sequence });
         heap.put(at + HEADER_BYTES, data);
         let mut end = at + total;
         if end == capacity && !self.habits.exact_fit_stores_end {
@@ -165,15 +150,12 @@ impl PeerReader {
         assert_eq!(header.sequence, self.expected, "sequence error in the peer");
         assert!(header.length > 0 && at + HEADER_BYTES + header.length <= capacity);
         self.expected += 1;
-        oieb.payload_read_pos
-            .store((at + HEADER_BYTES + header.length) % capacity, SeqCst);
+        oieb.payload_read_pos.store((at + HEADER_BYTES + header.length) % capacity, SeqCst);
         oieb.payload_read_count.fetch_add(1, SeqCst);
         (at + HEADER_BYTES, header.length, header.sequence)
     }
 
     pub(super) fn release(&self, heap: &Heap, length: u64) {
-        heap.oieb()
-            .payload_free_bytes
-            .fetch_add(HEADER_BYTES + length, SeqCst);
+        heap.oieb().payload_free_bytes.fetch_add(HEADER_BYTES + length, SeqCst);
     }
 }

@@ -25,11 +25,7 @@ const SOON: Patience = Patience::For(Some(Duration::from_millis(20)));
 
 fn length(index: u64, most: u64) -> u64 {
     let n = ((index * 2_654_435_761) >> 7) % most + 1;
-    if most.is_multiple_of(16) {
-        n.next_multiple_of(16)
-    } else {
-        n
-    }
+    if most.is_multiple_of(16) { n.next_multiple_of(16) } else { n }
 }
 
 struct Peer {
@@ -62,17 +58,11 @@ impl Peer {
                 let _ = send.send(line);
             }
         });
-        Self {
-            process: Process(child),
-            stdin,
-            lines,
-        }
+        Self { process: Process(child), stdin, lines }
     }
 
     fn line(&self) -> String {
-        self.lines
-            .recv_timeout(Duration::from_secs(90))
-            .expect("the Python peer says something")
+        self.lines.recv_timeout(Duration::from_secs(90)).expect("the Python peer says something")
     }
 
     fn expect(&self, line: &str) {
@@ -136,20 +126,16 @@ fn read_frames(
                 Ok(line) if line == format!("stuck {next}") => {
                     let oieb = reader.segment().oieb().load();
                     let at_end = oieb.payload_write_pos == PAYLOAD as u64;
-                    assert!(
-                        at_end && oieb.payload_read_pos == 0,
-                        "this is not L5: {oieb:?}"
-                    );
+                    assert!(at_end && oieb.payload_read_pos == 0, "this is not L5: {oieb:?}");
                     drop(reader);
                     reader = create(name);
                     peer.go();
                     (offset, reopened) = (next - 1, reopened + 1);
                 }
                 Ok(line) if line.starts_with("stuck") => panic!("{line}, but {next} did not come"),
-                Ok(line) => assert!(
-                    next > frames || line == "written" || line == "relayed",
-                    "{line}"
-                ),
+                Ok(line) => {
+                    assert!(next > frames || line == "written" || line == "relayed", "{line}")
+                }
                 Err(_) => {}
             },
             Err(error) => panic!("frame {next}: {error}"),
@@ -161,13 +147,7 @@ fn read_frames(
 fn python_to_ours((frames, most): (u64, u64), habit: &str, slow_every: u64) -> u64 {
     let name = Unique::new("py-ours");
     let reader = create(&name);
-    let mut peer = Peer::start(&[
-        "write",
-        &name.0,
-        &frames.to_string(),
-        &most.to_string(),
-        habit,
-    ]);
+    let mut peer = Peer::start(&["write", &name.0, &frames.to_string(), &most.to_string(), habit]);
     let (mut reader, reopened) = read_frames(&name, reader, &mut peer, (frames, most), slow_every);
     if reopened == 0 {
         assert_eq!(reader.metadata().unwrap().unwrap(), b"from python");
@@ -247,11 +227,7 @@ fn python_to_ours_to_python() {
                 next += 1;
             }
             Ok(None) | Err(ReadError::Timeout { .. }) => {
-                if origin
-                    .lines
-                    .try_recv()
-                    .is_ok_and(|line| line == format!("stuck {next}"))
-                {
+                if origin.lines.try_recv().is_ok_and(|line| line == format!("stuck {next}")) {
                     drop(reader);
                     reader = create(&first);
                     origin.go();
@@ -339,10 +315,7 @@ fn a_killed_python_peer_is_noticed() {
             Err(error) => break error,
         }
     };
-    assert!(
-        matches!(error, ReadError::WriterGone { .. }) && frames >= 5,
-        "{error}"
-    );
+    assert!(matches!(error, ReadError::WriterGone { .. }) && frames >= 5, "{error}");
     drop(reader);
 
     let mut holder = Peer::start(&["hold", &name.0, "1024"]);
@@ -419,15 +392,7 @@ fn the_package_has_its_known_defects() {
     };
     shows("l1", &["failed True", "already-connected"]);
     shows("l5_reader", &["read 112", "read 104", "range-error True"]);
-    shows(
-        "l5_writer",
-        &[
-            "passed 112",
-            "passed 112",
-            "range-error True",
-            "range-error True",
-        ],
-    );
+    shows("l5_writer", &["passed 112", "passed 112", "range-error True", "range-error True"]);
     shows("l20", &["free 908 of 1024"]);
     let name = Unique::new("defect");
     let said = Peer::start(&["defect_l4", &name.0]).finish();
@@ -438,10 +403,7 @@ fn the_package_has_its_known_defects() {
 }
 
 fn golden(which: &str) -> Vec<u8> {
-    let path = format!(
-        "{}/tests/golden/python-{which}.bin",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/tests/golden/python-{which}.bin", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(path).unwrap()
 }
 
@@ -460,15 +422,10 @@ fn segments_of_the_package_are_parsed() {
         assert_eq!(sizes.total_bytes(), file.len() as u64);
         assert_eq!((header.reader_pid, header.writer_pid), (1111, writer_pid));
         assert_eq!(header.payload_written_count, written);
-        assert_eq!(
-            (header.payload_write_pos, header.payload_read_pos),
-            (write_pos, read_pos)
-        );
+        assert_eq!((header.payload_write_pos, header.payload_read_pos), (write_pos, read_pos));
         assert_eq!(header.payload_free_bytes, free);
         for missing in [1, 100, file.len() - 127] {
-            header
-                .check_layout((file.len() - missing) as u64)
-                .unwrap_err();
+            header.check_layout((file.len() - missing) as u64).unwrap_err();
         }
     }
 }
