@@ -59,6 +59,7 @@ fn main() -> ExitCode {
 fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> {
     steps.run("what the tests need", || packages::provide(!no_install))?;
     lint(steps)?;
+    steps.script("the deployed Python peer", "crates/zerobuffer/tests/python/setup.sh")?;
     steps.cargo("tests", &["test", "--workspace"], &[])?;
     // The programs that the scripts below start.
     let build = ["build", "--release", "--package", "zerobuffer-cli", "--bins"];
@@ -94,7 +95,7 @@ fn loom(steps: &mut Steps) -> anyhow::Result<()> {
         "target/loom",
         "loom",
     ];
-    let bound = std::env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| "3".into());
+    let bound = std::env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| "4".into());
     let settings = [("RUSTFLAGS", "--cfg loom"), ("LOOM_MAX_PREEMPTIONS", bound.as_str())];
     steps.cargo("loom models", &models, &settings)
 }

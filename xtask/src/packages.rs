@@ -16,7 +16,7 @@ struct Need {
 /// Debian's own Python: the package's module belongs to it, not to another one that may come first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need { what: "a C linker", check: &["cc", "--version"], package: "gcc" },
     Need { what: "ffmpeg", check: &["ffmpeg", "-version"], package: "ffmpeg" },
     Need { what: "strace", check: &["strace", "--version"], package: "strace" },
@@ -29,6 +29,11 @@ const NEEDS: [Need; 8] = [
     },
     Need { what: "unshare", check: &["unshare", "--version"], package: "util-linux" },
     Need { what: "setpriv", check: &["setpriv", "--version"], package: "util-linux" },
+    Need {
+        what: "Python's virtual environments, for the deployed peer",
+        check: &["python3", "-c", "import ensurepip, venv"],
+        package: "python3-venv",
+    },
     Need {
         what: "Python with yaml",
         check: &[PYTHON, "-c", "import yaml"],
