@@ -78,6 +78,17 @@ pub(crate) enum Footprint {
     Window(u64),
 }
 
+impl Footprint {
+    /// Offset from which on going back to the start of the ring is tried.
+    #[inline(always)]
+    fn window(self) -> u64 {
+        match self {
+            Self::Whole => u64::MAX,
+            Self::Window(bytes) => bytes,
+        }
+    }
+}
+
 /// The Writer's side of the ring.
 #[derive(Debug)]
 pub(crate) struct Producer {
@@ -177,7 +188,7 @@ impl Producer {
     pub(crate) fn claim_ready(&self, memory: &impl Memory, len: u64) -> Option<Claim> {
         let frames = memory.frames();
         let extent = frames.extent(self.tail, len);
-        let ready = self.footprint == Footprint::Whole
+        let ready = frames.offset(self.tail) < self.footprint.window()
             && self.has_room(frames, extent)
             && extent.end.plus(8).is_at_or_before(self.reserve);
         ready.then_some(Claim { position: self.tail, frame: self.tail, extent, len })
@@ -187,9 +198,8 @@ impl Producer {
     pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
         let frames = memory.frames();
         debug_assert!(len >= 1 && len <= frames.max_frame(), "checked by the endpoint");
-        if let Footprint::Window(window) = self.footprint
-            && frames.offset(self.tail) >= window
-            && let Some(claim) = self.claim_at_ring_start(memory, len, window)
+        if frames.offset(self.tail) >= self.footprint.window()
+            && let Some(claim) = self.claim_at_ring_start(memory, len)
         {
             return Ok(claim);
         }
@@ -207,12 +217,7 @@ impl Producer {
 
     /// Claims the frame at the start of the ring's next lap, if the readers have left that free.
     #[cold]
-    fn claim_at_ring_start(
-        &mut self,
-        memory: &impl Memory,
-        len: u64,
-        window: u64,
-    ) -> Option<Claim> {
+    fn claim_at_ring_start(&mut self, memory: &impl Memory, len: u64) -> Option<Claim> {
         let frames = memory.frames();
         let frame = self.tail.plus(frames.capacity - frames.offset(self.tail));
         let extent = frames.extent(frame, len);
@@ -222,7 +227,7 @@ impl Producer {
             return None;
         }
         if !self.has_room(frames, extent) {
-            if self.tail.since(self.skip_tried) < window / 4 {
+            if self.tail.since(self.skip_tried) < self.footprint.window() / 4 {
                 return None;
             }
             self.skip_tried = self.tail;
@@ -264,13 +269,13 @@ impl Producer {
         lowest
     }
 
-    /// Announces how far bytes may change, in steps, so that the fence is paid once in many frames.
+    /// Announces how far bytes may change, in steps of an eighth of the ring, so that the fence is paid once
+    /// in many frames; observers lose that much of their lap.
     #[inline]
     fn raise_reserve(&mut self, memory: &impl Memory, extent: Extent) {
         let end = extent.end.plus(8);
         if !end.is_at_or_before(self.reserve) {
-            const STEP: u64 = 64 << 10;
-            self.reserve = end.plus((memory.frames().capacity / 8).min(STEP));
+            self.reserve = end.plus(memory.frames().capacity / 8);
             memory.writer().reserve.store(self.reserve.0, Ordering::Relaxed);
             // RESERVE: pairs with the observers' fence between copying and loading `reserve`. SeqCst rather
             // than Release because lent bytes may be filled by streaming stores, which pass earlier stores.
