@@ -55,6 +55,8 @@ pub(crate) trait Awaited {
     fn probe(&mut self) -> Result<Option<Self::Output>, Self::Error>;
     /// Announces a sleep; everything is looked at once more before it.
     fn announce(&mut self) -> Announced;
+    /// Whether the last announcement still stands, so that it need not be made again.
+    fn is_announced(&self) -> bool;
     /// Sleeps until woken; false when `limit` passed first.
     fn sleep(&mut self, limit: Duration) -> bool;
     /// A sleep ended by its limit although there was something to wake for.
@@ -226,8 +228,8 @@ pub(crate) fn wait<A: Awaited>(
     if spin.polls > 0 {
         spinner.learn(false);
     }
+    let mut announced = awaited.announce();
     loop {
-        let announced = awaited.announce();
         if let Some(found) = awaited.poll()? {
             return Ok(Some(found));
         }
@@ -254,6 +256,9 @@ pub(crate) fn wait<A: Awaited>(
             && let Some(found) = awaited.probe()?
         {
             return Ok(Some(found));
+        }
+        if !awaited.is_announced() {
+            announced = awaited.announce();
         }
     }
 }

@@ -93,8 +93,9 @@ pub(super) struct ThroughputArgs {
     #[arg(long, default_value_t = 300, value_name = "MS")]
     pub(super) millis: u64,
     /// Size of the ring, the same for all who are compared; larger frames get room for two and a half
-    #[arg(long, default_value = "8M", value_parser = size, value_name = "BYTES")]
-    pub(super) ring: usize,
+    /// [default: 256K for frames up to 4 KiB, else 8M]
+    #[arg(long, value_parser = size, value_name = "BYTES")]
+    pub(super) ring: Option<usize>,
     /// Frames a call in the batched case
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     pub(super) batch: u32,

@@ -59,6 +59,14 @@ fn header(frame: &[u8]) -> u64 {
 /// the speed of the memory it lies in.
 #[inline]
 fn sum_bytes(frame: &[u8]) -> u64 {
+    // Who reads records knows their size, as rtrb's side does: no loop for the small ones.
+    if let Ok(word) = <[u8; 8]>::try_from(frame) {
+        return u64::from_le_bytes(word);
+    }
+    sum_words(frame)
+}
+
+fn sum_words(frame: &[u8]) -> u64 {
     let (words, tail) = frame.as_chunks::<8>();
     let sum = words.iter().fold(0_u64, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)));
     if tail.is_empty() {

@@ -327,9 +327,10 @@ fn rtrb<const N: usize>(cores: [usize; 2], slots: usize, millis: u64) -> anyhow:
     rates(&outcome, N, slots * N)
 }
 
-/// The ring for frames of this size: what was asked for, or two and a half of the frames.
-fn ring_for(asked: usize, bytes: usize) -> usize {
-    asked.max(bytes / 2 * 5 + 4096)
+/// The ring for frames of this size: what was asked for, or what suits them; two and a half fit in any case.
+fn ring_for(asked: Option<usize>, bytes: usize) -> usize {
+    let suitable = if bytes <= 4096 { 256 << 10 } else { 8 << 20 };
+    asked.unwrap_or(suitable).max(bytes / 2 * 5 + 4096)
 }
 
 /// `zerobuffer bench throughput`.
@@ -417,5 +418,6 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
         } else {
             "The Writer goes round the whole ring (see --elastic)."
         })
+        .note("Ring: as --ring says, or 256 KiB for frames up to 4 KiB and 8 MiB beyond, the same for all.")
         .note("Ratios are taken within one repetition and one placement class."))
 }

@@ -507,6 +507,10 @@ impl Awaited for Arrival<'_> {
         wake::announce_reader(&self.seat.segment, self.seat.slot)
     }
 
+    fn is_announced(&self) -> bool {
+        wake::is_reader_announced(&self.seat.segment, self.seat.slot)
+    }
+
     fn sleep(&mut self, limit: Duration) -> bool {
         self.stats.parks += 1;
         let parks = &self.seat.segment.slots()[self.seat.slot as usize].parks;

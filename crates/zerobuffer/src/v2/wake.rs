@@ -44,6 +44,12 @@ pub(crate) fn announce_reader(memory: &impl Memory, slot: u32) -> Announced {
     barrier_of_sleeper(memory)
 }
 
+/// Whether the announcement of reader `slot` still stands: no waker has taken it up.
+pub(crate) fn is_reader_announced(memory: &impl Memory, slot: u32) -> bool {
+    memory.slots()[slot as usize].wait_flag.load(Ordering::Relaxed) == 1
+        && memory.registry().sleepers.load(Ordering::Relaxed) & 1 << slot != 0
+}
+
 /// Sleeps until woken or `limit` passed (false).
 pub(crate) fn reader_sleeps(memory: &impl Memory, slot: u32, limit: Duration) -> bool {
     memory.sleep(&memory.slots()[slot as usize].wait_flag, 1, limit)
@@ -84,6 +90,11 @@ pub(crate) fn announce_writer(memory: &impl Memory, wants: Position) -> Announce
     registry.writer_wants.store(wants.0, Ordering::Relaxed);
     registry.writer_waiting.store(1, Ordering::SeqCst);
     barrier_of_sleeper(memory)
+}
+
+/// Whether the Writer's announcement still stands: no waker has taken it up.
+pub(crate) fn is_writer_announced(memory: &impl Memory) -> bool {
+    memory.registry().writer_waiting.load(Ordering::Relaxed) == 1
 }
 
 /// Sleeps until woken or `limit` passed (false).

@@ -534,6 +534,10 @@ impl Awaited for Room<'_> {
         wake::announce_writer(self.segment, self.full.wants)
     }
 
+    fn is_announced(&self) -> bool {
+        wake::is_writer_announced(self.segment)
+    }
+
     fn sleep(&mut self, limit: Duration) -> bool {
         self.stats.parks += 1;
         wake::writer_sleeps(self.segment, limit)
@@ -569,6 +573,10 @@ impl Awaited for Drained<'_> {
 
     fn announce(&mut self) -> Announced {
         wake::announce_writer(self.segment, self.producer.head())
+    }
+
+    fn is_announced(&self) -> bool {
+        wake::is_writer_announced(self.segment)
     }
 
     fn sleep(&mut self, limit: Duration) -> bool {
