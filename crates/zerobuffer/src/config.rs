@@ -110,6 +110,14 @@ impl BufferConfig {
         self.group = Some(gid);
         self
     }
+
+    /// Ring position of the first frame, rounded up to 64: for tests of what happens where positions wrap.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn start_position(mut self, position: u64) -> Self {
+        self.start_position = position;
+        self
+    }
 }
 
 /// How an endpoint waits for the other side.
@@ -134,7 +142,7 @@ pub enum FullPolicy {
     },
     /// Fail at once with [`WriteError::Full`](crate::WriteError::Full).
     Fail,
-    /// Drop the frame being written, count it, and report success as [`Written::Dropped`.
+    /// Drop the frame being written, count it, and report success as [`Written::Dropped`](crate::Written::Dropped).
     DropNewest,
 }
 
