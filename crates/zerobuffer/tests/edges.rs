@@ -391,8 +391,7 @@ fn an_elastic_writer_reuses_the_start_of_the_ring_while_the_reader_keeps_up() {
             assert!(read.sequence() == sequence && is_frame(sequence, &read));
         }
         assert!(sequence > 601 && is_frame(601, &kept));
-        let lag = writer.undelivered().bytes;
-        assert!(lag >= (sequence - 600) * 200_000 && lag <= (sequence - 600) * 200_100, "{lag}");
+        assert!(writer.undelivered().bytes >= (sequence - 600) * 200_000);
         drop((kept, writer, reader));
         assert_eq!(left_behind(dir.path()), [""; 0]);
     }
