@@ -542,14 +542,18 @@ fn read_state(fd: BorrowedFd<'_>) -> io::Result<u32> {
 pub(crate) fn open(place: &Place, writable: bool) -> Result<OwnedFd, OpenError> {
     let not_a_buffer = || OpenError::NotABuffer {
         path: place.path.clone(),
-        problem: "it is a link, a directory or a device, where a regular file is expected".into(),
+        problem: "it is a link, a directory, a pipe or the like, where a regular file is expected".into(),
     };
     file::open(&place.path, writable).map_err(|error| match error.kind() {
-        _ if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR)) => not_a_buffer(),
+        // A link, a directory, a socket.
+        _ if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR | libc::ENXIO)) => {
+            not_a_buffer()
+        }
         io::ErrorKind::InvalidInput => not_a_buffer(),
         io::ErrorKind::NotFound => {
             OpenError::NotFound { name: place.name.to_string(), dir: place.dir.clone() }
         }
+        io::ErrorKind::NotADirectory => directory_error(place, error),
         io::ErrorKind::PermissionDenied => OpenError::Io {
             name: place.name.to_string(),
             operation: format!(
