@@ -394,8 +394,8 @@ impl Writer {
         self.engine.undelivered()
     }
 
-    /// Waits until every registered reader has released everything; false if `timeout` passed first.
-    /// `None` waits without limit, also for readers that are yet to come.
+    /// Waits until every registered reader has released everything; false if `timeout` passed first, or the
+    /// buffer was retired. `None` waits without limit, also for readers that are yet to come.
     pub fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
         self.engine.wait_drained(timeout)
     }

@@ -1,6 +1,5 @@
 //! The Writer's engine: the ring's rules with waiting, policies and messages around them.
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -333,14 +332,17 @@ impl Engine {
     }
 
     pub(crate) fn has_live_reader(&self) -> bool {
-        (0..self.layout().slot_count).any(|index| members::is_alive(&self.segment, index))
+        self.segment.is_ours()
+            && (0..self.layout().slot_count).any(|index| members::is_alive(&self.segment, index))
     }
 
     pub(crate) fn has_had_reader(&self) -> bool {
-        self.segment
-            .slots()
-            .iter()
-            .any(|slot| slot.owner_state.load(Ordering::Relaxed) != owner_state::NEVER)
+        self.segment.is_ours()
+            && self
+                .segment
+                .slots()
+                .iter()
+                .any(|slot| slot.owner_state.load(Ordering::Relaxed) != owner_state::NEVER)
     }
 
     pub(crate) fn readers(&self) -> Vec<ReaderInfo> {
@@ -388,11 +390,11 @@ impl Engine {
         most
     }
 
-    /// Waits until every registered reader has released everything.
+    /// Waits until every registered reader has released everything; false if that will not or did not happen.
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
-        let mut drained = Drained { segment: &self.segment, producer: &mut self.producer };
-        // What cannot fail needs no error: a poll that says "not yet" is all there is.
         let spin = self.spinner.begin(self.stats.frames);
+        let mut drained =
+            Drained { segment: &self.segment, producer: &mut self.producer, holder: None };
         matches!(wait(&mut drained, &mut self.spinner, spin, Patience::For(timeout)), Ok(Some(())))
     }
 
@@ -552,23 +554,39 @@ impl Awaited for Room<'_> {
 struct Drained<'a> {
     segment: &'a Segment,
     producer: &'a mut Producer,
+    /// Who is in the way.
+    holder: Option<u32>,
 }
+
+/// Nobody will empty this ring: it was retired.
+struct NeverDrained;
 
 impl Awaited for Drained<'_> {
     type Output = ();
-    type Error = Infallible;
+    type Error = NeverDrained;
 
-    fn poll(&mut self) -> Result<Option<()>, Infallible> {
+    fn poll(&mut self) -> Result<Option<()>, NeverDrained> {
         let lowest = self.producer.refresh_floor(self.segment);
+        self.holder = lowest.slot;
         Ok((lowest.cursor == self.producer.head()).then_some(()))
     }
 
-    fn glance(&mut self) -> Result<Option<()>, Infallible> {
-        Ok(None)
+    fn glance(&mut self) -> Result<Option<()>, NeverDrained> {
+        if self.segment.is_retired() { Err(NeverDrained) } else { Ok(None) }
     }
 
-    fn probe(&mut self) -> Result<Option<()>, Infallible> {
-        Ok(None)
+    /// An ephemeral reader that died will release nothing more.
+    fn probe(&mut self) -> Result<Option<()>, NeverDrained> {
+        let Some(index) = self.holder else {
+            return Ok(None);
+        };
+        let slot = &self.segment.slots()[index as usize];
+        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0
+            && !self.segment.is_lock_held(slot_lock(index))
+        {
+            members::reap(self.segment, index);
+        }
+        self.poll()
     }
 
     fn announce(&mut self) -> Announced {
