@@ -43,6 +43,8 @@ impl Facts {
 /// The bytes are shared memory. A conforming writer does not touch a committed frame before its release; a
 /// program that does not trust its peers uses [`copy_to`](Self::copy_to), which never forms a reference to
 /// shared bytes, instead of dereferencing.
+///
+/// A frame stays with the process that read it: a forked child must neither look at it nor drop it.
 #[derive(Debug)]
 #[must_use = "dropping a frame releases it"]
 pub struct Frame<'a> {

@@ -299,8 +299,7 @@ impl Reader {
         let noticed = &mut self.engine.noticed;
         let (died, closed) = (noticed.died.take(), std::mem::take(&mut noticed.closed));
         let (seen_writer, seen_metadata) = (noticed.writer, noticed.metadata);
-        let writer = self.engine.writer_generation();
-        let metadata = self.engine.metadata_generation();
+        let (writer, metadata) = self.engine.generations().unwrap_or((seen_writer, seen_metadata));
         self.engine.noticed.writer = writer;
         self.engine.noticed.metadata = metadata;
         Events {
@@ -419,6 +418,9 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if let Some(newest) = self.newest {
             let engine = &self.reader.engine;
+            if !engine.segment().is_ours() {
+                return;
+            }
             engine.publish_received(&newest);
             engine.seat().release_lent(newest.end);
         }

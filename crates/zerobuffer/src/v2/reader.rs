@@ -361,6 +361,9 @@ impl Engine {
 
     pub(crate) fn writer_presence(&self) -> WriterPresence {
         let segment = &self.seat.segment;
+        if !segment.is_ours() {
+            return WriterPresence::Never;
+        }
         match segment.writer().writer_state.load(Ordering::Acquire) {
             writer_state::NEVER => WriterPresence::Never,
             writer_state::ATTACHED if segment.is_lock_held(WRITER_LOCK) => WriterPresence::Attached,
@@ -370,11 +373,17 @@ impl Engine {
     }
 
     pub(crate) fn is_durable(&self) -> bool {
+        if !self.segment().is_ours() {
+            return false;
+        }
         let slot = &self.seat.segment.slots()[self.seat.slot as usize];
         slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0
     }
 
     pub(crate) fn backlog_bytes(&self) -> u64 {
+        if !self.segment().is_ours() {
+            return 0;
+        }
         let head = Position(self.segment().writer().head.load(Ordering::Acquire));
         let position = self.consumer.position();
         if position.is_at_or_before(head) { head.since(position) } else { 0 }
@@ -412,17 +421,18 @@ impl Engine {
     pub(crate) fn let_metadata_go(&self, generation: u64) {
         let looks = &self.metadata_looks[(generation & 1) as usize];
         looks.set(looks.get() - 1);
-        if looks.get() == 0 {
+        if looks.get() == 0 && self.segment().is_ours() {
             metadata::let_go(self.segment(), self.seat.slot, generation);
         }
     }
 
-    pub(crate) fn metadata_generation(&self) -> u64 {
-        metadata::generation(self.segment())
-    }
-
-    pub(crate) fn writer_generation(&self) -> u64 {
-        self.segment().writer().writer_generation.load(Ordering::Acquire)
+    /// Newest generations of the Writer and of the metadata; `None` in a forked child.
+    pub(crate) fn generations(&self) -> Option<(u64, u64)> {
+        let segment = self.segment();
+        segment.is_ours().then(|| {
+            let writer = segment.writer().writer_generation.load(Ordering::Acquire);
+            (writer, metadata::generation(segment))
+        })
     }
 }
 

@@ -337,6 +337,9 @@ impl Segment {
 
     /// Nobody waits any more for what is unread: removal needs no empty ring.
     pub(crate) fn discard_on_leaving(&self) {
+        if !self.is_ours() {
+            return;
+        }
         for slot in self.slots() {
             if slot.state.load(Ordering::Acquire) == slot_state::ACTIVE {
                 slot.flags.fetch_and(!slot_flags::DURABLE, Ordering::Relaxed);
@@ -542,7 +545,8 @@ fn read_state(fd: BorrowedFd<'_>) -> io::Result<u32> {
 pub(crate) fn open(place: &Place, writable: bool) -> Result<OwnedFd, OpenError> {
     let not_a_buffer = || OpenError::NotABuffer {
         path: place.path.clone(),
-        problem: "it is a link, a directory, a pipe or the like, where a regular file is expected".into(),
+        problem: "it is a link, a directory, a pipe or the like, where a regular file is expected"
+            .into(),
     };
     file::open(&place.path, writable).map_err(|error| match error.kind() {
         // A link, a directory, a socket.

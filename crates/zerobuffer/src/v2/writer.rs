@@ -346,6 +346,9 @@ impl Engine {
     }
 
     pub(crate) fn readers(&self) -> Vec<ReaderInfo> {
+        if !self.segment.is_ours() {
+            return Vec::new();
+        }
         (0..self.layout().slot_count)
             .filter(|&index| {
                 self.segment.slots()[index as usize].state.load(Ordering::Acquire)
@@ -373,6 +376,9 @@ impl Engine {
 
     pub(crate) fn undelivered(&self) -> Undelivered {
         let mut most = Undelivered::default();
+        if !self.segment.is_ours() {
+            return most;
+        }
         for index in 0..self.layout().slot_count {
             let slot = &self.segment.slots()[index as usize];
             if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
@@ -392,6 +398,9 @@ impl Engine {
 
     /// Waits until every registered reader has released everything; false if that will not or did not happen.
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
+        if !self.segment.is_ours() {
+            return false;
+        }
         let spin = self.spinner.begin(self.stats.frames);
         let mut drained =
             Drained { segment: &self.segment, producer: &mut self.producer, holder: None };
