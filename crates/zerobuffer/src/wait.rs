@@ -75,8 +75,6 @@ pub(crate) struct Spinner {
     pause: u32,
     /// When to ask next whether the other side lives: kept across calls, so that short timeouts ask too.
     next_probe: Option<Instant>,
-    /// Calls that found nothing and did not wait.
-    tries: u32,
 }
 
 /// How one wait spins.
@@ -135,7 +133,6 @@ impl Spinner {
             progress: 0,
             pause: 0,
             next_probe: None,
-            tries: 0,
         }
     }
 
@@ -170,12 +167,6 @@ impl Spinner {
         due
     }
 
-    /// Whether a call that does not wait should ask; looks at the clock only now and then.
-    fn try_is_due(&mut self) -> bool {
-        self.tries = self.tries.wrapping_add(1);
-        self.tries % POLLS_PER_GLANCE == 1 && self.probe_is_due(Instant::now())
-    }
-
     fn never_sleeps(&self) -> bool {
         self.strategy == WaitStrategy::Spin
     }
@@ -193,7 +184,8 @@ pub(crate) fn wait<A: Awaited>(
             if let Some(found) = awaited.glance()? {
                 return Ok(Some(found));
             }
-            return if spinner.try_is_due() { awaited.probe() } else { Ok(None) };
+            let due = spinner.probe_is_due(Instant::now());
+            return if due { awaited.probe() } else { Ok(None) };
         }
         Patience::For(limit) => limit,
     };
