@@ -302,16 +302,19 @@ impl Reader {
         let (writer, metadata) = self.engine.generations().unwrap_or((seen_writer, seen_metadata));
         self.engine.noticed.writer = writer;
         self.engine.noticed.metadata = metadata;
-        Events {
-            events: [
-                died.map(|pid| Event::WriterGone { pid }),
-                closed.then_some(Event::WriterClosed),
-                (writer != seen_writer).then_some(Event::WriterAttached { generation: writer }),
-                (metadata != seen_metadata)
-                    .then_some(Event::MetadataChanged { generation: metadata }),
-            ]
-            .into_iter(),
-        }
+        let attached =
+            (writer != seen_writer).then_some(Event::WriterAttached { generation: writer });
+        let died = died.map(|pid| Event::WriterGone { pid });
+        let closed = closed.then_some(Event::WriterClosed);
+        let changed =
+            (metadata != seen_metadata).then_some(Event::MetadataChanged { generation: metadata });
+        // What ended is the writer that is new to us, or one before it.
+        let events = if self.engine.noticed.ended == writer {
+            [attached, changed, died, closed]
+        } else {
+            [died, closed, attached, changed]
+        };
+        Events { events: events.into_iter() }
     }
 
     /// Whether a writer is there, as of now. Asks the kernel.
