@@ -236,11 +236,13 @@ fn at_rest(dir: &Path) -> PathBuf {
 
 #[test]
 fn files_that_are_not_what_they_say_are_refused_by_kind() {
+    /// Offset, bytes, and what the error must be.
+    type Patch = (u64, &'static [u8], fn(&OpenError));
     let damaged: fn(&OpenError) = |error| {
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
         says(error, &["`cam0` is damaged", "zerobuffer rm cam0"]);
     };
-    let patches: [(u64, &[u8], fn(&OpenError)); 14] = [
+    let patches: [Patch; 14] = [
         (0x004, &[3, 1, 4], |error| {
             assert!(matches!(error, OpenError::WrongVersion { .. }), "{error}");
             says(error, &["`cam0`", "3.1.4", "2.x", "same major version"]);

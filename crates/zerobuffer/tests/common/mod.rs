@@ -63,7 +63,7 @@ pub fn is_frame(sequence: u64, bytes: &[u8]) -> bool {
 /// A length between 1 and `max`, different from frame to frame, sometimes tiny.
 pub fn some_len(sequence: u64, max: usize) -> usize {
     let mixed = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17;
-    if mixed % 5 == 0 { 1 + (mixed % 9) as usize } else { 1 + mixed as usize % max }
+    if mixed.is_multiple_of(5) { 1 + (mixed % 9) as usize } else { 1 + mixed as usize % max }
 }
 
 /// Files left in a directory.
