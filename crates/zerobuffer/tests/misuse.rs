@@ -653,6 +653,29 @@ fn a_forked_child_may_drop_what_it_inherited_from_a_reader() {
 }
 
 #[test]
+fn a_child_being_spawned_does_not_keep_the_last_to_leave_from_removing() {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Children of no importance: each has copies of all descriptors for a moment.
+        let spawner = scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        let dir = shm_dir();
+        let left = (0..1500).find_map(|_| {
+            let writer = writer_in(dir.path()).create(NAME, &config()).unwrap();
+            assert!(writer_in(dir.path()).connect(NAME).is_err());
+            drop(writer);
+            left_behind(dir.path()).pop()
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        spawner.join().unwrap();
+        assert_eq!(left, None);
+    });
+}
+
+#[test]
 fn a_forked_child_can_connect_on_its_own() {
     let dir = shm_dir();
     let mut writer = writer_in(dir.path()).create(NAME, &config()).unwrap();

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use super::layout::{
     self, FrameGeometry, LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES, REGISTRY_HEADER_BYTES,
-    RegistryHeader, SLOT_BYTES, Slot, WRITER_AREA_OFFSET, WriterArea, segment_state, slot_flags,
-    slot_state,
+    RegistryHeader, SLOT_BYTES, Slot, WRITER_AREA_OFFSET, WriterArea, owner_state, segment_state,
+    slot_flags, slot_state, writer_state,
 };
 use super::memory::Memory;
 use super::position::Position;
@@ -31,6 +31,8 @@ use crate::sys::{barrier, futex, lock, space};
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
 const SEGMENT_STATE_OFFSET: u64 = 0x400;
+/// How often, a millisecond apart, the last to leave looks whether it is.
+const FAREWELL_ATTEMPTS: u32 = 50;
 
 /// What an endpoint may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -432,8 +434,31 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         if self.mark.is_current() {
             // Nobody to tell: the process is leaving. What could not be removed, the next user of the name finds.
-            let _ = retire(&self.place, self.probe.as_fd(), &self.layout, false);
+            for _ in 0..FAREWELL_ATTEMPTS {
+                let retired = retire(&self.place, self.probe.as_fd(), &self.layout, false);
+                // In use, but nobody is attached: somebody is just coming or going, or a child that another
+                // thread is spawning still has the descriptor of an endpoint that is gone, until its `exec`.
+                if !matches!(retired, Ok(Retired::InUse)) || self.is_anybody_attached() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
+    }
+}
+
+impl Farewell {
+    /// Whether anybody says to be attached; when in doubt, yes.
+    fn is_anybody_attached(&self) -> bool {
+        let word = |offset| read_u32(self.probe.as_fd(), offset).unwrap_or(u32::MAX);
+        let writer = word(0x280);
+        let first = self.layout.registry_offset + REGISTRY_HEADER_BYTES;
+        !matches!(writer, writer_state::NEVER | writer_state::CLOSED)
+            || (0..u64::from(self.layout.slot_count)).any(|index| {
+                let slot = first + index * u64::from(SLOT_BYTES);
+                word(slot + 0x80) != slot_state::FREE
+                    && !matches!(word(slot + 0x9c), owner_state::NEVER | owner_state::LEFT)
+            })
     }
 }
 
@@ -536,8 +561,12 @@ fn has_unread(fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<bool> {
 }
 
 fn read_state(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    read_u32(fd, SEGMENT_STATE_OFFSET)
+}
+
+fn read_u32(fd: BorrowedFd<'_>, offset: u64) -> io::Result<u32> {
     let mut bytes = [0; 4];
-    file::read_at(fd, &mut bytes, SEGMENT_STATE_OFFSET)?;
+    file::read_at(fd, &mut bytes, offset)?;
     Ok(u32::from_le_bytes(bytes))
 }
 
