@@ -31,7 +31,7 @@ use crate::sys::{barrier, futex, lock, space};
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
 const SEGMENT_STATE_OFFSET: u64 = 0x400;
-/// How often, a millisecond apart, the last to leave looks whether it is.
+/// How often, a millisecond apart, the last to leave, or a remover, looks whether nobody is left.
 const FAREWELL_ATTEMPTS: u32 = 50;
 
 /// What an endpoint may write.
@@ -505,13 +505,20 @@ fn retire(
 pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retired, OpenError> {
     let fd = open(place, true)?;
     let layout = read_layout(place, fd.as_fd(), true);
-    let retired = match layout {
-        Ok(layout) => retire(place, fd.as_fd(), &layout, even_unread),
-        // Damaged: the lock still tells whether somebody uses it.
-        Err(_) if even_unread => retire_damaged(place, fd.as_fd()),
-        Err(error) => return Err(error),
-    };
-    retired.map_err(io_error(place, "remove"))
+    for _ in 0..FAREWELL_ATTEMPTS {
+        let retired = match &layout {
+            Ok(layout) => retire(place, fd.as_fd(), layout, even_unread),
+            // Damaged: the lock still tells whether somebody uses it.
+            Err(_) if even_unread => retire_damaged(place, fd.as_fd()),
+            Err(_) => break,
+        };
+        // Whoever is just coming or going, or being spawned, is through in a moment; see `Farewell`.
+        if !matches!(retired, Ok(Retired::InUse)) {
+            return retired.map_err(io_error(place, "remove"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    layout.map(|_| Retired::InUse)
 }
 
 fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Retired> {
