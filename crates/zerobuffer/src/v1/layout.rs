@@ -1,6 +1,6 @@
 //! What is in a protocol 1.0 segment: offsets, sizes, and the checks that stand between a file and its use.
 //!
-//! No algorithm and no operating system here; `docs/protocol-1.md` has the same table for readers.
+//! No algorithm and no operating system here; `PROTOCOL.md`, part 2, has the same table for readers.
 
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,5 +1,5 @@
 //! Protocol 1.0, as deployed C++, Python and C# peers speak it: one reader, which owns the buffer, and one
-//! writer. `docs/protocol-1.md` describes it; `docs/v1-defects.md` says what is done about each known defect
+//! writer. `PROTOCOL.md`, part 2, describes it and says what is done about each known defect
 //! of the deployed peers (the L-numbers in comments and test names; D-numbers are disagreements among them).
 //!
 //! * rules: [`layout`] what is in memory, [`ring`] the accounting; no system calls
