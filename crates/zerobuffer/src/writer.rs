@@ -295,9 +295,7 @@ impl Writer {
     #[inline(always)]
     fn fill(&mut self, claim: &Claim, payload: &[u8]) -> Written {
         self.engine.segment().copy_in(claim.start(), payload);
-        let sequence = self.engine.stage(claim);
-        self.engine.publish();
-        Written::Committed(sequence)
+        Written::Committed(self.engine.commit(claim))
     }
 
     /// Lends `len` bytes of the ring to be filled in place and committed: no copy.
@@ -371,7 +369,7 @@ impl Writer {
     /// # Ok(()) }
     /// ```
     pub fn batch(&mut self) -> WriteBatch<'_> {
-        WriteBatch { writer: self, frames: 0, bytes: 0, committed: 0 }
+        WriteBatch { writer: self, frames: 0, committed: 0 }
     }
 
     /// The registered readers, as of now.
@@ -447,9 +445,7 @@ impl FrameMut<'_> {
                 engine.segment().move_payload(full, claim.start(), self.len);
             }
         }
-        let sequence = engine.stage(&claim);
-        engine.publish();
-        sequence
+        engine.commit(&claim)
     }
 
     /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
@@ -484,7 +480,6 @@ impl DerefMut for FrameMut<'_> {
 pub struct WriteBatch<'a> {
     writer: &'a mut Writer,
     frames: u64,
-    bytes: u64,
     committed: usize,
 }
 
@@ -509,7 +504,6 @@ impl WriteBatch<'_> {
         let engine = &mut self.writer.engine;
         engine.segment().copy_in(claim.start(), payload);
         self.frames += 1;
-        self.bytes += payload.len() as u64;
         Written::Committed(engine.stage(claim))
     }
 
@@ -521,7 +515,7 @@ impl WriteBatch<'_> {
         let claim = engine.claim(payload.len(), patience);
         if engine.stats().full_waits != before {
             self.committed += self.frames as usize;
-            (self.frames, self.bytes) = (0, 0);
+            self.frames = 0;
         }
         match claim {
             Ok(claim) => Ok(self.stage(&claim, payload)),
@@ -545,7 +539,7 @@ impl WriteBatch<'_> {
 impl Drop for WriteBatch<'_> {
     fn drop(&mut self) {
         if self.frames > 0 {
-            self.writer.engine.abort(self.frames, self.bytes);
+            self.writer.engine.abort();
         }
     }
 }

@@ -128,6 +128,8 @@ pub(crate) struct Engine {
     /// Per slot: the generation of the owner whose end the caller was told of.
     told: [u64; MAX_SLOTS as usize],
     stats: WriterStats,
+    /// Number of the next frame, and payload bytes before it, when this writer attached.
+    begun_at: (u64, u64),
     readers_checked: Option<Instant>,
 }
 
@@ -163,6 +165,7 @@ impl Engine {
         }
         Self {
             segment,
+            begun_at: (role.producer.next_sequence(), role.producer.bytes_committed()),
             producer: role.producer,
             barrier: role.barrier,
             behaviour,
@@ -258,7 +261,7 @@ impl Engine {
         area.full_waits
             .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
-        let spin = self.spinner.begin(self.stats.frames);
+        let spin = self.spinner.begin(self.producer.next_sequence());
         let mut room = Room {
             segment: &self.segment,
             producer: &mut self.producer,
@@ -276,24 +279,47 @@ impl Engine {
         })
     }
 
-    /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
+    /// Completes a claimed frame and makes it visible. Returns its number.
     #[inline(always)]
+    pub(crate) fn commit(&mut self, claim: &Claim) -> u64 {
+        self.stamp(claim);
+        let sequence = self.producer.next_sequence();
+        self.producer.commit(&self.segment, claim);
+        self.wake();
+        sequence
+    }
+
+    /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
+    #[inline]
     pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
-        if self.layout().timestamps() {
-            let stamp = self.segment.word(claim.header().plus(8));
-            stamp.store(process::monotonic_ns(), Ordering::Relaxed);
-        }
+        self.stamp(claim);
         let sequence = self.producer.next_sequence();
         self.producer.stage(&self.segment, claim);
-        self.stats.frames += 1;
-        self.stats.bytes += claim.len();
         sequence
+    }
+
+    #[inline(always)]
+    fn stamp(&self, claim: &Claim) {
+        if self.layout().timestamps() {
+            self.store_stamp(claim);
+        }
+    }
+
+    #[inline(never)]
+    fn store_stamp(&self, claim: &Claim) {
+        let stamp = self.segment.word(claim.header().plus(8));
+        stamp.store(process::monotonic_ns(), Ordering::Relaxed);
     }
 
     /// Makes what is staged visible and wakes who waits for it.
     #[inline(always)]
     pub(crate) fn publish(&mut self) {
         self.producer.publish(&self.segment);
+        self.wake();
+    }
+
+    #[inline(always)]
+    fn wake(&mut self) {
         let woken = wake::wake_readers(&self.segment, self.barrier);
         if woken > 0 {
             self.count_wakes(woken);
@@ -306,11 +332,9 @@ impl Engine {
         self.segment.writer().wakes.store(self.stats.wakes, Ordering::Relaxed);
     }
 
-    /// Forgets what is staged: `frames` of `bytes` in all.
-    pub(crate) fn abort(&mut self, frames: u64, bytes: u64) {
+    /// Forgets what is staged.
+    pub(crate) fn abort(&mut self) {
         self.producer.abort(&self.segment);
-        self.stats.frames -= frames;
-        self.stats.bytes -= bytes;
     }
 
     fn check_reader(&mut self) -> Result<(), WriteError> {
@@ -401,7 +425,7 @@ impl Engine {
         if !self.segment.is_ours() {
             return false;
         }
-        let spin = self.spinner.begin(self.stats.frames);
+        let spin = self.spinner.begin(self.producer.next_sequence());
         let mut drained =
             Drained { segment: &self.segment, producer: &mut self.producer, holder: None };
         matches!(wait(&mut drained, &mut self.spinner, spin, Patience::For(timeout)), Ok(Some(())))
@@ -451,7 +475,13 @@ impl Engine {
     }
 
     pub(crate) fn stats(&self) -> WriterStats {
-        WriterStats { skipped_bytes: self.producer.skipped_bytes(), ..self.stats }
+        let (sequence, bytes) = self.begun_at;
+        WriterStats {
+            frames: self.producer.next_sequence().wrapping_sub(sequence),
+            bytes: self.producer.bytes_committed().wrapping_sub(bytes),
+            skipped_bytes: self.producer.skipped_bytes(),
+            ..self.stats
+        }
     }
 
     /// Lends claimed bytes to be filled.
