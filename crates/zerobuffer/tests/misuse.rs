@@ -662,17 +662,31 @@ fn a_child_being_spawned_does_not_keep_the_last_to_leave_from_removing() {
                 std::process::Command::new("true").status().unwrap();
             }
         });
+        // Also when something here fails.
+        let stopper = Stopper(&stop);
         let dir = shm_dir();
         let left = (0..1500).find_map(|_| {
             let writer = writer_in(dir.path()).create(NAME, &config()).unwrap();
             assert!(writer_in(dir.path()).connect(NAME).is_err());
+            drop(reader_in(dir.path()).join(NAME).unwrap());
+            drop(reader_in(dir.path()).join(NAME).unwrap());
             drop(writer);
+            // Whose owner has left can be taken at once.
+            drop(writer_in(dir.path()).create(NAME, &config()).unwrap());
             left_behind(dir.path()).pop()
         });
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(stopper);
         spawner.join().unwrap();
         assert_eq!(left, None);
     });
+}
+
+struct Stopper<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Who is attached: taking a role, and telling who holds what. Registration touches locks; `registry` has the rules.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use super::layout::{
     SlotName, WRITER_LOCK, WRITER_RELIES_ON_MEMBARRIER, owner_state, slot_flags, slot_lock,
@@ -20,6 +21,9 @@ use crate::sys::{barrier, lock, process};
 
 /// Attempts to register a cursor before a running `floor` is called damage.
 const REGISTRATION_ATTEMPTS: u32 = 10_000;
+/// How often to try for the lock of a role whose owner says it has left, and how long to wait between.
+const LOCK_ATTEMPTS: u32 = 50;
+const LOCK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Turns a name for people into a slot's; `None` if it does not fit.
 pub(crate) fn slot_name(name: &str) -> Option<SlotName> {
@@ -58,7 +62,8 @@ pub(crate) fn attach_writer(
     footprint: Footprint,
 ) -> Result<WriterRole, OpenError> {
     let area = segment.writer();
-    if !lock::try_exclusive(fd, WRITER_LOCK).map_err(io_error(place, "lock"))? {
+    let attached = || area.writer_state.load(Ordering::Acquire) == writer_state::ATTACHED;
+    if !take_lock(fd, WRITER_LOCK, place, attached)? {
         return Err(OpenError::WriterConnected {
             name: place.name.to_string(),
             pid: area.writer_pid.load(Ordering::Relaxed),
@@ -183,7 +188,8 @@ fn take_over(
         {
             continue;
         }
-        if lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))? {
+        let attached = || registry::is_attached(segment, index);
+        if take_lock(fd, slot_lock(index), place, attached)? {
             return Ok(Some(index));
         }
         return Err(OpenError::ReaderConnected {
@@ -197,21 +203,49 @@ fn take_over(
 
 /// Takes the lock of a slot that is free, or whose ephemeral owner died.
 fn take_free(segment: &Segment, fd: BorrowedFd<'_>, place: &Place) -> Result<u32, OpenError> {
-    for (index, slot) in (0..).zip(segment.slots()) {
-        let state = slot.state.load(Ordering::Acquire);
-        let durable = slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0;
-        if state == slot_state::ACTIVE && durable {
-            continue;
+    for _ in 0..LOCK_ATTEMPTS {
+        let mut lingering = false;
+        for (index, slot) in (0..).zip(segment.slots()) {
+            let state = slot.state.load(Ordering::Acquire);
+            let durable = slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0;
+            if state == slot_state::ACTIVE && durable {
+                continue;
+            }
+            if lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))? {
+                registry::free(segment, index);
+                return Ok(index);
+            }
+            lingering |= state == slot_state::FREE;
         }
-        if lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))? {
-            registry::free(segment, index);
-            return Ok(index);
+        if !lingering {
+            break;
         }
+        std::thread::sleep(LOCK_INTERVAL);
     }
     Err(OpenError::NoReaderSlot {
         name: place.name.to_string(),
         slots: segment.layout().slot_count,
     })
+}
+
+/// Takes a role's lock. Waits a moment for one whose owner is not `attached` (any more): its mapping is just
+/// going, or a child that another thread is spawning has a copy of its descriptor until its `exec`.
+fn take_lock(
+    fd: BorrowedFd<'_>,
+    byte: u64,
+    place: &Place,
+    attached: impl Fn() -> bool,
+) -> Result<bool, OpenError> {
+    for _ in 0..LOCK_ATTEMPTS {
+        if lock::try_exclusive(fd, byte).map_err(io_error(place, "lock"))? {
+            return Ok(true);
+        }
+        if attached() {
+            break;
+        }
+        std::thread::sleep(LOCK_INTERVAL);
+    }
+    Ok(false)
 }
 
 /// Registers anew in a slot whose lock is ours.

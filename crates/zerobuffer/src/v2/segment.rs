@@ -31,8 +31,9 @@ use crate::sys::{barrier, futex, lock, space};
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
 const SEGMENT_STATE_OFFSET: u64 = 0x400;
-/// How often, a millisecond apart, the last to leave, or a remover, looks whether nobody is left.
-const FAREWELL_ATTEMPTS: u32 = 50;
+const WRITER_STATE_OFFSET: u64 = 0x280;
+/// How often, a millisecond apart, to look whether a segment is really in use.
+const RETIRE_ATTEMPTS: u32 = 50;
 
 /// What an endpoint may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -434,31 +435,8 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         if self.mark.is_current() {
             // Nobody to tell: the process is leaving. What could not be removed, the next user of the name finds.
-            for _ in 0..FAREWELL_ATTEMPTS {
-                let retired = retire(&self.place, self.probe.as_fd(), &self.layout, false);
-                // In use, but nobody is attached: somebody is just coming or going, or a child that another
-                // thread is spawning still has the descriptor of an endpoint that is gone, until its `exec`.
-                if !matches!(retired, Ok(Retired::InUse)) || self.is_anybody_attached() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            let _ = retire_patiently(&self.place, self.probe.as_fd(), &self.layout, false);
         }
-    }
-}
-
-impl Farewell {
-    /// Whether anybody says to be attached; when in doubt, yes.
-    fn is_anybody_attached(&self) -> bool {
-        let word = |offset| read_u32(self.probe.as_fd(), offset).unwrap_or(u32::MAX);
-        let writer = word(0x280);
-        let first = self.layout.registry_offset + REGISTRY_HEADER_BYTES;
-        !matches!(writer, writer_state::NEVER | writer_state::CLOSED)
-            || (0..u64::from(self.layout.slot_count)).any(|index| {
-                let slot = first + index * u64::from(SLOT_BYTES);
-                word(slot + 0x80) != slot_state::FREE
-                    && !matches!(word(slot + 0x9c), owner_state::NEVER | owner_state::LEFT)
-            })
     }
 }
 
@@ -473,6 +451,41 @@ pub(crate) enum Retired {
     HasUnread,
     /// The name stands for another file by now.
     NotThere,
+}
+
+/// As [`retire`], but believes only for a moment that it is in use when nobody is attached: somebody may just
+/// be coming or going, or a child that another thread is spawning may still have the descriptors of an endpoint
+/// that is gone, until its `exec`.
+fn retire_patiently(
+    place: &Place,
+    probe: BorrowedFd<'_>,
+    layout: &Layout,
+    even_unread: bool,
+) -> io::Result<Retired> {
+    let mut attempts = 0;
+    loop {
+        let retired = retire(place, probe, layout, even_unread)?;
+        attempts += 1;
+        if retired != Retired::InUse
+            || attempts == RETIRE_ATTEMPTS
+            || is_anybody_attached(probe, layout)
+        {
+            return Ok(retired);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether anybody says to be attached; when in doubt, yes.
+fn is_anybody_attached(fd: BorrowedFd<'_>, layout: &Layout) -> bool {
+    let word = |offset| read_u32(fd, offset).unwrap_or(u32::MAX);
+    let first = layout.registry_offset + REGISTRY_HEADER_BYTES;
+    !matches!(word(WRITER_STATE_OFFSET), writer_state::NEVER | writer_state::CLOSED)
+        || (0..u64::from(layout.slot_count)).any(|index| {
+            let slot = first + index * u64::from(SLOT_BYTES);
+            word(slot + 0x80) != slot_state::FREE
+                && !matches!(word(slot + 0x9c), owner_state::NEVER | owner_state::LEFT)
+        })
 }
 
 /// Removes the segment if nobody is attached, and nothing waits in it (or `even_unread`).
@@ -505,20 +518,13 @@ fn retire(
 pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retired, OpenError> {
     let fd = open(place, true)?;
     let layout = read_layout(place, fd.as_fd(), true);
-    for _ in 0..FAREWELL_ATTEMPTS {
-        let retired = match &layout {
-            Ok(layout) => retire(place, fd.as_fd(), layout, even_unread),
-            // Damaged: the lock still tells whether somebody uses it.
-            Err(_) if even_unread => retire_damaged(place, fd.as_fd()),
-            Err(_) => break,
-        };
-        // Whoever is just coming or going, or being spawned, is through in a moment; see `Farewell`.
-        if !matches!(retired, Ok(Retired::InUse)) {
-            return retired.map_err(io_error(place, "remove"));
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    layout.map(|_| Retired::InUse)
+    let retired = match layout {
+        Ok(layout) => retire_patiently(place, fd.as_fd(), &layout, even_unread),
+        // Damaged: the lock still tells whether somebody uses it.
+        Err(_) if even_unread => retire_damaged(place, fd.as_fd()),
+        Err(error) => return Err(error),
+    };
+    retired.map_err(io_error(place, "remove"))
 }
 
 fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Retired> {
