@@ -200,7 +200,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError::WriterGone`] once when the writer died, after all frames it had committed; calling again
     /// waits for a successor. Others name damage or removal.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         self.read_within(Patience::For(None))
     }

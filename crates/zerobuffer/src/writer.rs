@@ -236,7 +236,7 @@ impl Writer {
     /// [`WriteError::Full`] when the policy's time is up, naming the reader that holds the ring back;
     /// [`WriteError::ReaderGone`] once when that reader has died or left; others name a misuse or damage.
     /// Nothing was written then.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
         match self.engine.claim_ready(payload.len()) {
             Some(claim) => Ok(self.fill(&claim, payload)),
@@ -305,7 +305,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    #[inline]
+    #[inline(always)]
     pub fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
         if let Some(claim) = self.engine.claim_ready(len) {
             return Ok(FrameMut { writer: self, claim, len });

@@ -697,7 +697,7 @@ fn check_room(place: &Place, needed: u64) -> Result<(), OpenError> {
 }
 
 fn no_space(place: &Place, needed: u64, available: u64) -> OpenError {
-    let megabytes = needed.div_ceil(1 << 20).next_power_of_two().max(64) * 2;
+    let megabytes = (needed.div_ceil(1 << 20) + 16).next_power_of_two().max(128);
     let advice = format!(
         "ask for a smaller payload, or enlarge it: for a container `--shm-size={megabytes}m` \
          (compose: `shm_size: {megabytes}m`), on a host `mount -o remount,size={megabytes}m {}`",
