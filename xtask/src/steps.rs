@@ -117,6 +117,8 @@ pub(crate) fn examples() -> anyhow::Result<Vec<Example>> {
             }
         }
     }
+    // Readers last: what a writer left behind waits for them.
+    found.sort_by_key(|example| (example.name.ends_with("_reader"), example.name.clone()));
     Ok(found)
 }
 
