@@ -6,6 +6,8 @@
 //!
 //! Run with `cargo xtask loom`.
 
+#![allow(unsafe_code)] // Two accesses to a cell that stands for a place in the ring.
+
 use loom::sync::Arc;
 use loom::thread;
 use std::time::Duration;
@@ -224,7 +226,11 @@ fn loom_an_observer_never_takes_overwritten_bytes_for_valid() {
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
             for _ in 0..2 {
-                write(&shared, &mut producer);
+                // Every word: the third frame lies over the middle of the first, not over its ends.
+                let claim = producer.claim(&*shared, LEN).unwrap();
+                shared.fill(claim.start(), LEN, producer.next_sequence());
+                producer.stage(&*shared, &claim);
+                producer.publish(&*shared);
             }
         });
         let area = heap.writer();
@@ -238,5 +244,40 @@ fn loom_an_observer_never_takes_overwritten_bytes_for_valid() {
             assert_eq!(bytes, number, "torn bytes passed for frame {number}");
         }
         writer.join().unwrap();
+    });
+}
+
+/// The bytes of the first frame's place, as memory that must not be read and written at once: `loom` reports
+/// any access that the release of the frame does not order before the next claim of its place.
+#[test]
+fn loom_a_place_is_written_again_only_after_it_was_read_and_released() {
+    loom::model(|| {
+        let heap = heap(1, 0);
+        heap.reserve(0, Position(0));
+        let place = Arc::new(loom::cell::UnsafeCell::new(1_u64));
+        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        write(&heap, &mut producer);
+        write(&heap, &mut producer);
+        let (shared, its_place) = (Arc::clone(&heap), Arc::clone(&place));
+        let reader = thread::spawn(move || {
+            let mut consumer = Consumer::attach(&*shared, 0).unwrap();
+            let found = consumer.poll(&*shared).unwrap().unwrap();
+            consumer.take(&*shared, &found);
+            its_place.with(|bytes| {
+                // SAFETY: the frame is committed and not released.
+                assert_eq!(unsafe { *bytes }, 1);
+            });
+            ring::release(&*shared, 0, found.end);
+        });
+        let claim = loop {
+            match producer.claim(&*heap, LEN) {
+                Ok(claim) => break claim,
+                Err(_) => thread::yield_now(),
+            }
+        };
+        assert_eq!(claim.header(), Position(112), "it lies over the first");
+        // SAFETY: claimed, so nobody reads there.
+        place.with_mut(|bytes| unsafe { *bytes = 3 });
+        reader.join().unwrap();
     });
 }
