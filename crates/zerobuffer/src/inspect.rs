@@ -34,6 +34,7 @@ use crate::v2::layout::{
 };
 use crate::v2::members::printable;
 use crate::v2::position::Position;
+use crate::v2::registry::{Lag, Mark};
 use crate::v2::segment::{self, Retired, io_error};
 
 /// Which protocol a buffer speaks.
@@ -304,7 +305,12 @@ fn readers(
     registry: &Words,
     problems: &mut Vec<String>,
 ) -> io::Result<Vec<ReaderInfo>> {
-    let (head, floor) = (Position(oieb.u64(0x100)), Position(oieb.u64(0x200)));
+    let floor = Position(oieb.u64(0x200));
+    let newest = Mark {
+        sequence: oieb.u64(0x108),
+        skipped_bytes: oieb.u64(0x328),
+        position: Position(oieb.u64(0x100)),
+    };
     let mut readers = Vec::new();
     for index in 0..layout.slot_count {
         let at = |offset: usize| index as usize * SLOT_BYTES as usize + offset;
@@ -320,10 +326,12 @@ fn readers(
                 .push(format!("the cursor {} of reader `{name}` lies outside the ring", cursor.0));
         }
         let attached = registry.u32(at(0x9c)) == owner_state::ATTACHED;
-        let lag_bytes = if cursor.is_at_or_before(head) { head.since(cursor) } else { 0 };
-        let skipped = oieb.u64(0x328).wrapping_sub(registry.u64(at(0x20)));
-        let skipped = if skipped <= lag_bytes { skipped } else { 0 };
-        let lag_frames = oieb.u64(0x108).wrapping_sub(registry.u64(at(0x10)));
+        let reader = Mark {
+            sequence: registry.u64(at(0x10)),
+            skipped_bytes: registry.u64(at(0x20)),
+            position: cursor,
+        };
+        let lag = Lag::between(&newest, &reader);
         readers.push(ReaderInfo {
             name,
             pid: registry.u32(at(0x98)),
@@ -332,9 +340,9 @@ fn readers(
             alive: attached && lock::is_held(fd, slot_lock(index))?,
             position: cursor.0,
             read_position: registry.u64(at(0x08)),
-            read_sequence: registry.u64(at(0x10)),
-            lag_frames: if lag_frames <= i64::MAX as u64 { lag_frames } else { 0 },
-            lag_bytes: lag_bytes - skipped,
+            read_sequence: reader.sequence,
+            lag_frames: lag.frames,
+            lag_bytes: lag.bytes,
             generation: registry.u64(at(0x90)),
         });
     }

@@ -15,8 +15,10 @@ const BRISK_POLLS: u32 = 256;
 /// Polls between two looks at the clock while spinning.
 const POLLS_PER_GLANCE: u32 = 256;
 /// Longest pause between two polls behind a stream, in `spin_loop` hints; see [`Spin::pause`].
-const MAX_PAUSE: u32 = 128;
-/// A wait behind a stream that takes more polls than this was no longer behind a stream.
+const MAX_PAUSE: u32 = 1024;
+/// A stream brings a frame at least every so many hints; beyond about ten million frames a second, that is.
+const HINTS_PER_FRAME: u32 = 4;
+/// A wait behind a stream that takes more polls than this is no longer behind a stream.
 const STREAM_POLLS: u32 = 3;
 /// Polls that a wait may spin before it sleeps: about as long as falling asleep and waking takes.
 const MAX_BUDGET: u32 = 2048;
@@ -63,6 +65,14 @@ pub(crate) trait Awaited {
     fn overslept(&mut self);
 }
 
+/// How far a Reader or Writer had come when it began to wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    pub(crate) frames: u64,
+    /// Bytes of the ring, from any start.
+    pub(crate) bytes: u64,
+}
+
 /// Remembers whether spinning pays here.
 #[derive(Debug)]
 pub(crate) struct Spinner {
@@ -71,7 +81,7 @@ pub(crate) struct Spinner {
     waits_without_spinning: u32,
     one_cpu: bool,
     /// What had been received, or written, when the last wait began.
-    progress: u64,
+    progress: Progress,
     pause: u32,
     /// When to ask next whether the other side lives: kept across calls, so that short timeouts ask too.
     next_probe: Option<Instant>,
@@ -87,22 +97,18 @@ pub(crate) struct Spin {
     pause: u32,
 }
 
-impl Spin {
-    #[inline(always)]
-    fn rest(self) {
-        for _ in 0..self.pause {
-            std::hint::spin_loop();
-        }
-    }
-}
-
 impl Spinner {
-    /// Begins a wait, `progress` frames after the beginning of all.
-    #[inline]
-    pub(crate) fn begin(&mut self, progress: u64) -> Spin {
-        let run = progress.wrapping_sub(self.progress);
+    /// Begins a wait at `progress`, in a ring of `capacity` bytes.
+    pub(crate) fn begin(&mut self, progress: Progress, capacity: u64) -> Spin {
+        let frames = progress.frames.wrapping_sub(self.progress.frames);
+        let bytes = progress.bytes.wrapping_sub(self.progress.bytes);
         self.progress = progress;
-        self.pause = if run < 2 { 0 } else { (self.pause * 2).clamp(1, MAX_PAUSE) };
+        let dense = frames >= u64::from(self.pause / HINTS_PER_FRAME);
+        self.pause = match frames {
+            0 | 1 => 0,
+            _ if dense && bytes <= capacity / 4 => (self.pause * 2).clamp(1, MAX_PAUSE),
+            _ => self.pause / 2,
+        };
         Spin { polls: self.polls(), pause: self.pause }
     }
 
@@ -117,7 +123,10 @@ impl Spinner {
                 }
                 return true;
             }
-            spin.rest();
+            let hints = if polls <= STREAM_POLLS { spin.pause } else { 0 };
+            for _ in 0..=hints {
+                std::hint::spin_loop();
+            }
         }
         self.pause = 0;
         false
@@ -130,7 +139,7 @@ impl Spinner {
             budget: MAX_BUDGET,
             waits_without_spinning: 0,
             one_cpu,
-            progress: 0,
+            progress: Progress::default(),
             pause: 0,
             next_probe: None,
         }
@@ -211,7 +220,6 @@ pub(crate) fn wait<A: Awaited>(
                 return Ok(Some(found));
             }
             std::hint::spin_loop();
-            spin.rest();
         }
         if !spinner.never_sleeps() {
             spun += POLLS_PER_GLANCE;

@@ -307,24 +307,21 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline(always)]
     pub fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
-        if let Some(claim) = self.engine.claim_ready(len) {
-            return Ok(FrameMut { writer: self, claim, len });
-        }
-        self.loan_by_policy(len)
+        let claim = match self.engine.claim_ready(len) {
+            Some(claim) => claim,
+            None => self.claim_by_policy(len)?,
+        };
+        Ok(FrameMut { writer: self, claim, len })
     }
 
     #[inline(never)]
-    fn loan_by_policy(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
+    fn claim_by_policy(&mut self, len: usize) -> Result<Claim, WriteError> {
         let patience = self.engine.default_patience();
-        match self.engine.claim(len, patience) {
-            Ok(claim) => Ok(FrameMut { writer: self, claim, len }),
-            Err(error) => {
-                if self.engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) {
-                    self.engine.count_dropped(len);
-                }
-                Err(error)
+        self.engine.claim(len, patience).inspect_err(|error| {
+            if self.engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) {
+                self.engine.count_dropped(len);
             }
-        }
+        })
     }
 
     /// Like [`loan`](Self::loan), but never waits.
@@ -333,10 +330,10 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
-        if let Some(claim) = self.engine.claim_ready(len) {
-            return Ok(FrameMut { writer: self, claim, len });
-        }
-        let claim = self.engine.claim(len, Patience::None)?;
+        let claim = match self.engine.claim_ready(len) {
+            Some(claim) => claim,
+            None => self.engine.claim(len, Patience::None)?,
+        };
         Ok(FrameMut { writer: self, claim, len })
     }
 
@@ -434,16 +431,21 @@ pub struct FrameMut<'a> {
 
 impl FrameMut<'_> {
     /// Commits the frame; its number.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self) -> u64 {
-        let mut claim = self.claim;
+        if (self.len as u64) < self.claim.len() {
+            return self.commit_shortened();
+        }
+        self.writer.engine.commit(&self.claim)
+    }
+
+    #[cold]
+    fn commit_shortened(self) -> u64 {
         let engine = &mut self.writer.engine;
-        if (self.len as u64) < claim.len() {
-            let full = claim.start();
-            claim = claim.shortened(&engine.layout().frames, self.len as u64);
-            if claim.start() != full {
-                engine.segment().move_payload(full, claim.start(), self.len);
-            }
+        let full = self.claim.start();
+        let claim = self.claim.shortened(&engine.layout().frames, self.len as u64);
+        if claim.start() != full {
+            engine.segment().move_payload(full, claim.start(), self.len);
         }
         engine.commit(&claim)
     }

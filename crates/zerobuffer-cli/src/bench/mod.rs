@@ -60,12 +60,21 @@ fn header(frame: &[u8]) -> u64 {
 #[inline]
 fn sum_bytes(frame: &[u8]) -> u64 {
     // Who reads records knows their size, as rtrb's side does: no loop for the small ones.
-    if let Ok(word) = <[u8; 8]>::try_from(frame) {
-        return u64::from_le_bytes(word);
+    if let Ok(record) = <&[u8; 8]>::try_from(frame) {
+        return sum_record(record);
+    }
+    if let Ok(record) = <&[u8; 64]>::try_from(frame) {
+        return sum_record(record);
     }
     sum_words(frame)
 }
 
+#[inline(always)]
+fn sum_record<const N: usize>(record: &[u8; N]) -> u64 {
+    sum_words(record)
+}
+
+#[inline]
 fn sum_words(frame: &[u8]) -> u64 {
     let (words, tail) = frame.as_chunks::<8>();
     let sum = words.iter().fold(0_u64, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use zerobuffer::Reader;
+use zerobuffer::{Reader, Writer};
 
 use super::args::{ThroughputArgs, Wait, Way};
 use super::peer::{Outcome, Pair, Request};
@@ -162,11 +162,18 @@ pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> 
             frame.commit();
             Ok(())
         })?,
-        (Touch::All, 1) => send_all(lap, millis, every, rest, |first| {
-            payload[..8].copy_from_slice(&first.to_le_bytes());
-            writer.write(&payload)?;
-            Ok(())
-        })?,
+        (Touch::All, 1) => {
+            let times = (lap, millis, every, rest);
+            match bytes {
+                8 => send_records::<8>(&mut writer, times)?,
+                64 => send_records::<64>(&mut writer, times)?,
+                _ => send_all(lap, millis, every, rest, |first| {
+                    payload[..8].copy_from_slice(&first.to_le_bytes());
+                    writer.write(&payload)?;
+                    Ok(())
+                })?,
+            }
+        }
         (Touch::All, _) => {
             let mut pending: Vec<u64> = Vec::with_capacity(batch);
             send_all(lap, millis, every, rest, |first| {
@@ -186,6 +193,19 @@ pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> 
     let outcome = pair.finish()?;
     sent.check(&outcome)?;
     rates(&outcome, bytes, ring)
+}
+
+/// Sends records of a size that the program knows, as rtrb's side does.
+fn send_records<const N: usize>(
+    writer: &mut Writer,
+    (lap, millis, every, rest): (u64, u64, u64, u64),
+) -> anyhow::Result<Sent> {
+    let mut record = [1; N];
+    send_all(lap, millis, every, rest, |first| {
+        record[..8].copy_from_slice(&first.to_le_bytes());
+        writer.write(&record)?;
+        Ok(())
+    })
 }
 
 /// The peer's half of [`stream`].

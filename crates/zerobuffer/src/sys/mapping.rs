@@ -83,7 +83,7 @@ impl Mapping {
         // SAFETY: `at + region.len` lies within the reservation, by construction of `len` in `new`.
         unsafe {
             mmap(
-                self.at(at).cast::<c_void>(),
+                self.at(at).cast::<c_void>().as_ptr(),
                 region.len as usize,
                 access,
                 flags,
@@ -95,11 +95,10 @@ impl Mapping {
     }
 
     /// The address of a file offset (or of the payload's second appearance behind the file's end).
-    #[inline(always)]
-    pub(crate) fn at(&self, offset: u64) -> *mut u8 {
+    pub(crate) fn at(&self, offset: u64) -> NonNull<u8> {
         debug_assert!(offset < self.len as u64, "offsets come from a checked layout");
         // SAFETY: within the reservation.
-        unsafe { self.base.as_ptr().add(offset as usize) }
+        unsafe { self.base.add(offset as usize) }
     }
 
     /// Touches every page now, so that the first lap does not pay for it. Best effort.

@@ -9,7 +9,7 @@ use super::layout::{
 };
 use super::memory::Memory;
 use super::position::Position;
-use super::registry;
+use super::registry::{self, Lag, Mark};
 use super::ring::{Consumer, Footprint, Producer};
 use super::segment::{Segment, io_error};
 use super::wake::{self, Barrier};
@@ -142,17 +142,19 @@ pub(crate) fn attach_reader(
             }
         }
     }
-    if let Some(slot) = take_reserved(segment, fd, place)? {
-        if wish.start == StartAt::Newest {
-            return register(segment, place, slot, wish, flags, barrier);
+    let slot = match take_reserved(segment, fd, place)? {
+        Some(slot) => {
+            if wish.start != StartAt::Newest
+                && let Ok(consumer) = Consumer::attach(segment, slot)
+            {
+                segment.slots()[slot as usize].set_name(&wish.name.unwrap_or_default());
+                let generation = sign(segment, slot, flags);
+                return Ok(ReaderRole { slot, generation, consumer, barrier });
+            }
+            slot
         }
-        if let Ok(consumer) = Consumer::attach(segment, slot) {
-            segment.slots()[slot as usize].set_name(&wish.name.unwrap_or_default());
-            let generation = sign(segment, slot, flags);
-            return Ok(ReaderRole { slot, generation, consumer, barrier });
-        }
-    }
-    let slot = take_free(segment, fd, place)?;
+        None => take_free(segment, fd, place)?,
+    };
     register(segment, place, slot, wish, flags, barrier)
 }
 
@@ -348,20 +350,20 @@ pub(crate) fn printable(name: &SlotName) -> String {
     String::from_utf8_lossy(&name[..end]).into_owned()
 }
 
-/// How many committed frames the reader of a slot has not received, and how many bytes it has not released.
-pub(crate) fn lag(segment: &Segment, index: u32) -> (u64, u64) {
+/// How far the reader of a slot is behind.
+pub(crate) fn lag(segment: &Segment, index: u32) -> Lag {
     let (area, slot) = (segment.writer(), &segment.slots()[index as usize]);
-    let received = slot.read_sequence.load(Ordering::Acquire);
-    let frames = area.sequence.load(Ordering::Acquire).wrapping_sub(received);
-    let cursor = Position(slot.cursor.load(Ordering::Acquire));
-    let head = Position(area.head.load(Ordering::Acquire));
-    let bytes = if cursor.is_at_or_before(head) { head.since(cursor) } else { 0 };
-    let skipped = area
-        .skipped_bytes
-        .load(Ordering::Relaxed)
-        .wrapping_sub(slot.skipped_bytes.load(Ordering::Relaxed));
-    let skipped = if skipped <= bytes { skipped } else { 0 };
-    (if frames <= i64::MAX as u64 { frames } else { 0 }, bytes - skipped)
+    let reader = Mark {
+        sequence: slot.read_sequence.load(Ordering::Acquire),
+        skipped_bytes: slot.skipped_bytes.load(Ordering::Relaxed),
+        position: Position(slot.cursor.load(Ordering::Acquire)),
+    };
+    let writer = Mark {
+        sequence: area.sequence.load(Ordering::Acquire),
+        skipped_bytes: area.skipped_bytes.load(Ordering::Relaxed),
+        position: Position(area.head.load(Ordering::Acquire)),
+    };
+    Lag::between(&writer, &reader)
 }
 
 pub(crate) fn damaged(place: &Place, problem: &str) -> OpenError {

@@ -21,7 +21,7 @@ use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
 use crate::name::Place;
 use crate::stats::ReaderStats;
 use crate::sync::Ordering;
-use crate::wait::{Awaited, Patience, Spinner, wait};
+use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 
 /// A reader's place in the registry. Lives as long as the reader or any frame it still holds.
 #[derive(Debug)]
@@ -328,7 +328,7 @@ impl Engine {
             return Err(self.damaged(problem));
         }
         self.stats.waits += 1;
-        let spin = self.spinner.begin(self.consumer.frames_read());
+        let spin = self.begin_wait();
         if patience != Patience::None {
             let (consumer, segment) = (&self.consumer, &self.seat.segment);
             if self.spinner.poll_briefly(spin, || consumer.poll_ready(segment).is_some()) {
@@ -352,6 +352,12 @@ impl Engine {
             Err(End::Closed) => Ok(None),
             Err(End::Failed(error)) => Err(error),
         }
+    }
+
+    fn begin_wait(&mut self) -> Spin {
+        let (frames, position) = (self.consumer.frames_read(), self.consumer.position());
+        let capacity = self.layout().frames.capacity;
+        self.spinner.begin(Progress { frames, bytes: position.0 }, capacity)
     }
 
     fn damaged(&self, problem: Damage) -> ReadError {

@@ -92,3 +92,33 @@ pub(crate) fn is_attached(memory: &impl Memory, index: u32) -> bool {
     slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
         && slot.owner_state.load(Ordering::Acquire) == owner_state::ATTACHED
 }
+
+/// How far somebody has come, by his own account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    /// Newest frame committed, or received.
+    pub(crate) sequence: u64,
+    /// Sum of the skip frames on the way.
+    pub(crate) skipped_bytes: u64,
+    /// End of what is published, or start of what is not released.
+    pub(crate) position: Position,
+}
+
+/// How far a reader is behind: frames not received, bytes of frames not released.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lag {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Lag {
+    /// None where the accounts contradict each other, as they do for a moment when one is newer.
+    pub(crate) fn between(writer: &Mark, reader: &Mark) -> Self {
+        let frames = writer.sequence.wrapping_sub(reader.sequence);
+        let bytes = writer.position.since(reader.position);
+        let bytes = if bytes <= i64::MAX as u64 { bytes } else { 0 };
+        let skipped = writer.skipped_bytes.wrapping_sub(reader.skipped_bytes);
+        let skipped = if skipped <= bytes { skipped } else { 0 };
+        Self { frames: if frames <= i64::MAX as u64 { frames } else { 0 }, bytes: bytes - skipped }
+    }
+}

@@ -68,6 +68,11 @@ pub(crate) struct Full {
 /// How far ahead of the tail lines are asked for: stores to a line that is still the reader's wait for it one
 /// after the other, and everything behind them with them.
 const PREPARE_AHEAD: u64 = 1024;
+/// Bytes asked for at once: of larger frames the processor sees by itself what is written next.
+const PREPARE_MOST: u64 = 512;
+/// Readers that lag by so many bytes read a stream. One who waits for each frame has it sooner when its lines
+/// were not asked for.
+const STREAM_LAG: u64 = 512;
 
 /// How a writer uses a large ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,25 +94,55 @@ impl Footprint {
     }
 }
 
-/// The Writer's side of the ring.
-#[derive(Debug)]
-pub(crate) struct Producer {
-    /// End of everything published; what `head` says.
-    head: Position,
-    /// End of everything staged; `head` unless a batch is open.
-    tail: Position,
-    /// Position and word that make the staged frames visible.
-    first: Option<(Position, u64)>,
-    /// Position of the newest staged frame.
+/// The end of a row of frames, and the accounts up to there.
+#[derive(Debug, Clone, Copy)]
+struct Tail {
+    position: Position,
+    /// Position of the newest frame.
     newest: Position,
     /// Number of the next frame.
     next: u64,
+    bytes_committed: u64,
+    skipped_bytes: u64,
+}
+
+impl Tail {
+    /// The end behind one more frame.
+    #[inline(always)]
+    fn behind(self, claim: &Claim) -> Self {
+        Self {
+            position: claim.extent.end,
+            newest: claim.frame,
+            next: self.next.wrapping_add(1),
+            bytes_committed: self.bytes_committed.wrapping_add(claim.len),
+            skipped_bytes: self.skipped_bytes,
+        }
+    }
+}
+
+/// Frames staged and not yet visible.
+#[derive(Debug)]
+struct Batch {
+    /// Position and word that make them visible.
+    first: (Position, u64),
+    /// The end of what is published.
+    before: Tail,
+}
+
+/// The Writer's side of the ring.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    /// End of everything staged.
+    tail: Tail,
+    batch: Option<Batch>,
+    /// Where the next terminator may end without a closer look: see [`Producer::look_ahead`].
+    ready_until: Position,
+    /// Bytes to ask for ahead of a frame; see [`Producer::prepare`].
+    prepare_most: u64,
     /// No active cursor is below; copy of the lowest, may lag.
     floor_seen: Position,
     /// Copy of `reserve`.
     reserve: Position,
-    bytes_committed: u64,
-    skipped_bytes: u64,
     footprint: Footprint,
     /// Where a skip was last tried in vain.
     skip_tried: Position,
@@ -129,30 +164,24 @@ impl Producer {
         if head.since(floor) > frames.capacity || !head.0.is_multiple_of(8) {
             return Err("head and floor are further apart than the ring is long");
         }
-        let mut producer = Self {
-            head,
-            tail: head,
-            first: None,
+        let mut tail = Tail {
+            position: head,
             newest: Position(writer.newest.load(Ordering::Relaxed)),
             next: writer.sequence.load(Ordering::Relaxed).wrapping_add(1),
-            floor_seen: floor,
-            reserve,
             bytes_committed: writer.bytes_committed.load(Ordering::Relaxed),
             skipped_bytes: writer.skipped_bytes.load(Ordering::Relaxed),
-            footprint,
-            skip_tried: head,
         };
         let mut walk = Walk { position: head, skipped: false };
         loop {
-            match walk.step(memory, producer.next)? {
+            match walk.step(memory, tail.next)? {
                 Step::Empty => break,
                 Step::Skip { bytes } => {
-                    producer.skipped_bytes = producer.skipped_bytes.wrapping_add(bytes);
+                    tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
                 }
                 Step::Frame { position, len, .. } => {
-                    producer.newest = position;
-                    producer.next = producer.next.wrapping_add(1);
-                    producer.bytes_committed = producer.bytes_committed.wrapping_add(len);
+                    tail.newest = position;
+                    tail.next = tail.next.wrapping_add(1);
+                    tail.bytes_committed = tail.bytes_committed.wrapping_add(len);
                 }
             }
             if walk.position.since(floor) > frames.capacity
@@ -161,54 +190,68 @@ impl Producer {
                 return Err("committed frames run beyond what the Writer had reserved");
             }
         }
-        producer.tail = walk.position;
-        writer.skipped_bytes.store(producer.skipped_bytes, Ordering::Relaxed);
+        tail.position = walk.position;
+        let producer = Self {
+            tail,
+            batch: None,
+            ready_until: head,
+            prepare_most: 0,
+            floor_seen: floor,
+            reserve,
+            footprint,
+            skip_tried: head,
+        };
+        writer.skipped_bytes.store(tail.skipped_bytes, Ordering::Relaxed);
         producer.publish_head(writer);
         Ok(producer)
     }
 
     /// End of everything published.
     pub(crate) fn head(&self) -> Position {
-        self.head
+        self.batch.as_ref().map_or(self.tail, |batch| batch.before).position
     }
 
     /// Number of the next frame.
     pub(crate) fn next_sequence(&self) -> u64 {
-        self.next
+        self.tail.next
+    }
+
+    /// End of everything staged.
+    pub(crate) fn tail(&self) -> Position {
+        self.tail.position
     }
 
     /// Payload bytes committed since the buffer was created, staged ones included.
     pub(crate) fn bytes_committed(&self) -> u64 {
-        self.bytes_committed
+        self.tail.bytes_committed
     }
 
     /// Sum of the skip frames, as of the newest frame.
     pub(crate) fn skipped_bytes(&self) -> u64 {
-        self.skipped_bytes
+        self.tail.skipped_bytes
     }
 
     /// Claims room for a frame if it is plain to see that there is some: what nearly every call finds.
     /// Everything else is for [`claim`](Self::claim); `1 <= len <= max_frame`.
     #[inline(always)]
     pub(crate) fn claim_ready(&self, memory: &impl Memory, len: u64) -> Option<Claim> {
-        let frames = memory.frames();
-        let extent = frames.extent(self.tail, len);
-        let ready = frames.offset(self.tail) < self.footprint.window()
-            && self.has_room(frames, extent)
-            && extent.end.plus(8).is_at_or_before(self.reserve);
-        ready.then_some(Claim { position: self.tail, frame: self.tail, extent, len })
+        let position = self.tail.position;
+        let extent = memory.frames().extent(position, len);
+        let ready = extent.end.plus(8).is_at_or_before(self.ready_until);
+        ready.then_some(Claim { position, frame: position, extent, len })
     }
 
     /// Claims room for a frame of `len` bytes behind what is staged; `1 <= len <= max_frame`.
     pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
         let frames = memory.frames();
         debug_assert!(len >= 1 && len <= frames.max_frame(), "checked by the endpoint");
-        if frames.offset(self.tail) >= self.footprint.window()
+        let position = self.tail.position;
+        if frames.offset(position) >= self.footprint.window()
             && let Some(claim) = self.claim_at_ring_start(memory, len)
         {
             return Ok(claim);
         }
-        let extent = frames.extent(self.tail, len);
+        let extent = frames.extent(position, len);
         if !self.has_room(frames, extent) {
             let lowest = self.refresh_floor(memory);
             if !self.has_room(frames, extent) {
@@ -217,32 +260,34 @@ impl Producer {
             }
         }
         self.raise_reserve(memory, extent);
-        Ok(Claim { position: self.tail, frame: self.tail, extent, len })
+        self.look_ahead(memory);
+        Ok(Claim { position, frame: position, extent, len })
     }
 
     /// Claims the frame at the start of the ring's next lap, if the readers have left that free.
     #[cold]
     fn claim_at_ring_start(&mut self, memory: &impl Memory, len: u64) -> Option<Claim> {
         let frames = memory.frames();
-        let frame = self.tail.plus(frames.capacity - frames.offset(self.tail));
+        let position = self.tail.position;
+        let frame = position.plus(frames.capacity - frames.offset(position));
         let extent = frames.extent(frame, len);
         let size = extent.end.since(frame);
         // A window of less than two frames would make both sides take turns.
-        if frames.offset(self.tail) < size.saturating_mul(2) {
+        if frames.offset(position) < size.saturating_mul(2) {
             return None;
         }
         if !self.has_room(frames, extent) {
-            if self.tail.since(self.skip_tried) < self.footprint.window() / 4 {
+            if position.since(self.skip_tried) < self.footprint.window() / 4 {
                 return None;
             }
-            self.skip_tried = self.tail;
+            self.skip_tried = position;
             self.refresh_floor(memory);
             if !self.has_room(frames, extent) {
                 return None;
             }
         }
         self.raise_reserve(memory, extent);
-        Some(Claim { position: self.tail, frame, extent, len })
+        Some(Claim { position, frame, extent, len })
     }
 
     /// The frame and the terminator behind it lie within one lap above the lowest cursor.
@@ -251,23 +296,41 @@ impl Producer {
         extent.end.plus(8).since(self.floor_seen) <= frames.capacity
     }
 
+    /// Notes how far frames can be claimed with no more than a look at `ready_until`: within one lap above the
+    /// lowest cursor, within the reserve, and within the window of this lap. And whether readers lag, as they do
+    /// in a stream, or are waiting for each frame.
+    fn look_ahead(&mut self, memory: &impl Memory) {
+        let frames = memory.frames();
+        let offset = frames.offset(self.tail.position);
+        let window = self.footprint.window().min(2 * frames.capacity);
+        self.ready_until = self
+            .floor_seen
+            .plus(frames.capacity)
+            .earlier(self.reserve)
+            .earlier(self.tail.position.minus(offset).plus(window));
+        let head = self.head();
+        let lag = head.since(lowest_cursor(memory, self.floor_seen, head).cursor);
+        self.prepare_most = if lag >= STREAM_LAG { PREPARE_MOST } else { self.prepare_most / 8 };
+    }
+
     /// Looks at the cursors again; the counterpart of `registry::activate`.
     #[cold]
     pub(crate) fn refresh_floor(&mut self, memory: &impl Memory) -> Lowest {
         let writer = memory.writer();
-        let seen = lowest_cursor(memory, self.floor_seen, self.head);
+        let head = self.head();
+        let seen = lowest_cursor(memory, self.floor_seen, head);
         writer.floor.store(seen.cursor.0, Ordering::Release);
         // Store floor, then load cursors; the joiner stores its cursor, then loads floor. Excluded: neither
         // sees the other's store.
         fence(Ordering::SeqCst);
-        let mut lowest = lowest_cursor(memory, self.floor_seen, self.head);
+        let mut lowest = lowest_cursor(memory, self.floor_seen, head);
         if lowest.cursor.since(self.floor_seen) < seen.cursor.since(self.floor_seen) {
             writer.floor.store(lowest.cursor.0, Ordering::Release);
         } else {
             lowest = seen;
         }
         self.floor_seen = lowest.cursor;
-        let fill = self.head.since(lowest.cursor);
+        let fill = head.since(lowest.cursor);
         if fill > writer.high_water_bytes.load(Ordering::Relaxed) {
             writer.high_water_bytes.store(fill, Ordering::Relaxed);
         }
@@ -288,83 +351,91 @@ impl Producer {
         }
     }
 
-    /// Completes and publishes a claimed frame whose payload is in place, with nothing staged before it:
-    /// [`stage`](Self::stage) and [`publish`](Self::publish) in one, without the detour.
+    /// Completes and publishes a claimed frame whose payload is in place; with what is staged before it.
     #[inline(always)]
     pub(crate) fn commit(&mut self, memory: &impl Memory, claim: &Claim) {
-        if claim.frame != claim.position || self.first.is_some() {
+        if claim.frame != claim.position || self.batch.is_some() {
             self.stage(memory, claim);
             self.publish(memory);
             return;
         }
-        memory.word(claim.extent.end).store(0, Ordering::Relaxed);
-        memory.prepare_to_write(claim.extent.end.plus(PREPARE_AHEAD));
+        terminate(memory, claim);
         // COMMIT: pairs with the Acquire load in `Walk::step`.
-        memory.word(claim.frame).store(word::frame(claim.len, self.next), Ordering::Release);
-        self.newest = claim.frame;
-        self.tail = claim.extent.end;
-        self.next = self.next.wrapping_add(1);
-        self.bytes_committed = self.bytes_committed.wrapping_add(claim.len);
+        let word = word::frame(claim.len, self.tail.next);
+        memory.word(claim.frame).store(word, Ordering::Release);
+        self.tail = self.tail.behind(claim);
         self.publish_head(memory.writer());
+        self.prepare(memory, claim);
     }
 
     /// Completes a claimed frame whose payload is in place; invisible until [`publish`](Self::publish).
     #[inline]
     pub(crate) fn stage(&mut self, memory: &impl Memory, claim: &Claim) {
-        let word = word::frame(claim.len, self.next);
-        memory.word(claim.extent.end).store(0, Ordering::Relaxed);
-        memory.prepare_to_write(claim.extent.end.plus(PREPARE_AHEAD));
+        terminate(memory, claim);
+        let word = word::frame(claim.len, self.tail.next);
         let mut visible = word;
+        let mut tail = self.tail.behind(claim);
         if claim.frame != claim.position {
             // The skip is stored last and commits both; nobody parses `frame` before it.
             memory.word(claim.frame).store(word, Ordering::Release);
             let bytes = claim.frame.since(claim.position);
-            visible = word::skip(bytes, self.next);
-            self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
-            memory.writer().skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+            visible = word::skip(bytes, self.tail.next);
+            tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
         }
-        match self.first {
-            None => self.first = Some((claim.position, visible)),
+        match self.batch {
+            None => {
+                self.batch = Some(Batch { first: (claim.position, visible), before: self.tail });
+            }
             Some(_) => memory.word(claim.position).store(visible, Ordering::Release),
         }
-        self.newest = claim.frame;
-        self.tail = claim.extent.end;
-        self.next = self.next.wrapping_add(1);
-        self.bytes_committed = self.bytes_committed.wrapping_add(claim.len);
+        self.tail = tail;
+        self.prepare(memory, claim);
     }
 
     /// Makes everything staged visible at once.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn publish(&mut self, memory: &impl Memory) {
-        if let Some((position, word)) = self.first.take() {
+        if let Some(Batch { first: (position, word), .. }) = self.batch.take() {
             // COMMIT: pairs with the Acquire load in `Walk::step`.
             memory.word(position).store(word, Ordering::Release);
+            memory.writer().skipped_bytes.store(self.tail.skipped_bytes, Ordering::Relaxed);
             self.publish_head(memory.writer());
         }
     }
 
     #[inline(always)]
-    fn publish_head(&mut self, writer: &WriterArea) {
-        self.head = self.tail;
+    fn publish_head(&self, writer: &WriterArea) {
+        let tail = &self.tail;
         // Release, both: whoever starts from them must find that frame's commit word (observers, `next_number`).
-        writer.newest.store(self.newest.0, Ordering::Release);
-        writer.sequence.store(self.next.wrapping_sub(1), Ordering::Release);
-        writer.bytes_committed.store(self.bytes_committed, Ordering::Relaxed);
+        writer.newest.store(tail.newest.0, Ordering::Release);
+        writer.sequence.store(tail.next.wrapping_sub(1), Ordering::Release);
+        writer.bytes_committed.store(tail.bytes_committed, Ordering::Relaxed);
         // PUBLISH-HEAD: pairs with `registry::activate`, observers, and a successor.
-        writer.head.store(self.head.0, Ordering::Release);
+        writer.head.store(tail.position.0, Ordering::Release);
+    }
+
+    /// In a stream, asks for the lines that the frames to come will be written to, as many as this one took.
+    #[inline(always)]
+    fn prepare(&self, memory: &impl Memory, claim: &Claim) {
+        let ahead = claim.extent.end.plus(PREPARE_AHEAD);
+        for line in (0..self.prepare_most.min(claim.len + 16)).step_by(64) {
+            memory.prepare_to_write(ahead.minus(line));
+        }
     }
 
     /// Forgets what was staged and not published.
     pub(crate) fn abort(&mut self, memory: &impl Memory) {
-        if self.first.take().is_some() {
-            let writer = memory.writer();
-            self.tail = self.head;
-            self.newest = Position(writer.newest.load(Ordering::Relaxed));
-            self.next = writer.sequence.load(Ordering::Relaxed).wrapping_add(1);
-            self.bytes_committed = writer.bytes_committed.load(Ordering::Relaxed);
-            self.skipped_bytes = writer.skipped_bytes.load(Ordering::Relaxed);
+        if let Some(batch) = self.batch.take() {
+            self.tail = batch.before;
+            self.look_ahead(memory);
         }
     }
+}
+
+/// Stores the terminator behind a claimed frame.
+#[inline(always)]
+fn terminate(memory: &impl Memory, claim: &Claim) {
+    memory.word(claim.extent.end).store(0, Ordering::Relaxed);
 }
 
 /// A way along committed words.
@@ -452,6 +523,8 @@ pub(crate) struct Consumer {
     position: Position,
     /// Number of the next frame.
     next: u64,
+    /// Length of the frame before it, which in most streams is that of the next one.
+    usual_len: u64,
     /// Frames before this position are redelivered.
     redeliver_until: Position,
     frames: u64,
@@ -479,6 +552,7 @@ impl Consumer {
             slot,
             position,
             next: next_number(memory, area, position),
+            usual_len: 1,
             redeliver_until: received,
             frames: 0,
             bytes: 0,
@@ -521,19 +595,30 @@ impl Consumer {
     /// nothing yet, a skip, damage, is for [`poll`](Self::poll).
     #[inline(always)]
     pub(crate) fn poll_ready(&self, memory: &impl Memory) -> Option<Found> {
+        self.find_ready(memory, self.position, self.next)
+    }
+
+    #[inline(always)]
+    fn find_ready(&self, memory: &impl Memory, position: Position, sequence: u64) -> Option<Found> {
         // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
-        let word = memory.word(self.position).load(Ordering::Acquire);
+        let word = memory.word(position).load(Ordering::Acquire);
         let frames = memory.frames();
-        let len = word::plain_frame(word, self.next, frames)?;
-        let extent = frames.extent(self.position, len);
+        // Guessing the length takes the load of the word out of the way to the next word, so that the processor
+        // works on several frames at once, and has several cache lines on their way.
+        let len = if word == word::frame(self.usual_len, sequence) {
+            self.usual_len
+        } else {
+            word::plain_frame(word, sequence, frames)?
+        };
+        let extent = frames.extent(position, len);
         Some(Found {
-            header: self.position,
+            header: position,
             start: extent.start,
             len,
             end: extent.end,
-            sequence: self.next,
+            sequence,
             skipped: 0,
-            marks: self.marks_at(self.position),
+            marks: self.marks_at(position),
         })
     }
 
@@ -550,10 +635,13 @@ impl Consumer {
         memory: &impl Memory,
         previous: &Found,
     ) -> Result<Option<Found>, Damage> {
-        self.find(memory, previous.end, previous.sequence.wrapping_add(1))
+        let (position, sequence) = (previous.end, previous.sequence.wrapping_add(1));
+        match self.find_ready(memory, position, sequence) {
+            Some(found) => Ok(Some(found)),
+            None => self.find(memory, position, sequence),
+        }
     }
 
-    #[inline]
     fn find(
         &self,
         memory: &impl Memory,
@@ -594,6 +682,7 @@ impl Consumer {
     pub(crate) fn advance(&mut self, found: &Found) {
         self.position = found.end;
         self.next = found.sequence.wrapping_add(1);
+        self.usual_len = found.len;
         self.frames += 1;
         self.bytes = self.bytes.wrapping_add(found.len);
         self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped);

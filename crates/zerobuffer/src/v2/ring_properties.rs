@@ -272,6 +272,37 @@ fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
 }
 
 #[test]
+fn an_abandoned_batch_leaves_no_trace_not_even_of_its_skip() {
+    let mut bench = Bench::new(8, 0, Footprint::Window(1024));
+    bench.join(0, true);
+    while bench.producer.skipped_bytes() == 0 {
+        let accounts = |bench: &Bench| {
+            let writer = bench.heap.writer();
+            let words = [&writer.head, &writer.newest, &writer.sequence, &writer.bytes_committed];
+            let shared = words.map(|word| word.load(Ordering::Relaxed));
+            let skipped = writer.skipped_bytes.load(Ordering::Relaxed);
+            let next = bench.producer.next_sequence();
+            (shared, skipped, bench.producer.bytes_committed(), next, bench.producer.head())
+        };
+        let before = accounts(&bench);
+        for _ in 0..3 {
+            let claim = bench.producer.claim(&bench.heap, 100).unwrap();
+            bench.heap.fill(claim.start(), 100, u64::MAX);
+            bench.producer.stage(&bench.heap, &claim);
+        }
+        assert_eq!(before.0, accounts(&bench).0, "published before its time");
+        assert_eq!(before.1, accounts(&bench).1, "published before its time");
+        bench.producer.abort(&bench.heap);
+        assert_eq!(before, accounts(&bench));
+        bench.write(&[100], true);
+        bench.read(0);
+        bench.release(0, 0);
+    }
+    let shared = bench.heap.writer().skipped_bytes.load(Ordering::Relaxed);
+    assert_eq!(shared, bench.producer.skipped_bytes());
+}
+
+#[test]
 fn a_cursor_outside_the_ring_is_passed_over_rather_than_believed() {
     for cursor in [8, CAPACITY * 100, u64::MAX - 7] {
         let mut bench = Bench::new(8, CAPACITY, Footprint::Whole);

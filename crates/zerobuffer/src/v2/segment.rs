@@ -10,6 +10,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ use crate::sys::{barrier, futex, lock, space};
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Up to this size frames are copied in word by word.
+const SMALL_COPY: usize = 128;
 const SEGMENT_STATE_OFFSET: u64 = 0x400;
 const WRITER_STATE_OFFSET: u64 = 0x280;
 /// How often, a millisecond apart, to look whether a segment is really in use.
@@ -55,9 +58,40 @@ pub(crate) struct Permissions {
 pub(crate) struct Segment {
     // Fields drop in this order: the locks end with the mapping, then `farewell` finds out who is left.
     mapping: Mapping,
+    /// Where things lie in it.
+    view: View,
     farewell: Farewell,
     layout: Layout,
     place: Place,
+}
+
+/// Addresses in a mapping that every frame needs.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    writer: NonNull<WriterArea>,
+    registry: NonNull<RegistryHeader>,
+    slots: NonNull<[Slot]>,
+    payload: NonNull<u8>,
+    /// Takes a position to its offset in the payload.
+    mask: u64,
+}
+
+// SAFETY: the addresses are those of the `Mapping` beside it, which is `Send`; it lives as long.
+unsafe impl Send for View {}
+// SAFETY: as above: what they lead to is only accessed as atomics or under the frame protocol.
+unsafe impl Sync for View {}
+
+impl View {
+    fn new(mapping: &Mapping, layout: &Layout) -> Self {
+        let slots = mapping.at(layout.registry_offset + REGISTRY_HEADER_BYTES).cast::<Slot>();
+        Self {
+            writer: mapping.at(WRITER_AREA_OFFSET as u64).cast(),
+            registry: mapping.at(layout.registry_offset).cast(),
+            slots: NonNull::slice_from_raw_parts(slots, layout.slot_count as usize),
+            payload: mapping.at(layout.payload_offset),
+            mask: layout.frames.capacity - 1,
+        }
+    }
 }
 
 impl Segment {
@@ -167,7 +201,8 @@ impl Segment {
             place: place.clone(),
             mark: ForkMark::current(),
         };
-        Ok(Self { mapping, farewell, layout: layout.clone(), place: place.clone() })
+        let view = View::new(&mapping, layout);
+        Ok(Self { mapping, view, farewell, layout: layout.clone(), place: place.clone() })
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -208,15 +243,37 @@ impl Segment {
     /// Address of the byte at a position, through the first mapping; the `capacity` bytes from there are mapped.
     #[inline(always)]
     pub(crate) fn payload(&self, position: Position) -> *mut u8 {
-        self.mapping.at(self.layout.payload_offset + self.layout.frames.offset(position))
+        // SAFETY: the mask leaves an offset below the capacity.
+        unsafe { self.view.payload.as_ptr().add((position.0 & self.view.mask) as usize) }
     }
 
-    /// Copies `bytes` into the ring at `start`; the caller has claimed that room.
+    /// Copies `bytes` into the ring at `start`, a multiple of 8; the caller has claimed that room.
     #[inline(always)]
     pub(crate) fn copy_in(&self, start: Position, bytes: &[u8]) {
         debug_assert!(bytes.len() as u64 <= self.layout.frames.capacity, "claimed");
+        if bytes.len() <= SMALL_COPY {
+            return self.copy_words_in(start, bytes);
+        }
         // SAFETY: `capacity` bytes are mapped from `start` on, `bytes` is no longer, and lies in memory of ours.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.payload(start), bytes.len()) }
+    }
+
+    /// Copies word by word. A small frame has often been put together a moment before; a wider load than the
+    /// stores that did it would wait until they have reached the cache, behind all earlier stores to the ring.
+    #[inline(always)]
+    fn copy_words_in(&self, start: Position, bytes: &[u8]) {
+        let place = self.payload(start).cast::<AtomicU64>();
+        // SAFETY: aligned, for a claim's payload begins at a multiple of 8; within the claim, which ends at one.
+        let store = |index, word| unsafe { (*place.add(index)).store(word, Ordering::Relaxed) };
+        let (words, tail) = bytes.as_chunks::<8>();
+        for (index, word) in words.iter().enumerate() {
+            store(index, u64::from_ne_bytes(*word));
+        }
+        if !tail.is_empty() {
+            let mut word = [0; 8];
+            word[..tail.len()].copy_from_slice(tail);
+            store(words.len(), u64::from_ne_bytes(word));
+        }
     }
 
     /// Copies from the ring at `start` into `space`, without ever forming a reference to shared bytes.
@@ -284,7 +341,7 @@ impl Segment {
     ) -> &'a [u8] {
         debug_assert!(offset + len as u64 <= self.layout.payload_offset, "checked");
         // SAFETY: within the metadata region; its version is announced as held, so a conforming Writer leaves it.
-        unsafe { std::slice::from_raw_parts(self.mapping.at(offset), len) }
+        unsafe { std::slice::from_raw_parts(self.mapping.at(offset).as_ptr(), len) }
     }
 
     /// The word at an offset of the metadata region.
@@ -295,7 +352,7 @@ impl Segment {
         );
         debug_assert!(offset + 8 <= self.layout.payload_offset, "from the layout");
         // SAFETY: aligned and within the metadata region, which is mapped as long as `self` lives.
-        unsafe { &*self.mapping.at(offset).cast::<AtomicU64>() }
+        unsafe { self.mapping.at(offset).cast::<AtomicU64>().as_ref() }
     }
 
     /// Copies metadata into its region at `offset`; the size was checked against the layout.
@@ -303,7 +360,8 @@ impl Segment {
         debug_assert!(offset + bytes.len() as u64 <= self.layout.payload_offset, "checked");
         // SAFETY: within the metadata region, from memory of ours.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.mapping.at(offset), bytes.len());
+            let place = self.mapping.at(offset).as_ptr();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
         }
     }
 
@@ -312,7 +370,8 @@ impl Segment {
         debug_assert!(offset + space.len() as u64 <= self.layout.payload_offset, "checked");
         // SAFETY: within the metadata region, into memory of ours.
         unsafe {
-            std::ptr::copy_nonoverlapping(self.mapping.at(offset), space.as_mut_ptr(), space.len());
+            let place = self.mapping.at(offset).as_ptr();
+            std::ptr::copy_nonoverlapping(place, space.as_mut_ptr(), space.len());
         }
     }
 
@@ -361,20 +420,19 @@ impl Memory for Segment {
     fn writer(&self) -> &WriterArea {
         // SAFETY: the OIEB is mapped and larger than this area (asserted in `layout`), which consists of atomics.
         // Readers map it read-only and only load.
-        unsafe { &*self.mapping.at(WRITER_AREA_OFFSET as u64).cast::<WriterArea>() }
+        unsafe { self.view.writer.as_ref() }
     }
 
     #[inline(always)]
     fn registry(&self) -> &RegistryHeader {
         // SAFETY: mapped, page-aligned, atomics only.
-        unsafe { &*self.mapping.at(self.layout.registry_offset).cast::<RegistryHeader>() }
+        unsafe { self.view.registry.as_ref() }
     }
 
     #[inline(always)]
     fn slots(&self) -> &[Slot] {
-        let first = self.mapping.at(self.layout.registry_offset + REGISTRY_HEADER_BYTES);
         // SAFETY: the registry region was laid out for `slot_count` slots behind its header; atomics only.
-        unsafe { std::slice::from_raw_parts(first.cast::<Slot>(), self.layout.slot_count as usize) }
+        unsafe { self.view.slots.as_ref() }
     }
 
     #[inline(always)]
@@ -388,9 +446,15 @@ impl Memory for Segment {
     fn prepare_to_write(&self, position: Position) {
         #[cfg(target_arch = "x86_64")]
         {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            // SAFETY: a hint; it cannot fault, and the address is mapped anyway.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.payload(position).cast()) }
+            // Spelled out, for the compiler's own hint becomes one for reading where it does not know better.
+            // SAFETY: a hint, which every 64-bit processor takes or ignores; it cannot fault.
+            unsafe {
+                std::arch::asm!(
+                    "prefetchw [{}]",
+                    in(reg) self.payload(position),
+                    options(nostack, preserves_flags, readonly)
+                );
+            }
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = position;

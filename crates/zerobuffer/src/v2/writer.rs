@@ -11,7 +11,7 @@ use super::members::{self, WriterRole};
 use super::memory::Memory;
 use super::metadata;
 use super::position::Position;
-use super::registry;
+use super::registry::{self, Lag};
 use super::ring::{Claim, Footprint, Full, Producer};
 use super::segment::{Access, Permissions, Segment};
 use super::wake::{self, Announced, Barrier};
@@ -21,7 +21,7 @@ use crate::name::Place;
 use crate::stats::{ReaderInfo, Undelivered, WriterStats};
 use crate::sync::Ordering;
 use crate::sys::process;
-use crate::wait::{Awaited, Patience, Spinner, wait};
+use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 
 /// Between two looks at the locks of live readers under `require_reader`.
 const READER_CHECK: Duration = Duration::from_millis(100);
@@ -123,6 +123,8 @@ pub(crate) struct Engine {
     producer: Producer,
     barrier: Barrier,
     behaviour: Behaviour,
+    /// Largest frame that [`claim_ready`](Self::claim_ready) need not look at closer.
+    plain_frame: u64,
     spinner: Spinner,
     metadata_was_set: bool,
     /// Per slot: the generation of the owner whose end the caller was told of.
@@ -163,8 +165,10 @@ impl Engine {
         if behaviour.prefault {
             segment.prefault(Access::Writer);
         }
+        let max_frame = segment.layout().frames.max_frame();
         Self {
             segment,
+            plain_frame: if behaviour.require_reader { 0 } else { max_frame },
             begun_at: (role.producer.next_sequence(), role.producer.bytes_committed()),
             producer: role.producer,
             barrier: role.barrier,
@@ -213,9 +217,7 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
         let len = len as u64;
-        let is_plain = len.wrapping_sub(1) < self.layout().frames.max_frame()
-            && !self.behaviour.require_reader
-            && self.segment.is_ours();
+        let is_plain = len.wrapping_sub(1) < self.plain_frame && self.segment.is_ours();
         if is_plain { self.producer.claim_ready(&self.segment, len) } else { None }
     }
 
@@ -235,6 +237,12 @@ impl Engine {
             Ok(claim) => Ok(claim),
             Err(full) => self.claim_when_room(len, full, patience),
         }
+    }
+
+    fn begin_wait(&mut self) -> Spin {
+        let (frames, position) = (self.producer.next_sequence(), self.producer.tail());
+        let capacity = self.layout().frames.capacity;
+        self.spinner.begin(Progress { frames, bytes: position.0 }, capacity)
     }
 
     fn unfit(&self, len: usize) -> WriteError {
@@ -261,7 +269,7 @@ impl Engine {
         area.full_waits
             .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
-        let spin = self.spinner.begin(self.producer.next_sequence());
+        let spin = self.begin_wait();
         let mut room = Room {
             segment: &self.segment,
             producer: &mut self.producer,
@@ -380,7 +388,7 @@ impl Engine {
             })
             .map(|index| {
                 let slot = &self.segment.slots()[index as usize];
-                let (lag_frames, lag_bytes) = members::lag(&self.segment, index);
+                let lag = members::lag(&self.segment, index);
                 ReaderInfo {
                     name: members::printable(&slot.name()),
                     pid: slot.pid.load(Ordering::Relaxed),
@@ -390,8 +398,8 @@ impl Engine {
                     position: slot.cursor.load(Ordering::Relaxed),
                     read_position: slot.read_position.load(Ordering::Relaxed),
                     read_sequence: slot.read_sequence.load(Ordering::Relaxed),
-                    lag_frames,
-                    lag_bytes,
+                    lag_frames: lag.frames,
+                    lag_bytes: lag.bytes,
                     generation: slot.generation.load(Ordering::Relaxed),
                 }
             })
@@ -408,7 +416,7 @@ impl Engine {
             if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
                 continue;
             }
-            let (frames, bytes) = members::lag(&self.segment, index);
+            let Lag { frames, bytes } = members::lag(&self.segment, index);
             if bytes > most.bytes {
                 most = Undelivered {
                     frames,
@@ -425,7 +433,7 @@ impl Engine {
         if !self.segment.is_ours() {
             return false;
         }
-        let spin = self.spinner.begin(self.producer.next_sequence());
+        let spin = self.begin_wait();
         let mut drained =
             Drained { segment: &self.segment, producer: &mut self.producer, holder: None };
         matches!(wait(&mut drained, &mut self.spinner, spin, Patience::For(timeout)), Ok(Some(())))
