@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{WriteError, Writer, Written};
+use zerobuffer::{Protocol, WriteError, Writer, Written};
 
 use crate::args::{Full, Personality};
 use crate::exit::say;
@@ -66,7 +66,8 @@ impl Outlet {
         timeout: Option<Duration>,
         who: Personality,
     ) -> Self {
-        let patient = who == Personality::Command;
+        // In protocol 1.0 the buffer goes with its reader.
+        let patient = who == Personality::Command && writer.protocol() == Protocol::V2;
         Self { writer, full, timeout, give_up: signals::stopping, patient, scratch: Vec::new() }
     }
 
@@ -178,6 +179,9 @@ impl Outlet {
     /// and when none comes they are removed. Returns how many frames nobody will get.
     pub(crate) fn leave(mut self, keep: bool, linger: Option<Duration>) -> u64 {
         let begun = Instant::now();
+        if self.writer.protocol() == Protocol::V1 {
+            return self.leave_v1(begun, linger);
+        }
         let mut told = false;
         while !keep && !self.writer.has_had_reader() {
             let unread = self.writer.undelivered().frames;
@@ -214,5 +218,21 @@ impl Outlet {
             ));
         }
         0
+    }
+
+    /// Leaves a 1.0 buffer: some deployed readers stop when the writer has closed, whatever is unread, so it
+    /// stays until they have it, or are gone. Returns how many frames nobody will get.
+    fn leave_v1(mut self, begun: Instant, linger: Option<Duration>) -> u64 {
+        loop {
+            if self.writer.wait_drained(Some(SLICE)) {
+                return 0;
+            }
+            if !self.writer.has_live_reader() {
+                return self.writer.undelivered().frames;
+            }
+            if linger.is_some_and(|limit| begun.elapsed() >= limit) || signals::stopping() {
+                return 0;
+            }
+        }
     }
 }

@@ -197,7 +197,7 @@ fn bad_arguments_have_the_contracts_codes() {
         (Tool::Zerobuffer, &["write", "cam", "--size", "12 parsecs"], 3),
         (Tool::Zerobuffer, &["write", "cam", "--stdin"], 3),
         (Tool::Zerobuffer, &["read", "cam", "--framed"], 3),
-        (Tool::Zerobuffer, &["read", "cam", "--protocol", "1"], 3),
+        (Tool::Zerobuffer, &["read", "cam", "--protocol", "1", "--mode", "660"], 3),
         (Tool::Zerobuffer, &["relay", "a"], 4),
         (Tool::Zerobuffer, &["frobnicate"], 2),
     ];

@@ -6,10 +6,24 @@ use std::time::Duration;
 pub const DEFAULT_PAYLOAD_BYTES: usize = 32 << 20;
 /// Default size of the metadata block: 4 KiB.
 pub const DEFAULT_METADATA_BYTES: usize = 4 << 10;
+/// Default payload size of a 1.0 buffer, as the deployed tools have it.
+const V1_PAYLOAD_BYTES: usize = 1 << 20;
+/// Default metadata size of a 1.0 buffer, as the deployed tools have it.
+const V1_METADATA_BYTES: usize = 1 << 10;
 /// Default number of reader slots.
 pub const DEFAULT_READER_SLOTS: u32 = 16;
 /// Name of the durable reader slot that a reader takes when it names none.
 pub const MAIN_READER: &str = "main";
+
+/// Which protocol a buffer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// 1.0, the deployed C++, C# and Python programs'.
+    V1,
+    /// 2.0.
+    V2,
+}
 
 /// What a buffer is made of: fixed when it is created, the same for everyone who attaches.
 ///
@@ -21,6 +35,7 @@ pub const MAIN_READER: &str = "main";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BufferConfig {
+    pub(crate) protocol: Protocol,
     pub(crate) payload_bytes: usize,
     pub(crate) metadata_bytes: usize,
     pub(crate) reader_slots: u32,
@@ -34,6 +49,7 @@ pub struct BufferConfig {
 impl Default for BufferConfig {
     fn default() -> Self {
         Self {
+            protocol: Protocol::V2,
             payload_bytes: DEFAULT_PAYLOAD_BYTES,
             metadata_bytes: DEFAULT_METADATA_BYTES,
             reader_slots: DEFAULT_READER_SLOTS,
@@ -50,6 +66,46 @@ impl BufferConfig {
     /// The defaults: 32 MiB payload, 4 KiB metadata, 16 reader slots, no timestamps, mode 0600.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The defaults for a buffer of protocol 1.0, which the deployed C++, C# and Python programs speak: 1 MiB
+    /// payload, 1 KiB metadata.
+    ///
+    /// In protocol 1.0 the [`Reader`](crate::Reader) makes the buffer, in `/dev/shm`, and it goes with it; there is
+    /// one reader, and nothing survives a crash. [`Writer::connect`](crate::Writer::connect) finds buffers of
+    /// either protocol by itself.
+    ///
+    /// ```
+    /// use zerobuffer::{BufferConfig, Reader, Writer};
+    /// # fn main() -> zerobuffer::Result<()> {
+    /// # let name = format!("doc-v1-{}", std::process::id());
+    /// let mut reader = Reader::create(&name, &BufferConfig::v1())?; // or a deployed peer's reader
+    /// let mut writer = Writer::connect(&name)?; // or a deployed peer's writer
+    /// writer.write(b"hello")?;
+    /// assert_eq!(&reader.read()?.unwrap()[..], b"hello");
+    /// # Ok(()) }
+    /// ```
+    pub fn v1() -> Self {
+        Self {
+            protocol: Protocol::V1,
+            payload_bytes: V1_PAYLOAD_BYTES,
+            metadata_bytes: V1_METADATA_BYTES,
+            ..Self::default()
+        }
+    }
+
+    /// What was asked for that protocol 1.0 does not have.
+    pub(crate) fn not_in_v1(&self) -> Option<&'static str> {
+        let plain = Self::v1();
+        [
+            (self.timestamps, "timestamps"),
+            (self.reader_slots != plain.reader_slots, "reader slots"),
+            (!self.keep_for_main, "a choice of what happens before its reader, who makes it"),
+            (self.mode != plain.mode || self.group.is_some(), "a choice of mode or group"),
+            (self.start_position != 0, "a start position"),
+        ]
+        .into_iter()
+        .find_map(|(asked, what)| asked.then_some(what))
     }
 
     /// Size of the ring in bytes; default [`DEFAULT_PAYLOAD_BYTES`], range 1 byte to 4 GiB.

@@ -204,6 +204,16 @@ pub enum OpenError {
         /// Process id that the reader announced; 0 when it left.
         pid: u32,
     },
+    /// A live buffer of the other protocol has the name.
+    #[error("buffer `{name}`: a live buffer of protocol {found} has that name: {advice}")]
+    OtherProtocol {
+        /// Name of the buffer.
+        name: String,
+        /// Protocol of that buffer.
+        found: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The name stands for something that is not a buffer file.
     #[error("{path} is not a buffer: {problem}", path = path.display())]
     NotABuffer {
@@ -490,6 +500,14 @@ pub enum MetadataError {
         "buffer `{name}`: metadata is already set; to change it while readers look, use `replace_metadata`"
     )]
     AlreadySet {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
+    /// The buffer speaks protocol 1.0, in which metadata that is set stays.
+    #[error(
+        "buffer `{name}`: its metadata is set, and protocol 1.0 has no way to tell readers of another: use a new buffer, or protocol 2.0"
+    )]
+    NotReplaceable {
         /// Name of the buffer.
         name: Arc<str>,
     },

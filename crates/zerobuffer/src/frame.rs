@@ -3,11 +3,10 @@
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::{OwnedSeat, SeatRef};
 use crate::sys::process;
-use crate::v2::reader::Seat;
 use crate::v2::ring::Found;
 
 /// What a frame says about itself, wherever its bytes are held.
@@ -17,23 +16,14 @@ struct Facts {
 }
 
 impl Facts {
-    fn committed_at(&self, seat: &Seat) -> Option<Duration> {
-        seat.segment().committed_at(self.found.header)
-    }
-
-    fn age(&self, seat: &Seat) -> Option<Duration> {
+    fn age(&self, seat: SeatRef<'_>) -> Option<Duration> {
         let now = Duration::from_nanos(process::monotonic_ns());
-        self.committed_at(seat).map(|then| now.saturating_sub(then))
+        seat.committed_at(&self.found).map(|then| now.saturating_sub(then))
     }
 
-    #[inline]
-    fn bytes<'a, T: ?Sized>(&self, seat: &Seat, holder: &'a T) -> &'a [u8] {
-        seat.segment().lend(self.found.start, self.found.len as usize, holder)
-    }
-
-    fn copy_to(&self, seat: &Seat, space: &mut [u8]) -> usize {
+    fn copy_to(&self, seat: SeatRef<'_>, space: &mut [u8]) -> usize {
         let len = space.len().min(self.found.len as usize);
-        seat.segment().copy_out(self.found.start, &mut space[..len]);
+        seat.copy_out(self.found.start, &mut space[..len]);
         len
     }
 }
@@ -48,7 +38,7 @@ impl Facts {
 #[derive(Debug)]
 #[must_use = "dropping a frame releases it"]
 pub struct Frame<'a> {
-    seat: &'a Arc<Seat>,
+    seat: SeatRef<'a>,
     facts: Facts,
     // One lent frame at a time: the next call on the reader needs this one gone.
     _reader: PhantomData<&'a mut ()>,
@@ -56,7 +46,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     #[inline]
-    pub(crate) fn new(seat: &'a Arc<Seat>, found: Found) -> Self {
+    pub(crate) fn new(seat: SeatRef<'a>, found: Found) -> Self {
         Self { seat, facts: Facts { found }, _reader: PhantomData }
     }
 
@@ -73,7 +63,7 @@ impl<'a> Frame<'a> {
 
     /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
     pub fn committed_at(&self) -> Option<Duration> {
-        self.facts.committed_at(self.seat)
+        self.seat.committed_at(&self.facts.found)
     }
 
     /// Time since it was committed; `None` in a buffer without timestamps.
@@ -90,8 +80,7 @@ impl<'a> Frame<'a> {
     pub fn into_owned(self) -> OwnedFrame {
         // Its release is the owned frame's now.
         let lent = ManuallyDrop::new(self);
-        lent.seat.keep(lent.facts.found.end);
-        OwnedFrame { seat: Arc::clone(lent.seat), facts: lent.facts }
+        OwnedFrame { seat: lent.seat.keep(lent.facts.found.end), facts: lent.facts }
     }
 }
 
@@ -100,7 +89,7 @@ impl Deref for Frame<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.facts.bytes(self.seat, self)
+        self.seat.lend(&self.facts.found, self)
     }
 }
 
@@ -124,7 +113,7 @@ impl Drop for Frame<'_> {
 #[derive(Debug)]
 #[must_use = "dropping a frame releases it"]
 pub struct OwnedFrame {
-    seat: Arc<Seat>,
+    seat: OwnedSeat,
     facts: Facts,
 }
 
@@ -141,17 +130,17 @@ impl OwnedFrame {
 
     /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
     pub fn committed_at(&self) -> Option<Duration> {
-        self.facts.committed_at(&self.seat)
+        self.seat.as_ref().committed_at(&self.facts.found)
     }
 
     /// Time since it was committed; `None` in a buffer without timestamps.
     pub fn age(&self) -> Option<Duration> {
-        self.facts.age(&self.seat)
+        self.facts.age(self.seat.as_ref())
     }
 
     /// Copies as much as fits into `space`; the number of bytes copied.
     pub fn copy_to(&self, space: &mut [u8]) -> usize {
-        self.facts.copy_to(&self.seat, space)
+        self.facts.copy_to(self.seat.as_ref(), space)
     }
 }
 
@@ -159,7 +148,7 @@ impl Deref for OwnedFrame {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.facts.bytes(&self.seat, self)
+        self.seat.as_ref().lend(&self.facts.found, self)
     }
 }
 
@@ -171,6 +160,6 @@ impl AsRef<[u8]> for OwnedFrame {
 
 impl Drop for OwnedFrame {
     fn drop(&mut self) {
-        self.seat.release_kept(self.facts.found.end);
+        self.seat.release(self.facts.found.end);
     }
 }

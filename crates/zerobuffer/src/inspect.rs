@@ -21,13 +21,16 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use crate::config::Protocol;
 use crate::error::OpenError;
 use crate::name::Place;
 use crate::stats::ReaderInfo;
 use crate::sys::{file, lock, process};
+use crate::v1;
 use crate::v2::layout::{
     LIFE_LOCK, Layout, METADATA_HEAD, OIEB_BYTES, REGISTRY_HEADER_BYTES, SLOT_BYTES, SlotName,
     WRITER_LOCK, owner_state, segment_state, slot_flags, slot_lock, slot_state, writer_state,
@@ -36,16 +39,6 @@ use crate::v2::members::printable;
 use crate::v2::position::Position;
 use crate::v2::registry::{Lag, Mark};
 use crate::v2::segment::{self, Retired, io_error};
-
-/// Which protocol a buffer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// 1.0, the deployed C++, C# and Python programs'.
-    V1,
-    /// 2.0.
-    V2,
-}
 
 /// A buffer found in a directory.
 #[derive(Debug)]
@@ -199,17 +192,33 @@ pub fn list(dir: &Path) -> io::Result<Vec<Listing>> {
             snapshot: snapshot(name, dir),
         });
     }
+    if dir == Path::new(v1::segment::SHM_DIR) {
+        for name in v1::inspect::list()? {
+            let path = dir.join(&name);
+            let file_bytes = fs::metadata(&path).map_or(0, |facts| facts.len());
+            let snapshot = look_at_v1(&name);
+            found.push(Listing { name, path, file_bytes, protocol: Protocol::V1, snapshot });
+        }
+    }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-/// Looks at one buffer.
+/// Looks at one buffer; where both protocols have one of that name, at that of 2.0.
 ///
 /// # Errors
 /// [`OpenError::NotFound`], [`OpenError::Damaged`] when not even its layout can be made out, and others.
 pub fn snapshot(name: &str, dir: &Path) -> Result<Snapshot, OpenError> {
     let place = Place::new(name, Some(dir))?;
-    let fd = segment::open(&place, false)?;
+    let fd = match segment::open(&place, false) {
+        Err(not_found @ OpenError::NotFound { .. }) if dir == Path::new(v1::segment::SHM_DIR) => {
+            return match look_at_v1(name) {
+                Err(OpenError::NotFound { .. }) => Err(not_found),
+                other => other,
+            };
+        }
+        other => other?,
+    };
     let layout = segment::read_layout(&place, fd.as_fd(), true)?;
     let read = || -> io::Result<Snapshot> {
         let oieb = Words::read(fd.as_fd(), 0, OIEB_BYTES)?;
@@ -219,6 +228,58 @@ pub fn snapshot(name: &str, dir: &Path) -> Result<Snapshot, OpenError> {
         look(&place, &fd, &layout, &oieb, &registry)
     };
     read().map_err(io_error(&place, "read"))
+}
+
+fn look_at_v1(name: &str) -> Result<Snapshot, OpenError> {
+    let seen = v1::inspect::snapshot(name)?;
+    let path = Path::new(v1::segment::SHM_DIR).join(name);
+    let facts = fs::metadata(&path).ok();
+    let (header, sizes) = (&seen.header, seen.sizes);
+    let [major, minor, patch, _] = header.version;
+    let units = seen.data_units.unwrap_or(0);
+    let reader = v1::inspect::reader_info(header, sizes, seen.reader_alive, units);
+    let writer = WriterInfo {
+        pid: v1::segment::announced(header.writer_pid),
+        attached: header.writer_pid != 0,
+        alive: seen.writer_alive,
+        generation: 1,
+        attached_at: UNIX_EPOCH,
+    };
+    let had_writer = header.writer_pid != 0 || header.payload_written_count > 0;
+    let created = facts.as_ref().and_then(|facts| facts.created().or(facts.modified()).ok());
+    Ok(Snapshot {
+        name: name.to_owned(),
+        protocol: Protocol::V1,
+        version: format!("{major}.{minor}.{patch}"),
+        segment_id: 0,
+        created: created.unwrap_or(UNIX_EPOCH),
+        state: SegmentState::Ready,
+        in_use: seen.reader_alive || seen.writer_alive,
+        file_bytes: seen.file_bytes,
+        payload_bytes: sizes.payload_bytes,
+        metadata_bytes: sizes.metadata_capacity(),
+        reader_slots: 1,
+        timestamps: false,
+        mode: facts.as_ref().map_or(0, |facts| facts.mode() & 0o7777),
+        uid: facts.as_ref().map_or(0, |facts| facts.uid()),
+        gid: facts.as_ref().map_or(0, |facts| facts.gid()),
+        head_position: header.payload_write_pos,
+        floor_position: header.payload_read_pos,
+        newest_sequence: header.payload_written_count,
+        bytes_committed: 0,
+        fill_bytes: reader.lag_bytes,
+        high_water_bytes: 0,
+        dropped_frames: 0,
+        full_waits: 0,
+        takeovers: 0,
+        wakes: 0,
+        writer: had_writer.then_some(writer),
+        readers: vec![reader],
+        metadata_generation: u64::from(header.metadata_written_bytes > 0),
+        metadata: seen.metadata,
+        problems: seen.problems,
+        path,
+    })
 }
 
 fn look(
@@ -391,6 +452,14 @@ pub struct Removed {
 pub fn remove(name: &str, dir: &Path, force: bool) -> Result<Removed, OpenError> {
     let place = Place::new(name, Some(dir))?;
     let seen = snapshot(name, dir).ok();
+    if let Some(seen) = &seen
+        && seen.protocol == Protocol::V1
+    {
+        let undelivered_frames = seen.readers.iter().map(|reader| reader.lag_frames).sum();
+        let removed = v1::inspect::remove(name, force)?;
+        let was_in_use = removed.reader_alive || removed.writer_alive;
+        return Ok(Removed { file_bytes: removed.file_bytes, undelivered_frames, was_in_use });
+    }
     let file_bytes = fs::metadata(&place.path).map_or(0, |facts| facts.len());
     let undelivered_frames = seen.as_ref().map_or(0, |seen| {
         let durable = seen.readers.iter().filter(|reader| reader.durable);

@@ -50,7 +50,11 @@
 compile_error!("zerobuffer needs Linux on a 64-bit little-endian processor");
 
 mod config;
+#[cfg(not(loom))]
+mod engine;
 pub mod error;
+#[cfg(not(loom))]
+mod events;
 #[cfg(not(loom))]
 mod frame;
 #[cfg(not(loom))]
@@ -63,9 +67,7 @@ mod stats;
 mod sync;
 #[cfg(not(loom))]
 mod sys;
-// Nothing outside uses it yet: the public endpoints that choose between the protocols come with it.
 #[cfg(not(loom))]
-#[allow(dead_code)]
 mod v1;
 mod v2;
 #[cfg(not(loom))]
@@ -75,17 +77,19 @@ mod writer;
 
 pub use config::{
     BufferConfig, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES, DEFAULT_READER_SLOTS, FullPolicy,
-    MAIN_READER, StartAt, WaitStrategy,
+    MAIN_READER, Protocol, StartAt, WaitStrategy,
 };
 pub use error::{
     Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,
 };
 #[cfg(not(loom))]
+pub use events::{Event, Events};
+#[cfg(not(loom))]
 pub use frame::{Frame, OwnedFrame};
 #[cfg(not(loom))]
 pub use name::{DIR_VARIABLE, default_dir};
 #[cfg(not(loom))]
-pub use reader::{Batch, BatchFrame, Event, Events, Metadata, Reader, ReaderOptions};
+pub use reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
 pub use stats::{ReaderInfo, ReaderStats, Undelivered, WriterStats};
 #[cfg(not(loom))]
 pub use writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written};

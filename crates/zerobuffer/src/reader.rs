@@ -4,8 +4,10 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{BufferConfig, MAIN_READER, StartAt, WaitStrategy};
+use crate::config::{BufferConfig, MAIN_READER, Protocol, StartAt, WaitStrategy};
+use crate::engine::Reading;
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
+use crate::events::Events;
 use crate::frame::Frame;
 use crate::stats::ReaderStats;
 use crate::v2::members::{ReaderWish, slot_name};
@@ -95,7 +97,7 @@ impl ReaderOptions {
     /// [`OpenError`], with what to do about it in its message.
     pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Reader, OpenError> {
         let behaviour = self.behaviour(name)?;
-        Ok(Reader { engine: Engine::create(name, self.dir.as_deref(), config, behaviour)? })
+        Ok(Reader { engine: Reading::create(name, self.dir.as_deref(), config, behaviour)? })
     }
 
     /// Attaches to a buffer that exists.
@@ -105,7 +107,7 @@ impl ReaderOptions {
     pub fn join(&self, name: &str) -> Result<Reader, OpenError> {
         let behaviour = self.behaviour(name)?;
         let dir = self.dir.as_deref();
-        let engine = look_until(self.wait_for_buffer, || Engine::join(name, dir, behaviour))?;
+        let engine = look_until(self.wait_for_buffer, || Reading::join(name, dir, behaviour))?;
         Ok(Reader { engine })
     }
 
@@ -143,7 +145,7 @@ impl ReaderOptions {
 /// ```
 #[derive(Debug)]
 pub struct Reader {
-    engine: Engine,
+    engine: Reading,
 }
 
 impl Reader {
@@ -173,14 +175,19 @@ impl Reader {
         self.engine.name()
     }
 
-    /// Largest frame that this buffer can carry, in bytes.
+    /// The protocol that this buffer speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.engine.protocol()
+    }
+
+    /// Largest frame that this buffer can carry at every position of its ring, in bytes.
     pub fn max_frame_bytes(&self) -> usize {
-        self.engine.layout().frames.max_frame() as usize
+        self.engine.max_frame_bytes()
     }
 
     /// Size of the ring in bytes.
     pub fn payload_bytes(&self) -> usize {
-        self.engine.layout().frames.capacity as usize
+        self.engine.payload_bytes()
     }
 
     /// The metadata in place, if any is set: no copy is made, and this version stays as it is meanwhile.
@@ -188,8 +195,11 @@ impl Reader {
     /// # Errors
     /// [`MetadataError::Damaged`] if the block contradicts itself.
     pub fn metadata(&self) -> Result<Option<Metadata<'_>>, MetadataError> {
-        let version = self.engine.hold_metadata()?;
-        Ok(version.map(|version| Metadata { engine: &self.engine, version }))
+        let held = match &self.engine {
+            Reading::V2(engine) => engine.hold_metadata()?.map(|v| MetadataPlace::Held(engine, v)),
+            Reading::V1(engine) => engine.metadata()?.map(MetadataPlace::Copied),
+        };
+        Ok(held.map(|place| Metadata { place }))
     }
 
     /// The next frame; waits for one without limit.
@@ -296,25 +306,8 @@ impl Reader {
 
     /// What happened to the other side since the last call. Never waits.
     pub fn events(&mut self) -> Events {
-        let noticed = &mut self.engine.noticed;
-        let (died, closed) = (noticed.died.take(), std::mem::take(&mut noticed.closed));
-        let (seen_writer, seen_metadata) = (noticed.writer, noticed.metadata);
-        let (writer, metadata) = self.engine.generations().unwrap_or((seen_writer, seen_metadata));
-        self.engine.noticed.writer = writer;
-        self.engine.noticed.metadata = metadata;
-        let attached =
-            (writer != seen_writer).then_some(Event::WriterAttached { generation: writer });
-        let died = died.map(|pid| Event::WriterGone { pid });
-        let closed = closed.then_some(Event::WriterClosed);
-        let changed =
-            (metadata != seen_metadata).then_some(Event::MetadataChanged { generation: metadata });
-        // What ended is the writer that is new to us, or one before it.
-        let events = if self.engine.noticed.ended == writer {
-            [attached, changed, died, closed]
-        } else {
-            [died, closed, attached, changed]
-        };
-        Events { events: events.into_iter() }
+        let generations = self.engine.generations();
+        self.engine.noticed().tell(generations)
     }
 
     /// Whether a writer is there, as of now. Asks the kernel.
@@ -343,17 +336,26 @@ impl Reader {
     }
 }
 
-/// Metadata, read in place. While it lives the writer cannot replace this version's successor.
+/// Metadata. While it lives the writer of a 2.0 buffer cannot replace this version's successor; that of a 1.0
+/// buffer, which is never replaced, is a copy.
 #[derive(Debug)]
 pub struct Metadata<'a> {
-    engine: &'a Engine,
-    version: Version,
+    place: MetadataPlace<'a>,
+}
+
+#[derive(Debug)]
+enum MetadataPlace<'a> {
+    Held(&'a Engine, Version),
+    Copied(Vec<u8>),
 }
 
 impl Metadata<'_> {
     /// Which version this is, from 1.
     pub fn generation(&self) -> u64 {
-        self.version.generation
+        match &self.place {
+            MetadataPlace::Held(_, version) => version.generation,
+            MetadataPlace::Copied(_) => 1,
+        }
     }
 }
 
@@ -361,13 +363,20 @@ impl Deref for Metadata<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.engine.segment().lend_metadata(self.version.offset, self.version.len, self)
+        match &self.place {
+            MetadataPlace::Held(engine, version) => {
+                engine.segment().lend_metadata(version.offset, version.len, self)
+            }
+            MetadataPlace::Copied(bytes) => bytes,
+        }
     }
 }
 
 impl Drop for Metadata<'_> {
     fn drop(&mut self) {
-        self.engine.let_metadata_go(self.version.generation);
+        if let MetadataPlace::Held(engine, version) = &self.place {
+            engine.let_metadata_go(version.generation);
+        }
     }
 }
 
@@ -406,12 +415,13 @@ impl<'a> Batch<'a> {
         if self.left > 0 {
             self.next = engine.find_behind(&found);
         }
-        let segment = self.reader.engine.segment();
-        let payload = segment.lend(found.start, found.len as usize, segment);
+        let engine = &self.reader.engine;
+        let seat = engine.seat();
+        let payload = seat.lend(&found, engine);
         Some(BatchFrame {
             sequence: found.sequence,
             redelivered: found.is_redelivered(),
-            committed_at: segment.committed_at(found.header),
+            committed_at: seat.committed_at(&found),
             payload,
         })
     }
@@ -420,49 +430,7 @@ impl<'a> Batch<'a> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if let Some(newest) = self.newest {
-            let engine = &self.reader.engine;
-            if !engine.segment().is_ours() {
-                return;
-            }
-            engine.publish_received(&newest);
-            engine.seat().release_lent(newest.end);
+            self.reader.engine.release_batch(&newest);
         }
-    }
-}
-
-/// Something that happened to the other side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The writer died; a read has told of it too.
-    WriterGone {
-        /// Process id that it announced.
-        pid: u32,
-    },
-    /// The writer closed gracefully; a read has told of it too.
-    WriterClosed,
-    /// A writer attached: the first one, or a successor that goes on with the numbers.
-    WriterAttached {
-        /// How many writers the buffer has had.
-        generation: u64,
-    },
-    /// The metadata was set or replaced.
-    MetadataChanged {
-        /// Its version, from 1.
-        generation: u64,
-    },
-}
-
-/// Events since the last look, oldest first.
-#[derive(Debug)]
-pub struct Events {
-    events: std::array::IntoIter<Option<Event>, 4>,
-}
-
-impl Iterator for Events {
-    type Item = Event;
-
-    fn next(&mut self) -> Option<Event> {
-        self.events.by_ref().flatten().next()
     }
 }

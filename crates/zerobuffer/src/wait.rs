@@ -74,7 +74,7 @@ pub(crate) struct Progress {
 }
 
 /// Remembers whether spinning pays here.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Spinner {
     strategy: WaitStrategy,
     budget: u32,

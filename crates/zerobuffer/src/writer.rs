@@ -4,11 +4,12 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::config::{BufferConfig, FullPolicy, WaitStrategy};
+use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
+use crate::engine::Writing;
 use crate::error::{MetadataError, OpenError, WriteError};
 use crate::stats::{ReaderInfo, Undelivered, WriterStats};
 use crate::v2::ring::{Claim, Footprint};
-use crate::v2::writer::{Behaviour, Engine};
+use crate::v2::writer::Behaviour;
 use crate::wait::Patience;
 
 /// Window of an elastic writer: fits the cache that two cores share on most machines.
@@ -22,6 +23,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 pub struct WriterOptions {
     dir: Option<PathBuf>,
     behaviour: Behaviour,
+    full: FullPolicy,
     wait_for_buffer: Option<Duration>,
 }
 
@@ -29,12 +31,11 @@ impl Default for WriterOptions {
     fn default() -> Self {
         let behaviour = Behaviour {
             wait: WaitStrategy::default(),
-            full: FullPolicy::default(),
             require_reader: false,
             footprint: Footprint::Whole,
             prefault: false,
         };
-        Self { dir: None, behaviour, wait_for_buffer: None }
+        Self { dir: None, behaviour, full: FullPolicy::default(), wait_for_buffer: None }
     }
 }
 
@@ -56,7 +57,7 @@ impl WriterOptions {
     /// A reader that is stopped (a debugger, `SIGSTOP`) is not dead and can hold the ring back without end:
     /// only a timeout or another policy helps.
     pub fn full_policy(mut self, policy: FullPolicy) -> Self {
-        self.behaviour.full = policy;
+        self.full = policy;
         self
     }
 
@@ -98,8 +99,8 @@ impl WriterOptions {
     /// [`OpenError`], with what to do about it in its message; for example when another writer is attached,
     /// the configuration differs, or the memory asked for is not to be had.
     pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Writer, OpenError> {
-        let engine = Engine::create(name, self.dir.as_deref(), config, self.behaviour)?;
-        Ok(Writer { engine })
+        let engine = Writing::create(name, self.dir.as_deref(), config, self.behaviour)?;
+        Ok(Writer { engine, full: self.full })
     }
 
     /// Attaches to a buffer that exists.
@@ -109,8 +110,8 @@ impl WriterOptions {
     pub fn connect(&self, name: &str) -> Result<Writer, OpenError> {
         let dir = self.dir.as_deref();
         let engine =
-            look_until(self.wait_for_buffer, || Engine::connect(name, dir, self.behaviour))?;
-        Ok(Writer { engine })
+            look_until(self.wait_for_buffer, || Writing::connect(name, dir, self.behaviour))?;
+        Ok(Writer { engine, full: self.full })
     }
 }
 
@@ -152,7 +153,8 @@ pub(crate) fn look_until<T>(
 /// ```
 #[derive(Debug)]
 pub struct Writer {
-    engine: Engine,
+    engine: Writing,
+    full: FullPolicy,
 }
 
 /// What became of a frame.
@@ -201,14 +203,19 @@ impl Writer {
         self.engine.name()
     }
 
-    /// Largest frame that this buffer can carry, in bytes.
+    /// The protocol that this buffer speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.engine.protocol()
+    }
+
+    /// Largest frame that this buffer can carry at every position of its ring, in bytes.
     pub fn max_frame_bytes(&self) -> usize {
-        self.engine.layout().frames.max_frame() as usize
+        self.engine.max_frame_bytes()
     }
 
     /// Size of the ring in bytes.
     pub fn payload_bytes(&self) -> usize {
-        self.engine.layout().frames.capacity as usize
+        self.engine.payload_bytes()
     }
 
     /// Sets the metadata, once.
@@ -246,11 +253,9 @@ impl Writer {
 
     #[inline(never)]
     fn write_by_policy(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
-        let patience = self.engine.default_patience();
+        let patience = self.default_patience();
         match self.write_within(payload, patience) {
-            Err(WriteError::Full { .. } | WriteError::ReaderGone { .. })
-                if self.engine.drops_newest() =>
-            {
+            Err(WriteError::Full { .. } | WriteError::ReaderGone { .. }) if self.drops_newest() => {
                 self.engine.count_dropped(payload.len());
                 Ok(Written::Dropped)
             }
@@ -284,7 +289,7 @@ impl Writer {
 
     #[inline(never)]
     fn write_within(&mut self, payload: &[u8], patience: Patience) -> Result<Written, WriteError> {
-        let claim = self.engine.claim(payload.len(), patience)?;
+        let claim = self.engine.claim(payload.len(), false, patience)?;
         Ok(self.fill(&claim, payload))
     }
 
@@ -294,7 +299,7 @@ impl Writer {
     /// commit waits for the store buffer, and so for the cache line on its way from the reader.
     #[inline(always)]
     fn fill(&mut self, claim: &Claim, payload: &[u8]) -> Written {
-        self.engine.segment().copy_in(claim.start(), payload);
+        self.engine.copy_in(claim, payload);
         Written::Committed(self.engine.commit(claim))
     }
 
@@ -316,12 +321,15 @@ impl Writer {
 
     #[inline(never)]
     fn claim_by_policy(&mut self, len: usize) -> Result<Claim, WriteError> {
-        let patience = self.engine.default_patience();
-        self.engine.claim(len, patience).inspect_err(|error| {
-            if self.engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) {
-                self.engine.count_dropped(len);
-            }
-        })
+        let patience = self.default_patience();
+        let claim = self.engine.claim(len, true, patience);
+        if let Err(error) = &claim
+            && self.drops_newest()
+            && (error.is_timeout() || error.is_peer_gone())
+        {
+            self.engine.count_dropped(len);
+        }
+        claim
     }
 
     /// Like [`loan`](Self::loan), but never waits.
@@ -332,7 +340,7 @@ impl Writer {
     pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
         let claim = match self.engine.claim_ready(len) {
             Some(claim) => claim,
-            None => self.engine.claim(len, Patience::None)?,
+            None => self.engine.claim(len, true, Patience::None)?,
         };
         Ok(FrameMut { writer: self, claim, len })
     }
@@ -346,7 +354,7 @@ impl Writer {
         len: usize,
         timeout: Duration,
     ) -> Result<FrameMut<'_>, WriteError> {
-        let claim = self.engine.claim(len, Patience::For(Some(timeout)))?;
+        let claim = self.engine.claim(len, true, Patience::For(Some(timeout)))?;
         Ok(FrameMut { writer: self, claim, len })
     }
 
@@ -369,6 +377,18 @@ impl Writer {
         WriteBatch { writer: self, frames: 0, committed: 0 }
     }
 
+    /// Patience that the full-policy gives to calls that name none.
+    fn default_patience(&self) -> Patience {
+        match self.full {
+            FullPolicy::Block { timeout } => Patience::For(timeout),
+            FullPolicy::Fail | FullPolicy::DropNewest => Patience::None,
+        }
+    }
+
+    fn drops_newest(&self) -> bool {
+        self.full == FullPolicy::DropNewest
+    }
+
     /// The registered readers, as of now.
     pub fn readers(&self) -> Vec<ReaderInfo> {
         self.engine.readers()
@@ -385,7 +405,7 @@ impl Writer {
     }
 
     /// What the slowest registered reader has yet to release, as of now.
-    pub fn undelivered(&self) -> Undelivered {
+    pub fn undelivered(&mut self) -> Undelivered {
         self.engine.undelivered()
     }
 
@@ -407,13 +427,13 @@ impl Writer {
 
     /// Closes, and gives up what no reader has fetched: if nobody else is attached, the buffer is removed.
     pub fn discard_undelivered(self) {
-        self.engine.segment().discard_on_leaving();
+        self.engine.discard_on_leaving();
     }
 
     /// Directory-independent handle for tests of the protocol: position of the published head.
     #[doc(hidden)]
     pub fn head_position(&self) -> u64 {
-        self.engine.head().0
+        self.engine.head()
     }
 }
 
@@ -434,20 +454,9 @@ impl FrameMut<'_> {
     #[inline(always)]
     pub fn commit(self) -> u64 {
         if (self.len as u64) < self.claim.len() {
-            return self.commit_shortened();
+            return self.writer.engine.commit_shortened(&self.claim, self.len);
         }
         self.writer.engine.commit(&self.claim)
-    }
-
-    #[cold]
-    fn commit_shortened(self) -> u64 {
-        let engine = &mut self.writer.engine;
-        let full = self.claim.start();
-        let claim = self.claim.shortened(&engine.layout().frames, self.len as u64);
-        if claim.start() != full {
-            engine.segment().move_payload(full, claim.start(), self.len);
-        }
-        engine.commit(&claim)
     }
 
     /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
@@ -463,15 +472,14 @@ impl Deref for FrameMut<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.writer.engine.segment().lend(self.claim.start(), self.len, self)
+        self.writer.engine.lend(&self.claim, self.len)
     }
 }
 
 impl DerefMut for FrameMut<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        let (start, len) = (self.claim.start(), self.len);
-        self.writer.engine.lend_mut(start, len)
+        self.writer.engine.lend_mut(&self.claim, self.len)
     }
 }
 
@@ -504,24 +512,24 @@ impl WriteBatch<'_> {
     #[inline(always)]
     fn stage(&mut self, claim: &Claim, payload: &[u8]) -> Written {
         let engine = &mut self.writer.engine;
-        engine.segment().copy_in(claim.start(), payload);
+        engine.copy_in(claim, payload);
         self.frames += 1;
         Written::Committed(engine.stage(claim))
     }
 
     #[inline(never)]
     fn push_by_policy(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
+        let (patience, drops) = (self.writer.default_patience(), self.writer.drops_newest());
         let engine = &mut self.writer.engine;
-        let patience = engine.default_patience();
         let before = engine.stats().full_waits;
-        let claim = engine.claim(payload.len(), patience);
+        let claim = engine.claim(payload.len(), false, patience);
         if engine.stats().full_waits != before {
             self.committed += self.frames as usize;
             self.frames = 0;
         }
         match claim {
             Ok(claim) => Ok(self.stage(&claim, payload)),
-            Err(error) if engine.drops_newest() && (error.is_timeout() || error.is_peer_gone()) => {
+            Err(error) if drops && (error.is_timeout() || error.is_peer_gone()) => {
                 engine.count_dropped(payload.len());
                 Ok(Written::Dropped)
             }

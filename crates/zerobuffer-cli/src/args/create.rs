@@ -8,7 +8,7 @@ use crate::sizes;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "When the buffer is created")]
 pub(crate) struct CreateArgs {
-    /// Protocol of the buffer
+    /// Protocol of the buffer: 2, or 1 for deployed C++, C# and Python peers (made by the reader, in /dev/shm)
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     protocol: u8,
     /// Size of the ring, such as 64M [default: 32M; started as zerobuffer-test-…: 256M]
@@ -30,21 +30,41 @@ pub(crate) struct CreateArgs {
 }
 
 impl CreateArgs {
-    /// Refuses what cannot be created.
+    /// Refuses what cannot be created by a reader.
     pub(crate) fn check(&self) -> Result<(), String> {
-        // Protocol 1 buffers come with the library's 1.0 endpoints; this is the place that lets them through.
-        if self.protocol == 1 {
-            return Err(
-                "protocol 1 buffers cannot be created by this version: use --protocol 2".to_owned()
-            );
+        let foreign = [
+            (self.mode.is_some(), "--mode"),
+            (self.group.is_some(), "--group"),
+            (self.timestamps, "--timestamps"),
+        ];
+        match foreign.iter().find(|(given, _)| *given && self.is_v1()) {
+            Some((_, option)) => {
+                Err(format!("protocol 1 knows no {option}: leave it out, or use --protocol 2"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what cannot be created by a writer, which `option` tells to create.
+    pub(crate) fn check_writers(&self, option: &str) -> Result<(), String> {
+        if self.is_v1() {
+            return Err(format!(
+                "{option}: in protocol 1 the reader creates the buffer; start it first (`zerobuffer read \
+                 NAME --protocol 1`), and leave {option} and --protocol out: the writer finds out"
+            ));
         }
         Ok(())
     }
 
+    /// Whether a buffer of protocol 1.0 is wanted.
+    pub(crate) fn is_v1(&self) -> bool {
+        self.protocol == 1
+    }
+
     /// The configuration asked for, except for the size of the ring.
     pub(crate) fn config(&self) -> BufferConfig {
-        let mut config =
-            BufferConfig::new().metadata_bytes(self.metadata_size).timestamps(self.timestamps);
+        let config = if self.is_v1() { BufferConfig::v1() } else { BufferConfig::new() };
+        let mut config = config.metadata_bytes(self.metadata_size).timestamps(self.timestamps);
         if let Some(mode) = self.mode {
             config = config.mode(mode);
         }

@@ -74,6 +74,9 @@ impl Check for RelayArgs {
                 "input and output are the same buffer: frames would go round for ever".to_owned()
             );
         }
+        if self.create_output {
+            self.creation.check_writers("--create-output")?;
+        }
         self.creation.check()
     }
 }

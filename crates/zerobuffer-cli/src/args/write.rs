@@ -101,6 +101,9 @@ impl Check for WriteArgs {
         if self.size == 0 && !self.stdin {
             return Err("--size 0: a frame needs at least one byte".to_owned());
         }
+        if self.creates() {
+            self.creation.check_writers("--create")?;
+        }
         self.creation.check()
     }
 }

@@ -219,6 +219,8 @@ pub(super) enum Way {
     Loaned,
     /// rtrb between two threads, for 8 and 64 bytes
     Rtrb,
+    /// `write` and `read` over protocol 1.0, every byte summed in place; in /dev/shm only
+    V1,
     /// A flag, a memcpy and a sum in bare shared memory, from 4 KiB
     Bare,
 }

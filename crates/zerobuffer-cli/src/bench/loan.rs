@@ -105,6 +105,7 @@ pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
                     touch: Touch::Header,
                     batch: 1,
                     elastic: false,
+                    v1: false,
                 },
             )?;
             let rate = metrics["frames_per_s"];

@@ -23,8 +23,14 @@ pub(super) enum Request {
     Probe,
     /// Send back every frame of `there` through `back`.
     Echo { there: Place, back: Place, bytes: usize, loaned: bool },
-    /// Read a stream to its end.
-    Drain { from: Place, bytes: usize, touch: throughput::Touch, batch: usize },
+    /// Read a stream to its end. `v1_ring`: out of a 1.0 buffer with so large a ring, which the reader makes.
+    Drain {
+        from: Place,
+        bytes: usize,
+        touch: throughput::Touch,
+        batch: usize,
+        v1_ring: Option<usize>,
+    },
     /// Take frames out of the bare ring.
     DrainBare { slots: usize, stride: usize, bytes: usize },
     /// Read time stamps and note how old they are.
@@ -69,6 +75,12 @@ impl Place {
             .wait_strategy(self.wait.strategy())
             .prefault(true)
             .create(&self.name, &config)?)
+    }
+
+    pub(super) fn create_v1_reader(&self, payload_bytes: usize) -> anyhow::Result<Reader> {
+        let config = BufferConfig::v1().payload_bytes(payload_bytes);
+        let options = Reader::options().dir(&self.dir).wait_strategy(self.wait.strategy());
+        Ok(options.create(&self.name, &config)?)
     }
 
     pub(super) fn connect(&self) -> anyhow::Result<Writer> {
@@ -265,8 +277,11 @@ fn serve_one(shared: &Shared, request: Request) -> anyhow::Result<Outcome> {
             ready()?;
             latency::echo(&mut reader, &mut writer, bytes, loaned)
         }
-        Request::Drain { from, bytes, touch, batch } => {
-            let mut reader = from.join()?;
+        Request::Drain { from, bytes, touch, batch, v1_ring } => {
+            let mut reader = match v1_ring {
+                Some(ring) => from.create_v1_reader(ring)?,
+                None => from.join()?,
+            };
             ready()?;
             throughput::drain(&mut reader, bytes, touch, batch)
         }

@@ -34,6 +34,8 @@ pub(super) struct Stream {
     pub(super) batch: usize,
     /// See [`zerobuffer::WriterOptions::elastic`].
     pub(super) elastic: bool,
+    /// Through a buffer of protocol 1.0.
+    pub(super) v1: bool,
 }
 
 /// The receiving half of every stream: counts and sums what comes between [`BEGIN`] and [`END`].
@@ -143,10 +145,19 @@ fn rates(outcome: &Outcome, bytes: usize, ring: usize) -> anyhow::Result<Metrics
 
 /// Streams through a buffer to the peer.
 pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> {
-    let &Stream { bytes, ring, wait, millis, touch, batch, elastic } = what;
+    let &Stream { bytes, ring, wait, millis, touch, batch, elastic, v1 } = what;
     let place = super::peer::Place { elastic, ..pair.place(wait) };
-    let mut writer = place.create_writer(ring)?;
-    pair.start(&Request::Drain { from: place, bytes, touch, batch })?;
+    let v1_ring = v1.then_some(ring);
+    let drain = Request::Drain { from: place.clone(), bytes, touch, batch, v1_ring };
+    // In protocol 1.0 the reader makes the buffer.
+    let mut writer = if v1 {
+        pair.start(&drain)?;
+        place.connect()?
+    } else {
+        let writer = place.create_writer(ring)?;
+        pair.start(&drain)?;
+        writer
+    };
 
     let mut payload = vec![1; bytes];
     payload[..8].fill(0);
@@ -362,12 +373,12 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
     let mut plan = Vec::new();
     for &bytes in &args.sizes {
         // Those who are compared with come first, so that the others can name them.
-        let mut rivals = Vec::new();
-        for way in [Way::Rtrb, Way::Bare, Way::Copied, Way::Batched, Way::Loaned] {
+        let (mut rivals, mut v2) = (Vec::new(), None);
+        for way in [Way::Rtrb, Way::Bare, Way::Copied, Way::Batched, Way::Loaned, Way::V1] {
             let fits = match way {
                 Way::Rtrb => bytes == 8 || bytes == 64,
                 Way::Bare => bytes >= 4096,
-                Way::Copied | Way::Batched | Way::Loaned => true,
+                Way::Copied | Way::Batched | Way::Loaned | Way::V1 => true,
             };
             if !fits || !args.ways.contains(&way) {
                 continue;
@@ -377,13 +388,16 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
                 Way::Copied => ("copied".into(), all, "Writer in"),
                 Way::Batched => (format!("copied, {} a call", args.batch), all, "Writer in"),
                 Way::Loaned => ("loaned".into(), "first 8 bytes written and read", "nobody"),
+                Way::V1 => ("copied, protocol 1.0".into(), all, "Writer in"),
                 Way::Rtrb => ("rtrb, one process".into(), all, "producer in, consumer out"),
                 Way::Bare => ("bare copy + sum".into(), all, "sender in"),
             };
             match way {
                 Way::Rtrb => rivals.push(("rtrb", cases.len())),
                 Way::Bare => rivals.push(("bare", cases.len())),
-                Way::Copied | Way::Batched | Way::Loaned => {}
+                Way::Copied => v2 = Some(("v2", cases.len())),
+                Way::V1 => rivals.extend(v2),
+                Way::Batched | Way::Loaned => {}
             }
             let ours = !matches!(way, Way::Rtrb | Way::Bare);
             // A frame of which only the header moves is not compared with one of which all bytes do,
@@ -413,10 +427,11 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
             touch,
             batch,
             elastic: args.elastic,
+            v1: way == Way::V1,
         };
         let slots = args.rtrb_slots.unwrap_or(ring / bytes).max(2);
         match way {
-            Way::Copied => stream(pair, &ours(Touch::All, 1)),
+            Way::Copied | Way::V1 => stream(pair, &ours(Touch::All, 1)),
             Way::Batched => stream(pair, &ours(Touch::All, args.batch as usize)),
             Way::Loaned => stream(pair, &ours(Touch::Header, 1)),
             Way::Rtrb if bytes == 8 => rtrb::<8>(pair.cores, slots, millis),
@@ -431,6 +446,7 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
             Column::plain("gb_per_s", "GB/s", 2),
             Column::ratio("frames_per_s_vs_rtrb", "÷ rtrb"),
             Column::ratio("frames_per_s_vs_bare", "÷ bare"),
+            Column::ratio("frames_per_s_vs_v2", "÷ 2.0"),
         ])
         .note("Timed by the receiving side, after one lap of the ring; counts and sums of both sides agree.")
         .note(if args.elastic {

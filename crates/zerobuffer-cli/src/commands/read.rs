@@ -131,9 +131,13 @@ fn open(args: &ReadArgs, who: Personality) -> Result<Reader, OpenError> {
         create(&args.creation, who, args.stdout, |config| {
             // Nobody has said that a reader `main` will come, so nothing is kept for it.
             let expected = args.reader_name.is_none() && !args.ephemeral;
-            options.create(&args.name, &config.clone().keep_for_first_reader(expected))
+            let keep = expected || args.creation.is_v1();
+            options.create(&args.name, &config.clone().keep_for_first_reader(keep))
         })
     };
+    if args.creation.is_v1() {
+        return create();
+    }
     join_or_create(|| options.join(&args.name), create)
 }
 
@@ -145,7 +149,7 @@ pub(crate) fn create<T>(
     create: impl Fn(&zerobuffer::BufferConfig) -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
     let mut config = args.config();
-    if timestamps {
+    if timestamps && !args.is_v1() {
         config = config.timestamps(true);
     }
     match (args.buffer_size, who) {

@@ -171,6 +171,9 @@ fn open_input(args: &RelayArgs, who: Personality) -> Result<Reader, OpenError> {
     let options = Reader::options().dir(args.place.dir()).wait_strategy(args.wait.strategy());
     let create =
         || create(&args.creation, who, false, |config| options.create(&args.input, config));
+    if args.creation.is_v1() {
+        return create();
+    }
     join_or_create(|| options.join(&args.input), create)
 }
 

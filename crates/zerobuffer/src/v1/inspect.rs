@@ -2,8 +2,11 @@
 
 use super::layout::{Header, Sizes, metadata_bytes};
 use super::mapping::Mapping;
+use super::segment::announced;
 use super::segment::{self, Names, Role};
+use crate::config::MAIN_READER;
 use crate::error::OpenError;
+use crate::stats::ReaderInfo;
 
 /// A buffer as it was a moment ago.
 #[derive(Debug, Clone)]
@@ -15,11 +18,27 @@ pub(crate) struct V1Snapshot {
     pub(crate) reader_alive: bool,
     /// Units of the data semaphore, which is frames not yet taken; `None` where it is missing.
     pub(crate) data_units: Option<u32>,
-    /// Units of the space semaphore.
-    pub(crate) space_units: Option<u32>,
     pub(crate) metadata: Option<Vec<u8>>,
     /// What contradicts itself, in words.
     pub(crate) problems: Vec<String>,
+}
+
+/// The reader of a buffer, as the control block describes it.
+pub(crate) fn reader_info(header: &Header, sizes: Sizes, alive: bool, units: u32) -> ReaderInfo {
+    let free = header.payload_free_bytes.min(sizes.payload_bytes);
+    ReaderInfo {
+        name: MAIN_READER.to_owned(),
+        pid: announced(header.reader_pid),
+        durable: false,
+        attached: header.reader_pid != 0,
+        alive,
+        position: header.payload_read_pos,
+        read_position: header.payload_read_pos,
+        read_sequence: header.payload_read_count,
+        lag_frames: u64::from(units),
+        lag_bytes: sizes.payload_bytes - free,
+        generation: 1,
+    }
 }
 
 /// Names of all 1.0 buffers on this host, sorted. Other files in the directory are passed over.
@@ -38,6 +57,16 @@ pub(crate) fn list() -> std::io::Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Whether a buffer of that name has a live reader, without whom it is of no use.
+pub(crate) fn is_live(name: &str) -> bool {
+    let Ok(names) = Names::new(name) else { return false };
+    let Ok((fd, header, _)) = segment::open_checked(&names, segment::Access::Read) else {
+        return false;
+    };
+    let pid = header.reader_pid;
+    pid != 0 && (segment::is_peer_alive(&fd, Role::Reader, pid) || names.is_locked())
 }
 
 /// Looks at one buffer; changes nothing, and needs no more than read permission.
@@ -77,7 +106,6 @@ pub(crate) fn snapshot(name: &str) -> Result<V1Snapshot, OpenError> {
         writer_alive: alive(Role::Writer, header.writer_pid),
         reader_alive: alive(Role::Reader, header.reader_pid) || names.is_locked(),
         data_units,
-        space_units,
         metadata,
         problems,
     })

@@ -15,6 +15,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::layout::{HEADER_BYTES, METADATA_PREFIX_BYTES, Oieb, Sizes};
 use super::ring::{FrameHeader, Memory};
+use crate::sys::process::ForkMark;
 
 /// The whole segment, mapped once, readable and (except for observers) writable.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     sizes: Sizes,
     /// A forked child does not have the mapping.
+    mark: ForkMark,
     pid: u32,
 }
 
@@ -45,10 +47,10 @@ impl Mapping {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, fd, 0)? };
-        // SAFETY: our own mapping; a child must not keep it, see `pid`.
+        // SAFETY: our own mapping; a child must not keep it, see `mark`.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontFork) };
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, sizes, pid: std::process::id() })
+        Ok(Self { base, sizes, mark: ForkMark::current(), pid: std::process::id() })
     }
 
     /// Maps a file for looking only.
@@ -61,9 +63,10 @@ impl Mapping {
         self.sizes
     }
 
-    /// Whether this is the process that mapped it; costs a system call.
+    /// Whether this is the process that mapped it.
+    #[inline]
     pub(crate) fn is_ours(&self) -> bool {
-        self.pid == std::process::id()
+        self.mark.is_current()
     }
 
     /// The process that mapped it.
@@ -80,6 +83,29 @@ impl Mapping {
         assert!(end.is_some_and(|end| end <= self.sizes.payload_bytes), "outside the payload");
         // SAFETY: within the payload, which lies within the mapping.
         unsafe { self.base.add((self.sizes.payload_offset() + index) as usize) }
+    }
+
+    /// Lends frame bytes, for as long as `_holder` keeps the writer from touching them.
+    ///
+    /// A conforming peer does not change them meanwhile; who must reckon with others copies.
+    ///
+    /// # Panics
+    /// If they do not lie within the payload.
+    pub(crate) fn lend<'a, T: ?Sized>(&self, index: u64, len: usize, _holder: &'a T) -> &'a [u8] {
+        let start = self.payload(index, len as u64);
+        // SAFETY: within the payload. The holder owns or borrows what keeps the segment mapped, and its frame is
+        // unreleased, or claimed: nobody conforming writes to it.
+        unsafe { std::slice::from_raw_parts(start.as_ptr(), len) }
+    }
+
+    /// Lends claimed bytes to the one writer.
+    ///
+    /// # Panics
+    /// If they do not lie within the payload.
+    pub(crate) fn lend_mut(&mut self, index: u64, len: usize) -> &mut [u8] {
+        let start = self.payload(index, len as u64);
+        // SAFETY: as in `lend`; exclusive, for the one writer is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
     }
 
     /// Copies frame bytes in.

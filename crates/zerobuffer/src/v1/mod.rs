@@ -5,7 +5,7 @@
 //! * rules: [`layout`] what is in memory, [`ring`] the accounting; no system calls
 //! * ground: [`mapping`], [`locks`], [`process`], [`segment`] how a buffer comes, is found and goes
 //! * [`inspect`]: looking from outside
-//! * [`writer`], [`reader`]: the two engines, thin; [`wait`] is the only code that sleeps or reads the clock
+//! * [`writer`], [`reader`]: the two engines, thin
 
 pub(crate) mod inspect;
 pub(crate) mod layout;
@@ -15,7 +15,6 @@ pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod ring;
 pub(crate) mod segment;
-pub(crate) mod wait;
 pub(crate) mod writer;
 
 #[cfg(test)]

@@ -1,45 +1,19 @@
 //! The reading end of a 1.0 buffer, which makes it and owns it.
 
-use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::layout::metadata_bytes;
 use super::process::Process;
 use super::ring::{Corrupt, Found, NextError, ReaderRing};
 use super::segment::{Role, Segment, announced};
-use super::wait::{Awaited, Patience, Spinner, wait};
 use crate::config::WaitStrategy;
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
-
-/// What a reader has done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct V1ReaderStats {
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
-    /// Calls that did not find a frame at once.
-    pub(crate) waits: u64,
-    /// Times that it slept for a frame.
-    pub(crate) parks: u64,
-    /// Writers that began again at sequence 1.
-    pub(crate) restarts: u64,
-}
-
-/// A frame as handed out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Received {
-    /// The first data byte, at any address. Valid until the frame is released or the reader goes.
-    pub(crate) data: NonNull<u8>,
-    pub(crate) len: usize,
-    /// Where that is in the payload.
-    pub(crate) index: u64,
-    pub(crate) sequence: u64,
-    /// The first frame of another writer.
-    pub(crate) restarted: bool,
-    /// To release it with.
-    pub(crate) ticket: u64,
-}
+use crate::events::Noticed;
+use crate::stats::ReaderStats;
+use crate::v2::wake::Announced;
+use crate::wait::{Awaited, Patience, Progress, Spinner, wait};
 
 /// What came of waiting.
 enum Arrival {
@@ -47,19 +21,83 @@ enum Arrival {
     Closed,
 }
 
+/// What the reader and the frames that it handed out share. Lives as long as any of them.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    segment: Segment,
+    ring: Mutex<ReaderRing>,
+}
+
+impl Seat {
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    fn ring(&self) -> MutexGuard<'_, ReaderRing> {
+        // Nothing panics while it is held.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a frame back, from any thread; a second time is without effect. The writer gets the bytes once
+    /// every frame read before it is given back too (L20).
+    pub(crate) fn release(&self, ticket: u64) {
+        if !self.segment.mapping.is_ours() {
+            return;
+        }
+        let freed = self.ring().release(&self.segment.mapping, ticket);
+        if freed {
+            self.wake_writer();
+        }
+    }
+
+    /// Gives the frames from `first` to `last` back.
+    pub(crate) fn release_all(&self, first: u64, last: u64) {
+        if !self.segment.mapping.is_ours() {
+            return;
+        }
+        let mut freed = false;
+        for ticket in first..=last {
+            freed |= self.ring().release(&self.segment.mapping, ticket);
+        }
+        if freed {
+            self.wake_writer();
+        }
+    }
+
+    fn wake_writer(&self) {
+        // WAKE: a writer that sleeps has taken every unit, so with two or more left nobody sleeps, and it
+        // takes them and looks at the ring again before it does. Not posting more keeps the value, which
+        // peers never count down, from reaching its limit (L9). The fence keeps this load behind the release
+        // of the bytes.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.segment.space.value() < 2 {
+            self.segment.space.post();
+        }
+    }
+}
+
 /// The reader of a 1.0 buffer.
 #[derive(Debug)]
 pub(crate) struct V1Reader {
-    segment: Segment,
-    ring: ReaderRing,
+    seat: Arc<Seat>,
     spinner: Spinner,
     /// A unit of the data semaphore was taken whose frame was not handed out yet.
     unit: bool,
+    /// Found and not yet handed out.
+    found: Option<Found>,
+    /// Ticket of the first frame of the batch that is open.
+    batch: Option<u64>,
     /// The writer as last seen, also after it left.
     writer: Option<Process>,
     /// Its departure was reported; the next one to report is a successor's.
     departure_reported: bool,
-    stats: V1ReaderStats,
+    /// It left, so that whoever is named next is a successor, be it under the same pid.
+    writer_left: bool,
+    /// Writers seen, and whether the newest has been seen to begin.
+    writers: u64,
+    has_begun: bool,
+    pub(crate) noticed: Noticed,
+    stats: ReaderStats,
 }
 
 impl V1Reader {
@@ -71,128 +109,148 @@ impl V1Reader {
         strategy: WaitStrategy,
     ) -> Result<Self, OpenError> {
         let segment = Segment::create(name, metadata_bytes as u64, payload_bytes as u64)?;
-        let ring = ReaderRing::new(segment.mapping.sizes());
+        let ring = Mutex::new(ReaderRing::new(segment.mapping.sizes()));
         Ok(Self {
-            segment,
-            ring,
+            seat: Arc::new(Seat { segment, ring }),
             spinner: Spinner::new(strategy),
             unit: false,
+            found: None,
+            batch: None,
             writer: None,
             departure_reported: false,
-            stats: V1ReaderStats::default(),
+            writer_left: false,
+            writers: 0,
+            has_begun: false,
+            noticed: Noticed::default(),
+            stats: ReaderStats::default(),
         })
+    }
+
+    /// What it shares with its frames.
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
     }
 
     /// Name of the buffer.
     pub(crate) fn name(&self) -> &Arc<str> {
-        &self.segment.names.name
+        &self.seat.segment.names.name
     }
 
     /// Size of the ring.
     pub(crate) fn payload_bytes(&self) -> usize {
-        self.segment.mapping.sizes().payload_bytes as usize
+        self.seat.segment.mapping.sizes().payload_bytes as usize
+    }
+
+    /// Largest frame that fits wherever the ring stands.
+    pub(crate) fn max_frame_bytes(&self) -> usize {
+        self.seat.segment.mapping.sizes().max_frame_bytes() as usize
     }
 
     /// The metadata, copied out; `None` while there is none.
     pub(crate) fn metadata(&self) -> Result<Option<Vec<u8>>, MetadataError> {
         // METADATA: pairs with `V1Writer::set_metadata`.
-        let written = self.segment.oieb().metadata_written_bytes.load(Ordering::Acquire);
+        let written = self.seat.segment.oieb().metadata_written_bytes.load(Ordering::Acquire);
         if written == 0 {
             return Ok(None);
         }
         let (sizes, length) =
-            (self.segment.mapping.sizes(), self.segment.mapping.metadata_length());
+            (self.seat.segment.mapping.sizes(), self.seat.segment.mapping.metadata_length());
         let length = metadata_bytes(written, length, sizes).map_err(|found| {
             MetadataError::Damaged { name: self.name_cloned(), problem: found.problem() }
         })?;
         let mut bytes = vec![0; length as usize];
-        self.segment.mapping.read_metadata(&mut bytes);
+        self.seat.segment.mapping.read_metadata(&mut bytes);
         Ok(Some(bytes))
     }
 
-    /// The next frame. `Ok(None)` once when the writer has closed and everything is read; then it waits for a
-    /// successor. The frame's bytes stay until it is [released](Self::release), in any order.
-    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Received>, ReadError> {
-        let mut frame = Frame { reader: self };
-        let arrival = match frame.poll()? {
+    /// Finds the next frame without handing it out. `Ok(None)` once when the writer has closed and everything is
+    /// read; then it waits for a successor.
+    pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        if self.found.is_some() {
+            return Ok(self.found);
+        }
+        if !self.seat.segment.mapping.is_ours() {
+            return Err(ReadError::Forked { name: self.name().clone() });
+        }
+        let arrival = match (Frame { reader: self }).poll()? {
             Some(arrival) => arrival,
-            None => match self.wait_for_frame(patience)? {
-                Some(arrival) => arrival,
-                None => return Ok(None),
-            },
+            None => self.wait_for_frame(patience)?,
         };
-        match arrival {
-            Arrival::Closed => Ok(None),
-            Arrival::Frame(found) => {
-                let data = self.segment.mapping.payload(found.data_index, found.length);
-                let Found { sequence, restarted, ticket, .. } = found;
-                self.stats.restarts += u64::from(restarted);
-                Ok(Some(Received {
-                    data,
-                    len: found.length as usize,
-                    index: found.data_index,
-                    sequence,
-                    restarted,
-                    ticket,
-                }))
+        if let Arrival::Frame(found) = arrival {
+            self.found = Some(found);
+        }
+        Ok(self.found)
+    }
+
+    /// The frame behind the one handed out last, if it is there already.
+    pub(crate) fn find_behind(&mut self) -> Option<Found> {
+        if self.found.is_none()
+            && let Ok(Some(Arrival::Frame(found))) = (Frame { reader: self }).poll()
+        {
+            self.found = Some(found);
+        }
+        self.found
+    }
+
+    /// Hands out the frame that was found. Its bytes stay until it is [released](Seat::release), in any order.
+    pub(crate) fn take(&mut self) {
+        if let Some(found) = self.found.take() {
+            self.stats.frames += 1;
+            self.stats.bytes += found.length;
+            if found.restarted && self.has_begun {
+                self.writers += 1;
             }
+            self.has_begun = true;
+        }
+    }
+
+    /// Hands out the frame that was found, to be released with the others of its batch.
+    pub(crate) fn take_into_batch(&mut self) {
+        self.batch = self.batch.or(self.found.map(|found| found.ticket));
+        self.take();
+    }
+
+    /// Releases the frames of a batch, the last of which has this ticket.
+    pub(crate) fn release_batch(&mut self, last: u64) {
+        if let Some(first) = self.batch.take() {
+            self.seat.release_all(first, last);
         }
     }
 
     #[cold]
-    fn wait_for_frame(&mut self, patience: Patience) -> Result<Option<Arrival>, ReadError> {
+    fn wait_for_frame(&mut self, patience: Patience) -> Result<Arrival, ReadError> {
         self.stats.waits += 1;
         let begin = Instant::now();
-        let mut spinner = std::mem::replace(&mut self.spinner, Spinner::new(WaitStrategy::Park));
-        let result = wait(&mut Frame { reader: self }, &mut spinner, patience);
+        let mut spinner = self.spinner;
+        let capacity = self.payload_bytes() as u64;
+        let (frames, bytes) = (self.stats.frames, self.stats.bytes);
+        let spin = spinner.begin(Progress { frames, bytes }, capacity);
+        let result = wait(&mut Frame { reader: self }, &mut spinner, spin, patience);
         self.spinner = spinner;
-        match result? {
-            None => {
-                let waited =
-                    if patience == Patience::None { Duration::ZERO } else { begin.elapsed() };
-                let (name, writer) = (self.segment.names.name.clone(), self.writer_presence());
-                Err(ReadError::Timeout { name, waited, writer })
-            }
-            found => Ok(found),
-        }
-    }
-
-    /// Copies a frame that is not yet released out, without a reference to its bytes.
-    pub(crate) fn copy_out(&self, frame: &Received, space: &mut [u8]) {
-        self.segment.mapping.read_payload(frame.index, &mut space[..frame.len]);
-    }
-
-    /// Gives a frame back; a second time is without effect. The writer gets the bytes once every frame read
-    /// before it is given back too (L20).
-    pub(crate) fn release(&mut self, ticket: u64) {
-        if !self.ring.release(&self.segment.mapping, ticket) {
-            return;
-        }
-        // WAKE: a writer that sleeps has taken every unit, so with two or more left nobody sleeps, and it
-        // takes them and looks at the ring again before it does. Not posting more keeps the value, which
-        // peers never count down, from reaching its limit (L9). The fence keeps this load behind the release
-        // of the bytes.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.segment.space.value() < 2 {
-            self.segment.space.post();
-        }
-    }
-
-    /// Frames handed out and not yet given back to the writer.
-    pub(crate) fn held(&self) -> usize {
-        self.ring.held()
+        result?.ok_or_else(|| ReadError::Timeout {
+            name: self.name().clone(),
+            waited: if patience == Patience::None { Duration::ZERO } else { begin.elapsed() },
+            writer: self.writer_presence(),
+        })
     }
 
     /// Bytes committed and not yet handed out, headers and skipped ends included.
     pub(crate) fn backlog_bytes(&self) -> u64 {
-        self.ring.unread_bytes(&self.segment.mapping).unwrap_or(0)
+        if !self.seat.segment.mapping.is_ours() {
+            return 0;
+        }
+        let found = self.found.map_or(0, |found| found.length);
+        self.seat.ring().unread_bytes(&self.seat.segment.mapping).unwrap_or(0) + found
     }
 
     /// Whether a writer is there. Asks the kernel.
     pub(crate) fn writer_presence(&self) -> WriterPresence {
-        let pid = self.segment.oieb().writer_pid.load(Ordering::Acquire);
+        if !self.seat.segment.mapping.is_ours() {
+            return WriterPresence::Never;
+        }
+        let pid = self.seat.segment.oieb().writer_pid.load(Ordering::Acquire);
         if pid == 0 {
-            return if self.writer.is_some() || self.ring.totals().0 > 0 {
+            return if self.has_had_writer() {
                 WriterPresence::Closed
             } else {
                 WriterPresence::Never
@@ -200,56 +258,67 @@ impl V1Reader {
         }
         let alive = match self.writer {
             Some(writer) if writer.pid == pid => {
-                self.segment.is_role_held(Role::Writer) || writer.is_alive()
+                self.seat.segment.is_role_held(Role::Writer) || writer.is_alive()
             }
-            _ => self.segment.is_peer_alive(Role::Writer, pid),
+            _ => self.seat.segment.is_peer_alive(Role::Writer, pid),
         };
         if alive { WriterPresence::Attached } else { WriterPresence::Dead }
     }
 
-    /// Pid that the writer announced; 0 when there is none.
-    pub(crate) fn writer_pid(&self) -> u32 {
-        announced(self.segment.oieb().writer_pid.load(Ordering::Acquire))
-    }
-
     /// What this reader has done.
-    pub(crate) fn stats(&self) -> V1ReaderStats {
-        let (frames, bytes) = self.ring.totals();
-        V1ReaderStats { frames, bytes, ..self.stats }
+    pub(crate) fn stats(&self) -> ReaderStats {
+        self.stats
     }
 
-    /// The control block's own words, for tests and inspection.
-    pub(crate) fn segment(&self) -> &Segment {
-        &self.segment
+    /// Writers that this reader has seen, and versions of the metadata: none, or one.
+    pub(crate) fn generations(&mut self) -> Option<(u64, u64)> {
+        if !self.seat.segment.mapping.is_ours() {
+            return None;
+        }
+        let oieb = self.seat.segment.oieb();
+        let (pid, metadata) = (
+            oieb.writer_pid.load(Ordering::Acquire),
+            oieb.metadata_written_bytes.load(Ordering::Acquire),
+        );
+        self.observe_writer(pid);
+        Some((self.writers, u64::from(metadata > 0)))
     }
 
-    /// Leaves and removes the buffer. A writer notices and stops.
-    pub(crate) fn close(self) {}
+    fn has_had_writer(&self) -> bool {
+        self.writer.is_some() || self.stats.frames > 0
+    }
 
     fn name_cloned(&self) -> Arc<str> {
-        self.segment.names.name.clone()
+        self.name().clone()
     }
 
     fn damaged(&self, corrupt: Corrupt) -> ReadError {
         ReadError::Damaged {
             name: self.name_cloned(),
-            position: self.ring.read_pos(),
+            position: self.seat.ring().read_pos(),
             problem: corrupt.problem(),
         }
     }
 
     /// Notes whom the control block names now.
     fn observe_writer(&mut self, pid: u64) {
-        if pid != 0 && self.writer.is_none_or(|writer| writer.pid != pid) {
+        let is_another = self.writer.is_none_or(|writer| writer.pid != pid) || self.writer_left;
+        if pid != 0 && is_another {
             self.writer = Some(Process::observe(pid));
             self.departure_reported = false;
+            self.writer_left = false;
+            self.writers += 1;
+            self.has_begun = false;
         }
     }
 
     /// The frame that a unit announced, or one that a dead writer could not announce any more.
-    fn take(&mut self, pid: u64) -> Result<Option<Arrival>, ReadError> {
+    fn look_for_frame(&mut self, pid: u64) -> Result<Option<Arrival>, ReadError> {
         let before = self.writer.map_or(0, |writer| writer.pid);
-        match self.ring.next(&self.segment.mapping, if pid == 0 { before } else { pid }) {
+        let pid = if pid == 0 { before } else { pid };
+        // The lock ends here: reporting damage takes it again.
+        let next = self.seat.ring().next(&self.seat.segment.mapping, pid);
+        match next {
             Ok(found) => {
                 self.unit = false;
                 // Whoever wrote it has not been reported as gone since.
@@ -280,6 +349,9 @@ impl Frame<'_> {
             return None;
         }
         self.reader.departure_reported = true;
+        self.reader.writer_left = true;
+        self.reader.noticed.ended = self.reader.writers;
+        self.reader.noticed.closed = true;
         Some(Arrival::Closed)
     }
 }
@@ -292,18 +364,18 @@ impl Awaited for Frame<'_> {
     fn poll(&mut self) -> Result<Option<Arrival>, ReadError> {
         let reader = &mut *self.reader;
         if !reader.unit {
-            if !reader.segment.data.try_wait() {
+            if !reader.seat.segment.data.try_wait() {
                 return Ok(None);
             }
             reader.unit = true;
         }
-        let pid = reader.segment.oieb().writer_pid.load(Ordering::Acquire);
-        reader.take(pid)
+        let pid = reader.seat.segment.oieb().writer_pid.load(Ordering::Acquire);
+        reader.look_for_frame(pid)
     }
 
     /// A writer that has closed cleanly announced everything before: no unit means nothing more (L7, L22).
     fn glance(&mut self) -> Result<Option<Arrival>, ReadError> {
-        let pid = self.reader.segment.oieb().writer_pid.load(Ordering::Acquire);
+        let pid = self.reader.seat.segment.oieb().writer_pid.load(Ordering::Acquire);
         if pid != 0 {
             self.reader.observe_writer(pid);
             return self.poll();
@@ -311,26 +383,26 @@ impl Awaited for Frame<'_> {
         if let Some(arrival) = self.poll()? {
             return Ok(Some(arrival));
         }
-        let reader = &mut *self.reader;
-        let had_writer = reader.writer.is_some() || reader.ring.totals().0 > 0;
         // Bytes without a unit: perhaps a live writer whose pid was zeroed is about to post (L10).
-        let drained = reader.ring.unread_bytes(&reader.segment.mapping) == Ok(0);
-        Ok(if had_writer && drained { self.closed() } else { None })
+        let seat = &self.reader.seat;
+        let drained = seat.ring().unread_bytes(&seat.segment.mapping) == Ok(0);
+        Ok(if self.reader.has_had_writer() && drained { self.closed() } else { None })
     }
 
     fn probe(&mut self) -> Result<Option<Arrival>, ReadError> {
-        let pid = self.reader.segment.oieb().writer_pid.load(Ordering::Acquire);
+        let pid = self.reader.seat.segment.oieb().writer_pid.load(Ordering::Acquire);
         if pid == 0 {
             if let Some(arrival) = self.poll()? {
                 return Ok(Some(arrival));
             }
             // Bytes that nobody announces any more: a wrap without its frame (L23).
-            let had_writer = self.reader.writer.is_some() || self.reader.ring.totals().0 > 0;
-            return Ok(if had_writer { self.closed() } else { None });
+            return Ok(if self.reader.has_had_writer() { self.closed() } else { None });
         }
         self.reader.observe_writer(pid);
         let writer = self.reader.writer;
-        if self.reader.segment.is_role_held(Role::Writer) || writer.is_none_or(Process::is_alive) {
+        if self.reader.seat.segment.is_role_held(Role::Writer)
+            || writer.is_none_or(Process::is_alive)
+        {
             return Ok(None);
         }
         // Dead. What it announced comes first, then what it could not announce any more: the position was
@@ -340,12 +412,12 @@ impl Awaited for Frame<'_> {
             return Ok(Some(arrival));
         }
         let reader = &mut *self.reader;
-        let unread = reader.ring.unread_bytes(&reader.segment.mapping);
+        let unread = reader.seat.ring().unread_bytes(&reader.seat.segment.mapping);
         let unread = unread.map_err(|corrupt| reader.damaged(corrupt))?;
-        let still = reader.segment.oieb().writer_pid.load(Ordering::Acquire) == pid;
+        let still = reader.seat.segment.oieb().writer_pid.load(Ordering::Acquire) == pid;
         if unread > 0
             && still
-            && let Some(arrival) = reader.take(pid)?
+            && let Some(arrival) = reader.look_for_frame(pid)?
         {
             return Ok(Some(arrival));
         }
@@ -353,25 +425,96 @@ impl Awaited for Frame<'_> {
             return Ok(None);
         }
         reader.departure_reported = true;
-        Err(ReadError::WriterGone { name: reader.name_cloned(), pid: announced(pid) })
+        let pid = announced(pid);
+        reader.noticed.ended = reader.writers;
+        reader.noticed.died = Some(pid);
+        Err(ReadError::WriterGone { name: reader.name_cloned(), pid })
     }
 
-    fn sleep(&mut self, limit: Duration) {
+    /// The semaphore remembers, so there is nothing to announce.
+    fn announce(&mut self) -> Announced {
+        Announced::Safely
+    }
+
+    fn is_announced(&self) -> bool {
+        true
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
         self.reader.stats.parks += 1;
-        if self.reader.segment.data.wait(limit) {
-            self.reader.unit = true;
-        }
+        let woken = self.reader.seat.segment.data.wait(limit);
+        self.reader.unit |= woken;
+        woken
+    }
+
+    fn overslept(&mut self) {
+        self.reader.stats.late_wakes += 1;
     }
 }
 
 impl Drop for V1Reader {
     fn drop(&mut self) {
-        if !self.segment.mapping.is_ours() {
+        let segment = &self.seat.segment;
+        if !segment.mapping.is_ours() {
             return;
         }
-        self.segment.oieb().reader_pid.store(0, Ordering::Release);
+        segment.oieb().reader_pid.store(0, Ordering::Release);
         // Every writer looks at the pid before it uses the unit (L21).
-        self.segment.space.post();
-        self.segment.remove();
+        segment.space.post();
+        segment.remove();
     }
+}
+
+#[cfg(test)]
+impl V1Reader {
+    /// Frames handed out and not yet given back to the writer.
+    pub(crate) fn held(&self) -> usize {
+        self.seat.ring().held()
+    }
+
+    /// Pid that the writer announced; 0 when there is none.
+    pub(crate) fn writer_pid(&self) -> u32 {
+        announced(self.seat.segment.oieb().writer_pid.load(Ordering::Acquire))
+    }
+
+    /// The control block's own words, for tests and inspection.
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.seat.segment
+    }
+
+    /// Leaves and removes the buffer. A writer notices and stops.
+    pub(crate) fn close(self) {}
+
+    /// The next frame.
+    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Received>, ReadError> {
+        let found = self.find(patience)?;
+        self.take();
+        Ok(found.map(|found| Received {
+            len: found.length as usize,
+            index: found.data_index,
+            sequence: found.sequence,
+            ticket: found.ticket,
+        }))
+    }
+
+    /// Copies a frame that is not yet released out.
+    pub(crate) fn copy_out(&self, frame: &Received, space: &mut [u8]) {
+        self.seat.segment.mapping.read_payload(frame.index, &mut space[..frame.len]);
+    }
+
+    /// Gives a frame back.
+    pub(crate) fn release(&mut self, ticket: u64) {
+        self.seat.release(ticket);
+    }
+}
+
+/// A frame as tests hold it.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    pub(crate) len: usize,
+    pub(crate) index: u64,
+    pub(crate) sequence: u64,
+    /// To release it with.
+    pub(crate) ticket: u64,
 }

@@ -137,14 +137,9 @@ impl WriterRing {
         })
     }
 
-    /// Frames published by this writer.
-    pub(crate) fn frames(&self) -> u64 {
-        self.published.2 - 1
-    }
-
-    /// Frames staged and not yet published.
-    pub(crate) fn staged(&self) -> u64 {
-        self.staged_frames
+    /// Sequence of the next frame.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// Bytes that may be overwritten now: the smaller of the counter and of what the positions allow, since the
@@ -216,16 +211,6 @@ impl WriterRing {
             return Err(ClaimError::NeverFitsHere);
         }
         Ok(Claim { data_index: HEADER_BYTES, length, skipped })
-    }
-
-    /// Length of the open claim.
-    pub(crate) fn claimed(&self) -> Option<u64> {
-        self.claim.map(|claim| claim.length)
-    }
-
-    /// Gives the open claim up.
-    pub(crate) fn abort(&mut self) {
-        self.claim = None;
     }
 
     /// Writes the headers of the open claim, whose first `length` bytes are the frame, and moves the private
@@ -349,19 +334,9 @@ impl ReaderRing {
         }
     }
 
-    /// Frames and data bytes handed out.
-    pub(crate) fn totals(&self) -> (u64, u64) {
-        (self.frames, self.bytes)
-    }
-
     /// Own position in the payload.
     pub(crate) fn read_pos(&self) -> u64 {
         self.read_pos
-    }
-
-    /// Frames handed out and not yet given back to the writer.
-    pub(crate) fn held(&self) -> usize {
-        self.held.len()
     }
 
     /// Bytes written and not yet read, by the positions.
@@ -525,5 +500,31 @@ impl ReaderRing {
         // RELEASE: pairs with `WriterRing::free_bytes`.
         memory.oieb().payload_free_bytes.fetch_add(freed, Ordering::Release);
         true
+    }
+}
+
+#[cfg(test)]
+impl WriterRing {
+    /// Length of the open claim.
+    pub(crate) fn claimed(&self) -> Option<u64> {
+        self.claim.map(|claim| claim.length)
+    }
+
+    /// Gives the open claim up.
+    pub(crate) fn abort(&mut self) {
+        self.claim = None;
+    }
+}
+
+#[cfg(test)]
+impl ReaderRing {
+    /// Frames and data bytes handed out.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.frames, self.bytes)
+    }
+
+    /// Frames handed out and not yet given back to the writer.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
     }
 }

@@ -12,8 +12,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags};
@@ -179,7 +179,7 @@ pub(crate) struct Segment {
     pub(crate) space: Semaphore,
     pub(crate) fd: OwnedFd,
     /// What a creating reader removes when it leaves; holds the lock files.
-    owned: Option<Owned>,
+    owned: Mutex<Option<Owned>>,
 }
 
 #[derive(Debug)]
@@ -257,7 +257,7 @@ impl Segment {
             return Err(names.reader_connected(reader_pid_of(&names)));
         }
         objects.add(names.path.clone());
-        let owned = Some(Owned { objects, _locks: locks });
+        let owned = Mutex::new(Some(Owned { objects, _locks: locks }));
         Ok(Self { names, mapping, data, space, fd: unnamed.into_fd(), owned })
     }
 
@@ -294,7 +294,7 @@ impl Segment {
             let _ = announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
             return Err(names.not_ready("its reader left while we attached"));
         }
-        Ok(Self { names, mapping, data, space, fd, owned: None })
+        Ok(Self { names, mapping, data, space, fd, owned: Mutex::new(None) })
     }
 
     /// The control block.
@@ -313,8 +313,9 @@ impl Segment {
     }
 
     /// Removes what this endpoint made, then its lock files (L12). Nothing for a writer.
-    pub(crate) fn remove(&mut self) {
-        if let Some(Owned { objects, _locks }) = self.owned.take() {
+    pub(crate) fn remove(&self) {
+        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Owned { objects, _locks }) = owned {
             drop(objects);
         }
     }

@@ -1,6 +1,5 @@
 //! The writing end of a 1.0 buffer.
 
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,33 +8,14 @@ use super::layout::METADATA_PREFIX_BYTES;
 use super::process::Process;
 use super::ring::{Claim, ClaimError, Corrupt, Fit, WriterRing};
 use super::segment::{Role, Segment, announced, own_pid};
-use super::wait::{Awaited, Patience, Spinner, wait};
 use crate::config::{MAIN_READER, WaitStrategy};
 use crate::error::{MetadataError, OpenError, Peer, WriteError};
+use crate::stats::{ReaderInfo, Undelivered, WriterStats};
+use crate::v2::wake::Announced;
+use crate::wait::{Awaited, Patience, Progress, Spinner, wait};
 
 /// Frames between two times that the units of the space semaphore are taken (L9).
 const FRAMES_PER_DRAIN: u32 = 256;
-
-/// What a writer has done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct V1WriterStats {
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
-    /// Claims that did not find room at once.
-    pub(crate) full_waits: u64,
-    /// Times that it slept for room.
-    pub(crate) parks: u64,
-}
-
-/// Room for one frame.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Claimed {
-    /// The first data byte, at any address. Valid until the claim is committed or aborted or the writer goes.
-    pub(crate) data: NonNull<u8>,
-    pub(crate) len: usize,
-    /// Where that is in the payload.
-    pub(crate) index: u64,
-}
 
 /// Why a writer can do nothing more.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +35,7 @@ pub(crate) struct V1Writer {
     metadata_set: bool,
     until_drain: u32,
     staged_bytes: u64,
-    stats: V1WriterStats,
+    stats: WriterStats,
 }
 
 impl V1Writer {
@@ -69,17 +49,16 @@ impl V1Writer {
                     announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
                 OpenError::Damaged { name: name.to_owned(), problem: corrupt.problem().to_owned() }
             })?;
-        let metadata_set = segment.oieb().metadata_written_bytes.load(Ordering::Acquire) > 0;
         Ok(Self {
             segment,
             ring,
             spinner: Spinner::new(strategy),
             reader: None,
             broken: None,
-            metadata_set,
+            metadata_set: false,
             until_drain: FRAMES_PER_DRAIN,
             staged_bytes: 0,
-            stats: V1WriterStats::default(),
+            stats: WriterStats::default(),
         })
     }
 
@@ -99,29 +78,48 @@ impl V1Writer {
         self.segment.mapping.sizes().max_frame_bytes() as usize
     }
 
-    /// Stores the metadata; once per buffer. Nothing at all is stored for empty metadata, whose stored form
-    /// C++ and Python readers refuse (D14).
+    /// Stores the metadata; once per buffer, but a successor may store the same bytes again. Nothing at all is
+    /// stored for empty metadata, whose stored form C++ and Python readers refuse (D14).
     pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
-        let sizes = self.segment.mapping.sizes();
+        let (mapping, sizes) = (&self.segment.mapping, self.segment.mapping.sizes());
         let name = || self.segment.names.name.clone();
-        if self.metadata_set {
-            return Err(MetadataError::AlreadySet { name: name() });
-        }
-        if bytes.is_empty() {
-            return Ok(());
+        if !mapping.is_ours() {
+            return Err(MetadataError::Forked { name: name() });
         }
         if bytes.len() as u64 > sizes.metadata_capacity() {
             let capacity = sizes.metadata_capacity() as usize;
             return Err(MetadataError::TooLarge { name: name(), bytes: bytes.len(), capacity });
         }
-        self.segment.mapping.write_metadata(bytes);
-        let written = METADATA_PREFIX_BYTES + bytes.len() as u64;
         let oieb = self.segment.oieb();
-        // METADATA: pairs with `V1Reader::metadata`.
-        oieb.metadata_written_bytes.store(written, Ordering::Release);
-        oieb.metadata_free_bytes.store(sizes.metadata_bytes - written, Ordering::Release);
-        self.metadata_set = true;
+        let is_stored = oieb.metadata_written_bytes.load(Ordering::Acquire) > 0;
+        if self.metadata_set || (is_stored && !self.has_stored(bytes)) {
+            return Err(MetadataError::AlreadySet { name: name() });
+        }
+        if !is_stored && !bytes.is_empty() {
+            mapping.write_metadata(bytes);
+            let written = METADATA_PREFIX_BYTES + bytes.len() as u64;
+            // METADATA: pairs with `V1Reader::metadata`.
+            oieb.metadata_written_bytes.store(written, Ordering::Release);
+            oieb.metadata_free_bytes.store(sizes.metadata_bytes - written, Ordering::Release);
+        }
+        self.metadata_set = is_stored || !bytes.is_empty();
         Ok(())
+    }
+
+    /// Sets metadata where none is set; what is set stays in protocol 1.0.
+    pub(crate) fn replace_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        let name = self.segment.names.name.clone();
+        match self.set_metadata(bytes) {
+            Err(MetadataError::AlreadySet { .. }) => Err(MetadataError::NotReplaceable { name }),
+            other => other,
+        }
+    }
+
+    fn has_stored(&self, bytes: &[u8]) -> bool {
+        let mapping = &self.segment.mapping;
+        let mut stored = vec![0; bytes.len()];
+        mapping.read_metadata(&mut stored);
+        mapping.metadata_length() == bytes.len() as u64 && stored == bytes
     }
 
     /// Bytes that are free now, headers included.
@@ -139,21 +137,13 @@ impl V1Writer {
         len: usize,
         fit: Fit,
         patience: Patience,
-    ) -> Result<Claimed, WriteError> {
+    ) -> Result<Claim, WriteError> {
         self.check()?;
         let mut room = Room { writer: self, len: len as u64, fit };
         // Most claims find room at once.
-        let mut found = room.poll()?;
-        if found.is_none() {
-            self.stats.full_waits += 1;
-            found = self.wait_for_room(len, fit, patience)?;
-        }
-        match found {
-            Some(claim) => {
-                let data = self.segment.mapping.payload(claim.data_index, claim.length);
-                Ok(Claimed { data, len, index: claim.data_index })
-            }
-            None => unreachable!("a wait without room is an error"),
+        match room.poll()? {
+            Some(claim) => Ok(claim),
+            None => self.wait_for_room(len, fit, patience),
         }
     }
 
@@ -163,19 +153,21 @@ impl V1Writer {
         len: usize,
         fit: Fit,
         patience: Patience,
-    ) -> Result<Option<Claim>, WriteError> {
-        let begin = Instant::now();
-        let mut spinner = std::mem::replace(&mut self.spinner, Spinner::new(WaitStrategy::Park));
+    ) -> Result<Claim, WriteError> {
+        // What is staged and not visible can never be read, so it must not be what fills the ring.
+        self.publish();
+        self.stats.full_waits += 1;
+        let mut spinner = self.spinner;
+        let (frames, bytes) = (self.stats.frames, self.stats.bytes);
+        let spin = spinner.begin(Progress { frames, bytes }, self.payload_bytes() as u64);
         let mut room = Room { writer: self, len: len as u64, fit };
-        let result = wait(&mut room, &mut spinner, patience);
+        let result = wait(&mut room, &mut spinner, spin, patience);
         self.spinner = spinner;
-        match result? {
-            None => {
-                let (name, holder) = (self.segment.names.name.clone(), self.holder());
-                Err(WriteError::Full { name, waited: begin.elapsed(), holder })
-            }
-            found => Ok(found),
-        }
+        result?.ok_or_else(|| WriteError::Full {
+            name: self.segment.names.name.clone(),
+            waited: patience.limit(),
+            holder: self.holder(),
+        })
     }
 
     /// Publishes the open claim, whose first `len` bytes are the frame, and wakes the reader. Returns the
@@ -213,46 +205,53 @@ impl V1Writer {
         frames
     }
 
-    /// Gives the open claim up; the staged frames stay staged.
-    pub(crate) fn abort(&mut self) {
-        self.ring.abort();
-    }
-
     /// Forgets the staged frames and the open claim. Nobody has seen them.
     pub(crate) fn discard_staged(&mut self) {
         self.ring.discard_staged();
         self.staged_bytes = 0;
     }
 
-    /// Copies a frame in and publishes it.
-    pub(crate) fn write(&mut self, payload: &[u8], patience: Patience) -> Result<u64, WriteError> {
-        let claimed = self.claim(payload.len(), Fit::Exact, patience)?;
-        self.segment.mapping.write_payload(claimed.index, payload);
-        Ok(self.commit(payload.len()).expect("the claim is open and has this length"))
-    }
-
     /// Whether the reader is attached and alive.
     pub(crate) fn is_reader_alive(&self) -> bool {
+        if !self.segment.mapping.is_ours() {
+            return false;
+        }
         let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
         pid != 0
             && (self.segment.is_peer_alive(Role::Reader, pid) || self.segment.names.is_locked())
     }
 
-    /// Pid that the reader announced; 0 when it has left.
-    pub(crate) fn reader_pid(&self) -> u32 {
-        announced(self.segment.oieb().reader_pid.load(Ordering::Acquire))
+    /// The one reader that such a buffer has.
+    pub(crate) fn reader(&self) -> Option<ReaderInfo> {
+        if !self.segment.mapping.is_ours() {
+            return None;
+        }
+        let sizes = self.segment.mapping.sizes();
+        let header = self.segment.oieb().load();
+        Some(super::inspect::reader_info(&header, sizes, self.is_reader_alive(), self.units()))
     }
 
-    /// Bytes and frames that were published and that the reader has not taken yet. The frames are what the
-    /// data semaphore counts; it may lag for a moment.
-    pub(crate) fn undelivered(&mut self) -> Result<(u64, u64), WriteError> {
-        let frames = u64::from(self.segment.data.value());
-        let free = self.free_bytes()?;
-        Ok((self.segment.mapping.sizes().payload_bytes - free, frames))
+    /// What was published and not yet released. The frames are what the data semaphore counts; it may lag for
+    /// a moment.
+    pub(crate) fn undelivered(&mut self) -> Undelivered {
+        if !self.segment.mapping.is_ours() {
+            return Undelivered::default();
+        }
+        let free = self.free_bytes().unwrap_or(0);
+        let bytes = self.segment.mapping.sizes().payload_bytes - free;
+        let (frames, reader) = (u64::from(self.units()), (bytes > 0).then(|| self.holder()));
+        Undelivered { frames, bytes, reader }
+    }
+
+    fn units(&self) -> u32 {
+        self.segment.data.value()
     }
 
     /// Waits until the reader has released everything; false when `timeout` passed or the reader went.
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
+        if !self.segment.mapping.is_ours() {
+            return false;
+        }
         let capacity = self.segment.mapping.sizes().payload_bytes;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
@@ -271,8 +270,29 @@ impl V1Writer {
     }
 
     /// What this writer has done.
-    pub(crate) fn stats(&self) -> V1WriterStats {
+    pub(crate) fn stats(&self) -> WriterStats {
         self.stats
+    }
+
+    /// Counts a frame of `bytes` that the full-policy dropped.
+    pub(crate) fn count_dropped(&mut self, bytes: usize) {
+        self.stats.dropped_frames += 1;
+        self.stats.dropped_bytes += bytes as u64;
+    }
+
+    /// Number that the next frame will have; each writer of such a buffer begins with 1.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.ring.next_sequence()
+    }
+
+    /// Where the ring stands behind what is published.
+    pub(crate) fn head(&self) -> u64 {
+        self.segment.oieb().payload_write_pos.load(Ordering::Relaxed)
+    }
+
+    /// Lends claimed bytes to be filled.
+    pub(crate) fn lend_mut(&mut self, index: u64, len: usize) -> &mut [u8] {
+        self.segment.mapping.lend_mut(index, len)
     }
 
     /// The control block's own words, for tests and inspection.
@@ -280,11 +300,11 @@ impl V1Writer {
         &self.segment
     }
 
-    /// Leaves. The frames that were published stay for the reader.
-    pub(crate) fn close(self) {}
-
     fn check(&mut self) -> Result<(), WriteError> {
         let name = &self.segment.names.name;
+        if !self.segment.mapping.is_ours() {
+            return Err(WriteError::Forked { name: name.clone() });
+        }
         match self.broken {
             Some(Broken::Corrupt(corrupt)) => return Err(damaged(name, corrupt.problem())),
             Some(Broken::TakenOver) => return Err(damaged(name, TAKEN_OVER)),
@@ -396,17 +416,30 @@ impl Awaited for Room<'_> {
         }
     }
 
-    fn sleep(&mut self, limit: Duration) {
+    /// The semaphore remembers, so there is nothing to announce.
+    fn announce(&mut self) -> Announced {
+        Announced::Safely
+    }
+
+    fn is_announced(&self) -> bool {
+        true
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
         let writer = &mut *self.writer;
         // WAKE: pairs with `V1Reader::release`: either it sees the units that we took before, and posts, or we
         // see the bytes that it freed.
         std::sync::atomic::fence(Ordering::SeqCst);
         let found = writer.ring.claim(&writer.segment.mapping, self.len, self.fit);
-        if found == Err(ClaimError::Full) {
-            writer.stats.parks += 1;
-            writer.segment.space.wait(limit);
+        if found != Err(ClaimError::Full) {
+            return true;
         }
+        writer.stats.parks += 1;
+        writer.segment.space.wait(limit)
     }
+
+    /// Not counted: a reader posts no more than it must, so a wait may well end by its limit.
+    fn overslept(&mut self) {}
 }
 
 impl Drop for V1Writer {
@@ -422,6 +455,16 @@ impl Drop for V1Writer {
 
 #[cfg(test)]
 impl V1Writer {
+    /// Copies a frame in and publishes it.
+    pub(crate) fn write(&mut self, payload: &[u8], patience: Patience) -> Result<u64, WriteError> {
+        let claim = self.claim(payload.len(), Fit::Exact, patience)?;
+        self.segment.mapping.write_payload(claim.data_index, payload);
+        Ok(self.commit(payload.len()).expect("the claim is open and has this length"))
+    }
+
+    /// Leaves. The frames that were published stay for the reader.
+    pub(crate) fn close(self) {}
+
     /// Publishes the open claim but does not announce it: what a crash in between leaves.
     pub(crate) fn publish_without_post(&mut self) {
         let claimed = self.ring.claimed().expect("a claim is open");

@@ -18,6 +18,7 @@ use super::wake::{self, Announced, Barrier};
 use super::writer::create_or_join;
 use crate::config::{BufferConfig, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
+use crate::events::Noticed;
 use crate::name::Place;
 use crate::stats::ReaderStats;
 use crate::sync::Ordering;
@@ -134,21 +135,6 @@ pub(crate) struct Behaviour {
     pub(crate) wait: WaitStrategy,
     pub(crate) wish: ReaderWish,
     pub(crate) prefault: bool,
-}
-
-/// Something that happened to the other side.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Noticed {
-    /// Newest writer generation told of.
-    pub(crate) writer: u64,
-    /// Newest metadata generation told of.
-    pub(crate) metadata: u64,
-    /// Writer generation whose end `read` told of.
-    pub(crate) ended: u64,
-    /// That end was a death, and `events` did not tell yet.
-    pub(crate) died: Option<u32>,
-    /// That end was a close, and `events` did not tell yet.
-    pub(crate) closed: bool,
 }
 
 /// A reader of a 2.0 buffer.

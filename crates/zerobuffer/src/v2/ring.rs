@@ -36,6 +36,13 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// A claim whose accounts are kept by another protocol's rules.
+    pub(crate) fn foreign(start: u64, len: u64) -> Self {
+        let start = Position(start);
+        let extent = Extent { start, end: start.plus(len) };
+        Self { position: start, frame: start, extent, len }
+    }
+
     /// First byte of the payload.
     pub(crate) fn start(&self) -> Position {
         self.extent.start
@@ -508,6 +515,12 @@ pub(crate) struct Found {
 const REDELIVERED: u64 = 1;
 
 impl Found {
+    /// A frame whose accounts are kept by another protocol's rules; `end` is what it is released by.
+    pub(crate) fn foreign(start: u64, len: u64, end: u64, sequence: u64) -> Self {
+        let (start, end) = (Position(start), Position(end));
+        Self { header: start, start, len, end, sequence, skipped: 0, marks: 0 }
+    }
+
     /// Whether a predecessor of this reader had received it and not released it.
     #[inline(always)]
     pub(crate) fn is_redelivered(&self) -> bool {

@@ -578,6 +578,12 @@ fn retire(
     result
 }
 
+/// Whether somebody is attached to the segment that has the name.
+pub(crate) fn is_live(place: &Place) -> bool {
+    open(place, false)
+        .is_ok_and(|fd| lock::is_shared_or_held(fd.as_fd(), LIFE_LOCK).unwrap_or(true))
+}
+
 /// Removes whatever has the name, if nobody is attached to it.
 pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retired, OpenError> {
     let fd = open(place, true)?;

@@ -15,7 +15,7 @@ use super::registry::{self, Lag};
 use super::ring::{Claim, Footprint, Full, Producer};
 use super::segment::{Access, Permissions, Segment};
 use super::wake::{self, Announced, Barrier};
-use crate::config::{BufferConfig, FullPolicy, MAIN_READER, WaitStrategy};
+use crate::config::{BufferConfig, MAIN_READER, WaitStrategy};
 use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
 use crate::stats::{ReaderInfo, Undelivered, WriterStats};
@@ -30,7 +30,6 @@ const READER_CHECK: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Behaviour {
     pub(crate) wait: WaitStrategy,
-    pub(crate) full: FullPolicy,
     pub(crate) require_reader: bool,
     pub(crate) footprint: Footprint,
     pub(crate) prefault: bool,
@@ -191,18 +190,6 @@ impl Engine {
 
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
-    }
-
-    /// Patience that the full-policy gives to calls that name none.
-    pub(crate) fn default_patience(&self) -> Patience {
-        match self.behaviour.full {
-            FullPolicy::Block { timeout } => Patience::For(timeout),
-            FullPolicy::Fail | FullPolicy::DropNewest => Patience::None,
-        }
-    }
-
-    pub(crate) fn drops_newest(&self) -> bool {
-        self.behaviour.full == FullPolicy::DropNewest
     }
 
     /// Counts a frame of `bytes` that the full-policy dropped.

@@ -65,7 +65,7 @@ fn ours_to_ours(capacity: u64, ops: &[Op]) {
                 match writer.claim(&heap, len, fit) {
                     Ok(claim) => {
                         let len = len.saturating_sub(shrink).max(1);
-                        let sequence = writer.frames() + writer.staged() + 1;
+                        let sequence = writer.next_sequence();
                         heap.put(claim.data_index, &pattern(sequence, len));
                         assert_eq!(writer.stage(&heap, len), Some(sequence));
                         staged.push_back((sequence, len));
@@ -139,7 +139,7 @@ fn ours_to_peer(capacity: u64, ops: &[Op]) {
             Op::Write { len, shrink, .. } => {
                 if let Ok(claim) = writer.claim(&heap, len, Fit::MayShrink) {
                     let len = len.saturating_sub(shrink).max(1);
-                    let sequence = writer.frames() + 1;
+                    let sequence = writer.next_sequence();
                     heap.put(claim.data_index, &pattern(sequence, len));
                     writer.stage(&heap, len);
                     writer.publish(&heap);

@@ -11,13 +11,14 @@ use super::super::layout::Sizes;
 use super::super::reader::{Received, V1Reader};
 use super::super::ring::{Fit, FrameHeader, Memory};
 use super::super::segment::own_pid;
-use super::super::wait::Patience;
 use super::super::writer::V1Writer;
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role, until};
 use crate::config::WaitStrategy;
 use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
+use crate::stats::Undelivered;
 use crate::sys::semaphore::{self, Semaphore};
+use crate::wait::Patience;
 
 const NOW: Patience = Patience::None;
 
@@ -107,7 +108,7 @@ fn a_batch_is_seen_as_a_whole_or_not_at_all() {
         assert_eq!(frame.sequence, sequence);
         reader.release(frame.ticket);
     }
-    assert_eq!(writer.undelivered().unwrap(), (0, 0));
+    assert_eq!(writer.undelivered(), Undelivered::default());
 }
 
 #[test]
@@ -119,7 +120,8 @@ fn a_full_ring_waits_and_a_closed_writer_is_told_once() {
     }
     let error = writer.write(&[0; 240], Patience::For(Some(Duration::from_millis(1)))).unwrap_err();
     assert!(matches!(error, WriteError::Full { .. }), "{error}");
-    assert_eq!(writer.undelivered().unwrap(), (1024, 4));
+    let undelivered = writer.undelivered();
+    assert_eq!((undelivered.bytes, undelivered.frames), (1024, 4));
     std::thread::scope(|scope| {
         // Sleeps until the reader has released, and is woken by it.
         scope.spawn(|| {
@@ -425,7 +427,7 @@ fn crash_child() {
             write(&mut writer, sequence, 50);
         }
         // Stored and not announced: what a crash between the two leaves.
-        let index = writer.claim(50, Fit::Exact, NOW).unwrap().index;
+        let index = writer.claim(50, Fit::Exact, NOW).unwrap().data_index;
         writer.segment().mapping.write_payload(index, &pattern(6, 50));
         writer.publish_without_post();
         fs::write(format!("/dev/shm/{}-ready", name.0), "").unwrap();

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use super::super::layout::{Header, OIEB_BYTES};
 use super::super::reader::V1Reader;
-use super::super::wait::Patience;
 use super::super::writer::V1Writer;
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role, until};
 use crate::config::WaitStrategy;
 use crate::error::{ReadError, WriteError};
+use crate::wait::Patience;
 
 const FRAMES: u64 = 10_000;
 const MOST: u64 = 1000;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::super::locks::LockDirs;
-use super::super::wait::Patience;
+use crate::wait::Patience;
 
 /// Long enough that only a hang meets it.
 pub(super) const WATCHDOG: Patience = Patience::For(Some(Duration::from_secs(60)));

@@ -1,0 +1,619 @@
+//! Which protocol an endpoint speaks: every call goes to the engine of the one that its buffer has.
+//!
+//! What each frame costs is kept flat: claims and found frames have one form for both protocols, and the 2.0
+//! engine comes first, inlined; what leads to the 1.0 engine is never inlined.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{BufferConfig, Protocol, WaitStrategy};
+use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
+use crate::events::Noticed;
+use crate::name::{self, Place};
+use crate::stats::{ReaderInfo, ReaderStats, Undelivered, WriterStats};
+use crate::v1;
+use crate::v1::reader::V1Reader;
+use crate::v1::ring::Fit;
+use crate::v1::writer::V1Writer;
+use crate::v2;
+use crate::v2::position::Position;
+use crate::v2::ring::{Claim, Found};
+use crate::wait::Patience;
+
+/// 1.0 buffers have one directory.
+fn may_hold_v1(dir: Option<&Path>) -> bool {
+    match dir {
+        Some(dir) => dir == Path::new(v1::segment::SHM_DIR),
+        None => name::default_dir() == Path::new(v1::segment::SHM_DIR),
+    }
+}
+
+/// Refuses a name that a live buffer of protocol 1.0 has too.
+fn refuse_live_v1(name: &str, dir: Option<&Path>, advice: &'static str) -> Result<(), OpenError> {
+    if may_hold_v1(dir) && v1::inspect::is_live(name) {
+        return Err(OpenError::OtherProtocol { name: name.to_owned(), found: "1.0", advice });
+    }
+    Ok(())
+}
+
+const USE_ANOTHER_NAME: &str =
+    "connect to that one as its writer, stop its reader, or use another name";
+
+/// The engine behind a Writer.
+// In place, for a pointer to the 2.0 engine would be one more load in every call.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+pub(crate) enum Writing {
+    V2(v2::writer::Engine),
+    V1(Box<V1Writer>),
+}
+
+impl Writing {
+    pub(crate) fn create(
+        name: &str,
+        dir: Option<&Path>,
+        config: &BufferConfig,
+        behaviour: v2::writer::Behaviour,
+    ) -> Result<Self, OpenError> {
+        if config.protocol == Protocol::V1 {
+            return Err(OpenError::InvalidConfig {
+                name: name.to_owned(),
+                problem: "in protocol 1.0 the reader makes the buffer: start it first, or wait \
+                          for it (`connect` with `wait_for_buffer`)"
+                    .to_owned(),
+            });
+        }
+        refuse_live_v1(name, dir, USE_ANOTHER_NAME)?;
+        v2::writer::Engine::create(name, dir, config, behaviour).map(Self::V2)
+    }
+
+    /// Attaches to the buffer of that name, whichever protocol it speaks.
+    pub(crate) fn connect(
+        name: &str,
+        dir: Option<&Path>,
+        behaviour: v2::writer::Behaviour,
+    ) -> Result<Self, OpenError> {
+        match v2::writer::Engine::connect(name, dir, behaviour) {
+            Ok(engine) => {
+                refuse_live_v1(name, dir, "stop one of the two, or use another name")?;
+                Ok(Self::V2(engine))
+            }
+            Err(not_found @ OpenError::NotFound { .. }) if may_hold_v1(dir) => {
+                match V1Writer::connect(name, behaviour.wait) {
+                    Err(OpenError::NotFound { .. }) => Err(not_found),
+                    other => other.map(|engine| Self::V1(Box::new(engine))),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::V2(_) => Protocol::V2,
+            Self::V1(_) => Protocol::V1,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        match self {
+            Self::V2(engine) => engine.name(),
+            Self::V1(engine) => engine.name(),
+        }
+    }
+
+    pub(crate) fn max_frame_bytes(&self) -> usize {
+        match self {
+            Self::V2(engine) => engine.layout().frames.max_frame() as usize,
+            Self::V1(engine) => engine.max_frame_bytes(),
+        }
+    }
+
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::V2(engine) => engine.layout().frames.capacity as usize,
+            Self::V1(engine) => engine.payload_bytes(),
+        }
+    }
+
+    pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        match self {
+            Self::V2(engine) => engine.set_metadata(bytes),
+            Self::V1(engine) => engine.set_metadata(bytes),
+        }
+    }
+
+    pub(crate) fn replace_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        match self {
+            Self::V2(engine) => engine.replace_metadata(bytes),
+            Self::V1(engine) => engine.replace_metadata(bytes),
+        }
+    }
+
+    /// Claims room for a frame, if it is plain to see that there is some.
+    #[inline(always)]
+    pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
+        match self {
+            Self::V2(engine) => engine.claim_ready(len),
+            Self::V1(_) => None,
+        }
+    }
+
+    /// Claims room for a frame of exactly `len` bytes, or, if it `may_shrink`, of up to so many.
+    #[inline(never)]
+    pub(crate) fn claim(
+        &mut self,
+        len: usize,
+        may_shrink: bool,
+        patience: Patience,
+    ) -> Result<Claim, WriteError> {
+        match self {
+            Self::V2(engine) => engine.claim(len, patience),
+            Self::V1(engine) => {
+                let fit = if may_shrink { Fit::MayShrink } else { Fit::Exact };
+                let claim = engine.claim(len, fit, patience)?;
+                Ok(Claim::foreign(claim.data_index, claim.length))
+            }
+        }
+    }
+
+    /// Copies a frame to where it was claimed.
+    #[inline(always)]
+    pub(crate) fn copy_in(&self, claim: &Claim, payload: &[u8]) {
+        match self {
+            Self::V2(engine) => engine.segment().copy_in(claim.start(), payload),
+            Self::V1(engine) => {
+                engine.segment().mapping.write_payload(claim.start().0, payload);
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lend(&self, claim: &Claim, len: usize) -> &[u8] {
+        match self {
+            Self::V2(engine) => engine.segment().lend(claim.start(), len, self),
+            Self::V1(engine) => engine.segment().mapping.lend(claim.start().0, len, self),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lend_mut(&mut self, claim: &Claim, len: usize) -> &mut [u8] {
+        match self {
+            Self::V2(engine) => engine.lend_mut(claim.start(), len),
+            Self::V1(engine) => engine.lend_mut(claim.start().0, len),
+        }
+    }
+
+    /// Completes a claimed frame and makes it visible. Returns its number.
+    #[inline(always)]
+    pub(crate) fn commit(&mut self, claim: &Claim) -> u64 {
+        match self {
+            Self::V2(engine) => engine.commit(claim),
+            Self::V1(engine) => commit_v1(engine, claim.len() as usize),
+        }
+    }
+
+    /// Completes a claimed frame with its first `len` bytes only, and makes it visible. Returns its number.
+    #[cold]
+    pub(crate) fn commit_shortened(&mut self, claim: &Claim, len: usize) -> u64 {
+        match self {
+            Self::V2(engine) => {
+                let short = claim.shortened(&engine.layout().frames, len as u64);
+                if short.start() != claim.start() {
+                    engine.segment().move_payload(claim.start(), short.start(), len);
+                }
+                engine.commit(&short)
+            }
+            Self::V1(engine) => commit_v1(engine, len),
+        }
+    }
+
+    /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
+    #[inline]
+    pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
+        match self {
+            Self::V2(engine) => engine.stage(claim),
+            Self::V1(engine) => engine.stage(claim.len() as usize).unwrap_or_default(),
+        }
+    }
+
+    /// Makes what is staged visible and wakes who waits for it.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        match self {
+            Self::V2(engine) => engine.publish(),
+            Self::V1(engine) => {
+                engine.publish();
+            }
+        }
+    }
+
+    /// Forgets what is staged.
+    pub(crate) fn abort(&mut self) {
+        match self {
+            Self::V2(engine) => engine.abort(),
+            Self::V1(engine) => engine.discard_staged(),
+        }
+    }
+
+    pub(crate) fn count_dropped(&mut self, bytes: usize) {
+        match self {
+            Self::V2(engine) => engine.count_dropped(bytes),
+            Self::V1(engine) => engine.count_dropped(bytes),
+        }
+    }
+
+    pub(crate) fn readers(&self) -> Vec<ReaderInfo> {
+        match self {
+            Self::V2(engine) => engine.readers(),
+            Self::V1(engine) => engine.reader().into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn has_live_reader(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.has_live_reader(),
+            Self::V1(engine) => engine.is_reader_alive(),
+        }
+    }
+
+    pub(crate) fn has_had_reader(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.has_had_reader(),
+            // Its reader made it.
+            Self::V1(_) => true,
+        }
+    }
+
+    pub(crate) fn undelivered(&mut self) -> Undelivered {
+        match self {
+            Self::V2(engine) => engine.undelivered(),
+            Self::V1(engine) => engine.undelivered(),
+        }
+    }
+
+    pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
+        match self {
+            Self::V2(engine) => engine.wait_drained(timeout),
+            Self::V1(engine) => engine.wait_drained(timeout),
+        }
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        match self {
+            Self::V2(engine) => engine.next_sequence(),
+            Self::V1(engine) => engine.next_sequence(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> WriterStats {
+        match self {
+            Self::V2(engine) => engine.stats(),
+            Self::V1(engine) => engine.stats(),
+        }
+    }
+
+    pub(crate) fn discard_on_leaving(&self) {
+        match self {
+            Self::V2(engine) => engine.segment().discard_on_leaving(),
+            // The buffer goes with its reader, not with its writer.
+            Self::V1(_) => {}
+        }
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        match self {
+            Self::V2(engine) => engine.head().0,
+            Self::V1(engine) => engine.head(),
+        }
+    }
+}
+
+#[inline(never)]
+fn commit_v1(engine: &mut V1Writer, len: usize) -> u64 {
+    // The claim is open, for the loan that held it borrows the writer.
+    engine.commit(len).unwrap_or_default()
+}
+
+/// The engine behind a Reader.
+// In place, for a pointer to the 2.0 engine would be one more load in every call.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+pub(crate) enum Reading {
+    V2(v2::reader::Engine),
+    V1(Box<V1Reader>),
+}
+
+impl Reading {
+    pub(crate) fn create(
+        name: &str,
+        dir: Option<&Path>,
+        config: &BufferConfig,
+        behaviour: v2::reader::Behaviour,
+    ) -> Result<Self, OpenError> {
+        match config.protocol {
+            Protocol::V2 => {
+                refuse_live_v1(name, dir, USE_ANOTHER_NAME)?;
+                v2::reader::Engine::create(name, dir, config, behaviour).map(Self::V2)
+            }
+            Protocol::V1 => Self::create_v1(name, dir, config, behaviour.wait),
+        }
+    }
+
+    fn create_v1(
+        name: &str,
+        dir: Option<&Path>,
+        config: &BufferConfig,
+        strategy: WaitStrategy,
+    ) -> Result<Self, OpenError> {
+        let not_in_v1 = config.not_in_v1().or_else(|| {
+            (!may_hold_v1(dir)).then_some("another directory than /dev/shm, where its peers look")
+        });
+        if let Some(wish) = not_in_v1 {
+            let problem = format!("protocol 1.0 does not have {wish}: use 2.0, or do without");
+            return Err(OpenError::InvalidConfig { name: name.to_owned(), problem });
+        }
+        let place = Place::new(name, dir)?;
+        if v2::segment::is_live(&place) {
+            let advice = "join that one, stop those who use it, or use another name";
+            return Err(OpenError::OtherProtocol { name: name.to_owned(), found: "2.0", advice });
+        }
+        V1Reader::create(name, config.metadata_bytes, config.payload_bytes, strategy)
+            .map(|engine| Self::V1(Box::new(engine)))
+    }
+
+    pub(crate) fn join(
+        name: &str,
+        dir: Option<&Path>,
+        behaviour: v2::reader::Behaviour,
+    ) -> Result<Self, OpenError> {
+        let joined = v2::reader::Engine::join(name, dir, behaviour);
+        if let Err(OpenError::NotFound { .. }) = joined {
+            let advice = "a 1.0 buffer has one reader, who makes it: read it there, or create \
+                          one with `BufferConfig::v1()` (`--protocol 1`) under another name";
+            refuse_live_v1(name, dir, advice)?;
+        }
+        joined.map(Self::V2)
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::V2(_) => Protocol::V2,
+            Self::V1(_) => Protocol::V1,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        match self {
+            Self::V2(engine) => engine.name(),
+            Self::V1(engine) => engine.name(),
+        }
+    }
+
+    pub(crate) fn max_frame_bytes(&self) -> usize {
+        match self {
+            Self::V2(engine) => engine.layout().frames.max_frame() as usize,
+            Self::V1(engine) => engine.max_frame_bytes(),
+        }
+    }
+
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::V2(engine) => engine.layout().frames.capacity as usize,
+            Self::V1(engine) => engine.payload_bytes(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn seat(&self) -> SeatRef<'_> {
+        match self {
+            Self::V2(engine) => SeatRef::V2(engine.seat()),
+            Self::V1(engine) => SeatRef::V1(engine.seat()),
+        }
+    }
+
+    /// Receives the next frame, if it is plain to see that there is one.
+    #[inline(always)]
+    pub(crate) fn next_ready(&mut self) -> Option<Found> {
+        match self {
+            Self::V2(engine) => engine.next_ready(),
+            Self::V1(_) => None,
+        }
+    }
+
+    /// Receives the next frame.
+    #[inline(never)]
+    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        match self {
+            Self::V2(engine) => engine.next(patience),
+            Self::V1(engine) => {
+                let found = engine.find(patience)?;
+                engine.take();
+                Ok(found.map(foreign))
+            }
+        }
+    }
+
+    /// Finds the next frame without receiving it.
+    pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        match self {
+            Self::V2(engine) => engine.find(patience),
+            Self::V1(engine) => Ok(engine.find(patience)?.map(foreign)),
+        }
+    }
+
+    /// The frame behind one that was found and advanced over, if it is there already.
+    #[inline]
+    pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
+        match self {
+            Self::V2(engine) => engine.find_behind(previous),
+            Self::V1(engine) => engine.find_behind().map(foreign),
+        }
+    }
+
+    /// Receives a found frame.
+    pub(crate) fn take(&mut self, found: &Found) {
+        match self {
+            Self::V2(engine) => engine.take(found),
+            Self::V1(engine) => engine.take(),
+        }
+    }
+
+    /// Goes behind a found frame, as a part of a batch.
+    #[inline]
+    pub(crate) fn advance(&mut self, found: &Found) {
+        match self {
+            Self::V2(engine) => engine.advance(found),
+            Self::V1(engine) => engine.take_into_batch(),
+        }
+    }
+
+    /// Tells that all frames of a batch were received, and releases them.
+    pub(crate) fn release_batch(&mut self, newest: &Found) {
+        match self {
+            Self::V2(engine) if engine.segment().is_ours() => {
+                engine.publish_received(newest);
+                engine.seat().release_lent(newest.end);
+            }
+            Self::V2(_) => {}
+            Self::V1(engine) => engine.release_batch(newest.end.0),
+        }
+    }
+
+    pub(crate) fn noticed(&mut self) -> &mut Noticed {
+        match self {
+            Self::V2(engine) => &mut engine.noticed,
+            Self::V1(engine) => &mut engine.noticed,
+        }
+    }
+
+    /// Newest generations of the Writer and of the metadata; `None` in a forked child.
+    pub(crate) fn generations(&mut self) -> Option<(u64, u64)> {
+        match self {
+            Self::V2(engine) => engine.generations(),
+            Self::V1(engine) => engine.generations(),
+        }
+    }
+
+    pub(crate) fn writer_presence(&self) -> WriterPresence {
+        match self {
+            Self::V2(engine) => engine.writer_presence(),
+            Self::V1(engine) => engine.writer_presence(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> ReaderStats {
+        match self {
+            Self::V2(engine) => engine.stats(),
+            Self::V1(engine) => engine.stats(),
+        }
+    }
+
+    pub(crate) fn backlog_bytes(&self) -> u64 {
+        match self {
+            Self::V2(engine) => engine.backlog_bytes(),
+            Self::V1(engine) => engine.backlog_bytes(),
+        }
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.is_durable(),
+            // The buffer goes with it.
+            Self::V1(_) => false,
+        }
+    }
+
+    pub(crate) fn leave_for_good(&self) {
+        if let Self::V2(engine) = self {
+            engine.leave_for_good();
+        }
+    }
+}
+
+fn foreign(found: v1::ring::Found) -> Found {
+    Found::foreign(found.data_index, found.length, found.ticket, found.sequence)
+}
+
+/// What a lent frame is released to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SeatRef<'a> {
+    V2(&'a Arc<v2::reader::Seat>),
+    V1(&'a Arc<v1::reader::Seat>),
+}
+
+/// What a kept frame is released to.
+#[derive(Debug, Clone)]
+pub(crate) enum OwnedSeat {
+    V2(Arc<v2::reader::Seat>),
+    V1(Arc<v1::reader::Seat>),
+}
+
+impl<'a> SeatRef<'a> {
+    #[inline(always)]
+    pub(crate) fn lend<'b, T: ?Sized>(self, found: &Found, holder: &'b T) -> &'b [u8] {
+        let len = found.len as usize;
+        match self {
+            Self::V2(seat) => seat.segment().lend(found.start, len, holder),
+            Self::V1(seat) => seat.segment().mapping.lend(found.start.0, len, holder),
+        }
+    }
+
+    pub(crate) fn copy_out(self, start: Position, space: &mut [u8]) {
+        match self {
+            Self::V2(seat) => seat.segment().copy_out(start, space),
+            Self::V1(seat) => seat.segment().mapping.read_payload(start.0, space),
+        }
+    }
+
+    pub(crate) fn committed_at(self, found: &Found) -> Option<Duration> {
+        match self {
+            Self::V2(seat) => seat.segment().committed_at(found.header),
+            Self::V1(_) => None,
+        }
+    }
+
+    /// Releases a lent frame.
+    #[inline(always)]
+    pub(crate) fn release_lent(self, end: Position) {
+        match self {
+            Self::V2(seat) => seat.release_lent(end),
+            Self::V1(seat) => release_v1(seat, end),
+        }
+    }
+
+    /// Keeps a lent frame beyond its borrow.
+    pub(crate) fn keep(self, end: Position) -> OwnedSeat {
+        match self {
+            Self::V2(seat) => {
+                seat.keep(end);
+                OwnedSeat::V2(Arc::clone(seat))
+            }
+            // Every frame is kept until it is released.
+            Self::V1(seat) => OwnedSeat::V1(Arc::clone(seat)),
+        }
+    }
+}
+
+#[inline(never)]
+fn release_v1(seat: &v1::reader::Seat, ticket: Position) {
+    seat.release(ticket.0);
+}
+
+impl OwnedSeat {
+    pub(crate) fn as_ref(&self) -> SeatRef<'_> {
+        match self {
+            Self::V2(seat) => SeatRef::V2(seat),
+            Self::V1(seat) => SeatRef::V1(seat),
+        }
+    }
+
+    /// Releases a kept frame, from any thread and in any order.
+    pub(crate) fn release(&self, end: Position) {
+        match self {
+            Self::V2(seat) => seat.release_kept(end),
+            Self::V1(seat) => seat.release(end.0),
+        }
+    }
+}
