@@ -45,7 +45,7 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(seat: SeatRef<'a>, found: Found) -> Self {
         Self { seat, facts: Facts { found }, _reader: PhantomData }
     }
@@ -87,7 +87,7 @@ impl<'a> Frame<'a> {
 impl Deref for Frame<'_> {
     type Target = [u8];
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
         self.seat.lend(&self.facts.found, self)
     }
@@ -100,7 +100,7 @@ impl AsRef<[u8]> for Frame<'_> {
 }
 
 impl Drop for Frame<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.seat.release_lent(self.facts.found.end);
     }

@@ -31,8 +31,8 @@ pub(crate) struct Seat {
     slot: u32,
     generation: u64,
     barrier: Barrier,
-    /// Some frame is kept: releases go through `holds`.
-    holding: AtomicBool,
+    /// Releases need a closer look: some frame is kept, so that they go through `holds`, or they need a fence.
+    careful: AtomicBool,
     /// Frames handed out and not passed by the cursor, oldest first; empty while none is kept.
     holds: Mutex<VecDeque<Hold>>,
     leaves_for_good: AtomicBool,
@@ -53,15 +53,15 @@ impl Seat {
     /// Releases the frame, or frames, that the reader lent and that end at `end`.
     #[inline(always)]
     pub(crate) fn release_lent(&self, end: Position) {
-        if self.holding.load(Ordering::Acquire) {
-            self.release_behind_kept(end);
-        } else {
-            self.publish_cursor(end);
+        if self.careful.load(Ordering::Acquire) {
+            return self.release_with_care(end);
         }
+        ring::release(&self.segment, self.slot, end);
+        wake::wake_writer(&self.segment, Barrier::LeftToSleeper, end);
     }
 
     #[cold]
-    fn release_behind_kept(&self, end: Position) {
+    fn release_with_care(&self, end: Position) {
         let mut holds = self.lock_holds();
         holds.push_back(Hold { end, released: true });
         self.pass_released(&mut holds);
@@ -71,7 +71,7 @@ impl Seat {
     pub(crate) fn keep(&self, end: Position) {
         let mut holds = self.lock_holds();
         holds.push_back(Hold { end, released: false });
-        self.holding.store(true, Ordering::Release);
+        self.careful.store(true, Ordering::Release);
     }
 
     /// Releases a kept frame, from any thread and in any order.
@@ -97,11 +97,10 @@ impl Seat {
         }
         if holds.is_empty() {
             // After the cursor: a later release by the reader itself must not be overtaken by this one.
-            self.holding.store(false, Ordering::Release);
+            self.careful.store(self.barrier == Barrier::Fence, Ordering::Release);
         }
     }
 
-    #[inline(always)]
     fn publish_cursor(&self, cursor: Position) {
         ring::release(&self.segment, self.slot, cursor);
         wake::wake_writer(&self.segment, self.barrier, cursor);
@@ -196,7 +195,7 @@ impl Engine {
             slot: role.slot,
             generation: role.generation,
             barrier: role.barrier,
-            holding: AtomicBool::new(false),
+            careful: AtomicBool::new(role.barrier == Barrier::Fence),
             holds: Mutex::default(),
             leaves_for_good: AtomicBool::new(false),
         };

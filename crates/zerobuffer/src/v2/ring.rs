@@ -719,7 +719,9 @@ impl Consumer {
 #[inline(always)]
 pub(crate) fn release(memory: &impl Memory, slot: u32, cursor: Position) {
     // RELEASE-FRAME: pairs with the load in `lowest_cursor`; the frame's bytes were read before this store.
-    memory.slots()[slot as usize].cursor.store(cursor.0, Ordering::Release);
+    if let Some(slot) = memory.slots().get(slot as usize) {
+        slot.cursor.store(cursor.0, Ordering::Release);
+    }
 }
 
 /// The number of the frame at a reader's first position, whether it is there already or not.

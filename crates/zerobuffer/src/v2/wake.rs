@@ -106,10 +106,16 @@ pub(crate) fn writer_sleeps(memory: &impl Memory, limit: Duration) -> bool {
 #[inline(always)]
 pub(crate) fn wake_writer(memory: &impl Memory, barrier: Barrier, cursor: Position) {
     barrier.execute();
-    let registry = memory.registry();
-    if registry.writer_waiting.load(Ordering::Acquire) != 0
-        && Position(registry.writer_wants.load(Ordering::Relaxed)).is_at_or_before(cursor)
-    {
+    if memory.registry().writer_waiting.load(Ordering::Acquire) != 0 {
+        wake_satisfied_writer(memory, cursor);
+    }
+}
+
+/// Wakes the waiting Writer if it waits for no more than `cursor`.
+#[cold]
+fn wake_satisfied_writer(memory: &impl Memory, cursor: Position) {
+    let wants = Position(memory.registry().writer_wants.load(Ordering::Relaxed));
+    if wants.is_at_or_before(cursor) {
         wake_waiting_writer(memory);
     }
 }

@@ -257,6 +257,17 @@ impl Engine {
             .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
         let spin = self.begin_wait();
+        if patience != Patience::None {
+            let (producer, segment) = (&mut self.producer, &self.segment);
+            let mut claimed = None;
+            self.spinner.poll_briefly(spin, || {
+                claimed = producer.claim(segment, len as u64).ok();
+                claimed.is_some()
+            });
+            if let Some(claim) = claimed {
+                return Ok(claim);
+            }
+        }
         let mut room = Room {
             segment: &self.segment,
             producer: &mut self.producer,
