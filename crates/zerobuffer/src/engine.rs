@@ -266,7 +266,7 @@ impl Writing {
         }
     }
 
-    pub(crate) fn undelivered(&mut self) -> Undelivered {
+    pub(crate) fn undelivered(&self) -> Undelivered {
         match self {
             Self::V2(engine) => engine.undelivered(),
             Self::V1(engine) => engine.undelivered(),

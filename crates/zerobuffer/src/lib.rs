@@ -37,6 +37,8 @@
 //! * **Trust.** No value in shared memory makes this library read or write outside the mapping, panic, or wait
 //!   beyond its timeout. But a [`Frame`] is a `&[u8]` of memory that a hostile peer with write access could
 //!   change under your hands, or truncate: see [`Frame`], and use [`Frame::copy_to`] or [`Reader::read_into`].
+//! * **Protocol 1.0**, which deployed C++, C# and Python programs speak: [`Writer::connect`] finds such a buffer by itself, and
+//!   [`BufferConfig::v1`] makes a [`Reader`] create one. It has one reader, who owns it, and nothing survives a crash.
 //! * **Fork.** Endpoints stay with the parent; in the child every call says so. A frame lent before a fork must not
 //!   be touched in the child: its memory is not there.
 //! * **Platform.** Linux, 64-bit, little-endian.

@@ -405,7 +405,7 @@ impl Writer {
     }
 
     /// What the slowest registered reader has yet to release, as of now.
-    pub fn undelivered(&mut self) -> Undelivered {
+    pub fn undelivered(&self) -> Undelivered {
         self.engine.undelivered()
     }
 

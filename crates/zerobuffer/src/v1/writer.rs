@@ -122,14 +122,6 @@ impl V1Writer {
         mapping.metadata_length() == bytes.len() as u64 && stored == bytes
     }
 
-    /// Bytes that are free now, headers included.
-    pub(crate) fn free_bytes(&mut self) -> Result<u64, WriteError> {
-        self.ring.free_bytes(&self.segment.mapping).map_err(|corrupt| {
-            self.broken = Some(Broken::Corrupt(corrupt));
-            damaged(&self.segment.names.name, corrupt.problem())
-        })
-    }
-
     /// Finds room for a frame of `len` bytes, waiting for it if need be. An open claim is given up; frames
     /// that were staged stay staged.
     pub(crate) fn claim(
@@ -233,11 +225,11 @@ impl V1Writer {
 
     /// What was published and not yet released. The frames are what the data semaphore counts; it may lag for
     /// a moment.
-    pub(crate) fn undelivered(&mut self) -> Undelivered {
+    pub(crate) fn undelivered(&self) -> Undelivered {
         if !self.segment.mapping.is_ours() {
             return Undelivered::default();
         }
-        let free = self.free_bytes().unwrap_or(0);
+        let free = self.ring.free_bytes(&self.segment.mapping).unwrap_or(0);
         let bytes = self.segment.mapping.sizes().payload_bytes - free;
         let (frames, reader) = (u64::from(self.units()), (bytes > 0).then(|| self.holder()));
         Undelivered { frames, bytes, reader }
