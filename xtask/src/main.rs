@@ -31,6 +31,15 @@ enum Chore {
     Lint,
     /// The loom models of the ring: every interleaving within a bound
     Loom,
+    /// Kills writers and readers at random moments and at every step of the protocol, and looks for a frame lost
+    Torture {
+        /// How many deaths; about a hundred a second
+        #[arg(long, default_value_t = 20_000)]
+        kills: u64,
+        /// Repeats the random choices of a run that printed it
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// System calls, allocations and instructions a frame
     HotPath,
     /// The examples, each run to its end
@@ -43,6 +52,7 @@ fn main() -> ExitCode {
         Chore::Test { quick, no_install } => test(&mut steps, quick, no_install),
         Chore::Lint => lint(&mut steps),
         Chore::Loom => loom(&mut steps),
+        Chore::Torture { kills, seed } => torture(&mut steps, kills, seed),
         Chore::HotPath => hot_path(&mut steps),
         Chore::Examples => examples(&mut steps),
     };
@@ -60,7 +70,11 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
     steps.run("what the tests need", || packages::provide(!no_install))?;
     lint(steps)?;
     steps.script("the deployed Python peer", "crates/zerobuffer/tests/python/setup.sh")?;
-    steps.cargo("tests", &["test", "--workspace"], &[])?;
+    // By itself, for it turns the library's fault points on.
+    let torture_crate = "zerobuffer-torture";
+    steps.cargo("tests", &["test", "--workspace", "--exclude", torture_crate], &[])?;
+    steps.cargo("tests of the torture", &["test", "--release", "--package", torture_crate], &[])?;
+    torture(steps, 1000, None)?;
     // The programs that the scripts below start.
     let build = ["build", "--release", "--package", "zerobuffer-cli", "--bins"];
     steps.cargo("release build", &build, &[])?;
@@ -98,6 +112,17 @@ fn loom(steps: &mut Steps) -> anyhow::Result<()> {
     let bound = std::env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| "4".into());
     let settings = [("RUSTFLAGS", "--cfg loom"), ("LOOM_MAX_PREEMPTIONS", bound.as_str())];
     steps.cargo("loom models", &models, &settings)
+}
+
+fn torture(steps: &mut Steps, kills: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    let kills = kills.to_string();
+    let mut words =
+        vec!["run", "--release", "--package", "zerobuffer-torture", "--", "--kills", &kills];
+    let seed = seed.map(|seed| seed.to_string());
+    if let Some(seed) = &seed {
+        words.extend(["--seed", seed]);
+    }
+    steps.cargo("torture", &words, &[])
 }
 
 fn hot_path(steps: &mut Steps) -> anyhow::Result<()> {

@@ -57,6 +57,11 @@ mod engine;
 pub mod error;
 #[cfg(not(loom))]
 mod events;
+#[cfg(feature = "fault-points")]
+#[doc(hidden)]
+pub mod fault;
+#[cfg(not(feature = "fault-points"))]
+mod fault;
 #[cfg(not(loom))]
 mod frame;
 #[cfg(not(loom))]

@@ -78,9 +78,14 @@ impl WriterOptions {
     ///
     /// Bulk throughput grows severalfold. The price: a reader that stalls right then leaves room for only as
     /// much as it had kept up with, not for the whole ring.
-    pub fn elastic(mut self, on: bool) -> Self {
-        self.behaviour.footprint =
-            if on { Footprint::Window(ELASTIC_WINDOW) } else { Footprint::Whole };
+    pub fn elastic(self, on: bool) -> Self {
+        self.elastic_window(on.then_some(ELASTIC_WINDOW))
+    }
+
+    /// As [`elastic`](Self::elastic), with a window of so many bytes: for tests with small rings.
+    #[doc(hidden)]
+    pub fn elastic_window(mut self, bytes: Option<u64>) -> Self {
+        self.behaviour.footprint = bytes.map_or(Footprint::Whole, Footprint::Window);
         self
     }
 

@@ -15,6 +15,7 @@ use super::segment::{Segment, io_error};
 use super::wake::{self, Barrier};
 use crate::config::StartAt;
 use crate::error::{OpenError, Peer};
+use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sync::Ordering;
 use crate::sys::{barrier, lock, process};
@@ -69,8 +70,10 @@ pub(crate) fn attach_writer(
             pid: area.writer_pid.load(Ordering::Relaxed),
         });
     }
+    fault::point(Fault::WriterLocked);
     let producer =
         Producer::attach(segment, footprint).map_err(|problem| damaged(place, problem))?;
+    fault::point(Fault::WriterFoundTail);
     let relies = barrier::register();
     let identity = process::identity();
     if area.writer_state.load(Ordering::Acquire) == writer_state::ATTACHED {
@@ -85,7 +88,9 @@ pub(crate) fn attach_writer(
     let flags = if relies { WRITER_RELIES_ON_MEMBARRIER } else { 0 };
     area.writer_flags.store(flags, Ordering::SeqCst);
     area.writer_generation.store(generation, Ordering::Release);
+    fault::point(Fault::WriterSigned);
     area.writer_state.store(writer_state::ATTACHED, Ordering::Release);
+    fault::point(Fault::WriterAttached);
     wake::wake_readers(segment, Barrier::Fence);
     let barrier = if relies { Barrier::LeftToSleeper } else { Barrier::Fence };
     Ok(WriterRole { producer, barrier })
@@ -94,6 +99,7 @@ pub(crate) fn attach_writer(
 /// Leaves the Writer's role gracefully; the lock goes with the mapping.
 pub(crate) fn detach_writer(segment: &Segment) {
     segment.writer().writer_state.store(writer_state::CLOSED, Ordering::Release);
+    fault::point(Fault::WriterClosed);
     wake::wake_readers(segment, Barrier::Fence);
 }
 
@@ -132,6 +138,7 @@ pub(crate) fn attach_reader(
     if let Some(name) = &wish.name {
         flags |= slot_flags::DURABLE;
         if let Some(slot) = take_over(segment, fd, place, name)? {
+            fault::point(Fault::ReaderTookOver);
             match Consumer::attach(segment, slot) {
                 Ok(consumer) => {
                     let generation = sign(segment, slot, flags);
@@ -144,6 +151,7 @@ pub(crate) fn attach_reader(
     }
     let slot = match take_reserved(segment, fd, place)? {
         Some(slot) => {
+            fault::point(Fault::ReaderTookReserved);
             if wish.start != StartAt::Newest
                 && let Ok(consumer) = Consumer::attach(segment, slot)
             {
@@ -155,6 +163,7 @@ pub(crate) fn attach_reader(
         }
         None => take_free(segment, fd, place)?,
     };
+    fault::point(Fault::ReaderTookFree);
     register(segment, place, slot, wish, flags, barrier)
 }
 
@@ -261,6 +270,7 @@ fn register(
 ) -> Result<ReaderRole, OpenError> {
     let slot = &segment.slots()[index as usize];
     slot.state.store(slot_state::JOINING, Ordering::Release);
+    fault::point(Fault::ReaderJoining);
     slot.set_name(&wish.name.unwrap_or_default());
     slot.kind.store(0, Ordering::Relaxed);
     slot.wait_flag.store(0, Ordering::Relaxed);
@@ -281,6 +291,7 @@ fn register(
     let generation = sign(segment, index, flags);
     registry::activate(segment, index, wish.start, REGISTRATION_ATTEMPTS)
         .ok_or_else(|| damaged(place, "its floor does not stand still"))?;
+    fault::point(Fault::ReaderActivated);
     let consumer = Consumer::attach(segment, index).map_err(|problem| {
         registry::free(segment, index);
         damaged(place, problem)
@@ -300,9 +311,11 @@ fn sign(segment: &Segment, index: u32, flags: u32) -> u64 {
     slot.start_time.store(identity.start_time, Ordering::Relaxed);
     slot.pid_namespace.store(identity.pid_namespace, Ordering::Relaxed);
     slot.attached_ns.store(identity.now_ns, Ordering::Relaxed);
+    fault::point(Fault::ReaderSigning);
     slot.flags.store(flags, Ordering::SeqCst);
     slot.generation.store(generation, Ordering::Release);
     slot.owner_state.store(owner_state::ATTACHED, Ordering::Release);
+    fault::point(Fault::ReaderSigned);
     generation
 }
 
@@ -310,8 +323,10 @@ fn sign(segment: &Segment, index: u32, flags: u32) -> u64 {
 pub(crate) fn detach_reader(segment: &Segment, index: u32, for_good: bool) {
     let slot = &segment.slots()[index as usize];
     slot.owner_state.store(owner_state::LEFT, Ordering::Release);
+    fault::point(Fault::ReaderLeft);
     if for_good || slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0 {
         registry::free(segment, index);
+        fault::point(Fault::ReaderFreed);
     }
     wake::wake_waiting_writer(segment);
 }

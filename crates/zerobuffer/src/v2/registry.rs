@@ -4,6 +4,7 @@ use super::layout::{owner_state, slot_state};
 use super::memory::Memory;
 use super::position::Position;
 use crate::config::StartAt;
+use crate::fault::{self, Fault};
 use crate::sync::{Ordering, fence};
 
 /// The lowest cursor of all active readers, and whose it is.
@@ -64,6 +65,7 @@ pub(crate) fn activate(
         };
         slot.cursor.store(cursor, Ordering::Relaxed);
         slot.read_position.store(cursor, Ordering::Relaxed);
+        fault::point(Fault::ReaderCursorStored);
         slot.state.store(slot_state::ACTIVE, Ordering::Release);
         fence(Ordering::SeqCst);
         let floor = Position(writer.floor.load(Ordering::Acquire));

@@ -22,6 +22,7 @@ use super::memory::Memory;
 use super::position::Position;
 use super::registry::{Lowest, lowest_cursor};
 use super::word::{self, Word};
+use crate::fault::{self, Fault};
 use crate::sync::{Ordering, fence};
 
 /// Space for one frame, claimed and not yet visible.
@@ -161,7 +162,8 @@ pub(crate) type Damage = &'static str;
 impl Producer {
     /// Finds the end of what was committed, as a new Writer or as the successor of a dead one.
     ///
-    /// Walks from the published head over frames that were committed and not published, at most one lap.
+    /// Walks from the published head over frames that were committed and not published, at most one lap. The
+    /// Writer may have died between any two stores of `publish_head`, so their numbers are told by their words.
     pub(crate) fn attach(memory: &impl Memory, footprint: Footprint) -> Result<Self, Damage> {
         let writer = memory.writer();
         let frames = *memory.frames();
@@ -171,24 +173,24 @@ impl Producer {
         if head.since(floor) > frames.capacity || !head.0.is_multiple_of(8) {
             return Err("head and floor are further apart than the ring is long");
         }
+        let newest = Position(writer.newest.load(Ordering::Relaxed));
+        let numbered = writer.sequence.load(Ordering::Relaxed).wrapping_add(1);
         let mut tail = Tail {
             position: head,
-            newest: Position(writer.newest.load(Ordering::Relaxed)),
-            next: writer.sequence.load(Ordering::Relaxed).wrapping_add(1),
-            bytes_committed: writer.bytes_committed.load(Ordering::Relaxed),
-            skipped_bytes: writer.skipped_bytes.load(Ordering::Relaxed),
+            newest,
+            next: number_at(memory, head, numbered),
+            bytes_committed: 0,
+            skipped_bytes: 0,
         };
         let mut walk = Walk { position: head, skipped: false };
         loop {
             match walk.step(memory, tail.next)? {
                 Step::Empty => break,
-                Step::Skip { bytes } => {
-                    tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
-                }
+                Step::Skip { bytes } => tail.skipped_bytes += bytes,
                 Step::Frame { position, len, .. } => {
                     tail.newest = position;
                     tail.next = tail.next.wrapping_add(1);
-                    tail.bytes_committed = tail.bytes_committed.wrapping_add(len);
+                    tail.bytes_committed += len;
                 }
             }
             if walk.position.since(floor) > frames.capacity
@@ -197,7 +199,19 @@ impl Producer {
                 return Err("committed frames run beyond what the Writer had reserved");
             }
         }
+        if tail.next.wrapping_sub(numbered) > i64::MAX as u64 {
+            return Err("more frames were numbered than are there");
+        }
         tail.position = walk.position;
+        // Frames behind the head that are numbered, or told of by `newest` (which is where the first frame goes
+        // before there is one), are in these accounts already.
+        let was_numbered = tail.next == numbered;
+        if was_numbered || (tail.newest == newest && numbered != 1) {
+            (tail.bytes_committed, tail.skipped_bytes) = (0, 0);
+        }
+        let (bytes, skipped) = (&writer.bytes_committed, &writer.skipped_bytes);
+        tail.bytes_committed = tail.bytes_committed.wrapping_add(bytes.load(Ordering::Relaxed));
+        tail.skipped_bytes = tail.skipped_bytes.wrapping_add(skipped.load(Ordering::Relaxed));
         let producer = Self {
             tail,
             batch: None,
@@ -327,6 +341,7 @@ impl Producer {
         let head = self.head();
         let seen = lowest_cursor(memory, self.floor_seen, head);
         writer.floor.store(seen.cursor.0, Ordering::Release);
+        fault::point(Fault::FloorStored);
         // Store floor, then load cursors; the joiner stores its cursor, then loads floor. Excluded: neither
         // sees the other's store.
         fence(Ordering::SeqCst);
@@ -352,6 +367,7 @@ impl Producer {
         if !end.is_at_or_before(self.reserve) {
             self.reserve = end.plus(memory.frames().capacity / 8);
             memory.writer().reserve.store(self.reserve.0, Ordering::Relaxed);
+            fault::point(Fault::ReserveRaised);
             // RESERVE: pairs with the observers' fence between copying and loading `reserve`. SeqCst rather
             // than Release because lent bytes may be filled by streaming stores, which pass earlier stores.
             fence(Ordering::SeqCst);
@@ -370,6 +386,7 @@ impl Producer {
         // COMMIT: pairs with the Acquire load in `Walk::step`.
         let word = word::frame(claim.len, self.tail.next);
         memory.word(claim.frame).store(word, Ordering::Release);
+        fault::point(Fault::FrameCommitted);
         self.tail = self.tail.behind(claim);
         self.publish_head(memory.writer());
         self.prepare(memory, claim);
@@ -385,6 +402,7 @@ impl Producer {
         if claim.frame != claim.position {
             // The skip is stored last and commits both; nobody parses `frame` before it.
             memory.word(claim.frame).store(word, Ordering::Release);
+            fault::point(Fault::SkipTargetStored);
             let bytes = claim.frame.since(claim.position);
             visible = word::skip(bytes, self.tail.next);
             tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
@@ -396,6 +414,7 @@ impl Producer {
             Some(_) => memory.word(claim.position).store(visible, Ordering::Release),
         }
         self.tail = tail;
+        fault::point(Fault::BatchStaged);
         self.prepare(memory, claim);
     }
 
@@ -405,6 +424,7 @@ impl Producer {
         if let Some(Batch { first: (position, word), .. }) = self.batch.take() {
             // COMMIT: pairs with the Acquire load in `Walk::step`.
             memory.word(position).store(word, Ordering::Release);
+            fault::point(Fault::FrameCommitted);
             memory.writer().skipped_bytes.store(self.tail.skipped_bytes, Ordering::Relaxed);
             self.publish_head(memory.writer());
         }
@@ -413,12 +433,15 @@ impl Producer {
     #[inline(always)]
     fn publish_head(&self, writer: &WriterArea) {
         let tail = &self.tail;
+        writer.bytes_committed.store(tail.bytes_committed, Ordering::Relaxed);
         // Release, both: whoever starts from them must find that frame's commit word (observers, `next_number`).
         writer.newest.store(tail.newest.0, Ordering::Release);
+        fault::point(Fault::FrameNewest);
         writer.sequence.store(tail.next.wrapping_sub(1), Ordering::Release);
-        writer.bytes_committed.store(tail.bytes_committed, Ordering::Relaxed);
+        fault::point(Fault::FrameNumbered);
         // PUBLISH-HEAD: pairs with `registry::activate`, observers, and a successor.
         writer.head.store(tail.position.0, Ordering::Release);
+        fault::point(Fault::FramePublished);
     }
 
     /// In a stream, asks for the lines that the frames to come will be written to, as many as this one took.
@@ -442,7 +465,9 @@ impl Producer {
 /// Stores the terminator behind a claimed frame.
 #[inline(always)]
 fn terminate(memory: &impl Memory, claim: &Claim) {
+    fault::point(Fault::FrameFilled);
     memory.word(claim.extent.end).store(0, Ordering::Relaxed);
+    fault::point(Fault::FrameTerminated);
 }
 
 /// A way along committed words.
@@ -709,8 +734,10 @@ impl Consumer {
         slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
         if !newest.is_redelivered() {
             slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
+            fault::point(Fault::ReceivedNumbered);
             // Release: a successor that sees this position sees a sequence at least as new.
             slot.read_position.store(self.position.0, Ordering::Release);
+            fault::point(Fault::ReceivedTold);
         }
     }
 }
@@ -718,9 +745,11 @@ impl Consumer {
 /// Lets the Writer have everything below `cursor`, which must not pass a frame that is still held.
 #[inline(always)]
 pub(crate) fn release(memory: &impl Memory, slot: u32, cursor: Position) {
+    fault::point(Fault::ReleaseBegun);
     // RELEASE-FRAME: pairs with the load in `lowest_cursor`; the frame's bytes were read before this store.
     if let Some(slot) = memory.slots().get(slot as usize) {
         slot.cursor.store(cursor.0, Ordering::Release);
+        fault::point(Fault::ReleaseStored);
     }
 }
 
@@ -735,11 +764,24 @@ fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
     let published = memory.writer().sequence.load(Ordering::Acquire);
     let received_is_newer = received.wrapping_sub(published) <= i64::MAX as u64;
     let next = if received_is_newer { received } else { published }.wrapping_add(1);
+    number_at(memory, position, next)
+}
+
+/// The number of the frame at a position, which is at most `next`; that one where there is no frame.
+fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
     match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
         Ok(Word::Frame { number_bits, .. } | Word::Skip { number_bits, .. }) => {
             word::rebuild_number(number_bits, next)
         }
-        // Empty; or damage, which the first read will report.
+        // Empty; or damage, which the first step will report.
         _ => next,
+    }
+}
+
+#[cfg(test)]
+impl Producer {
+    /// Number of the next frame, payload bytes and skipped bytes so far.
+    pub(crate) fn accounts(&self) -> (u64, u64, u64) {
+        (self.tail.next, self.tail.bytes_committed, self.tail.skipped_bytes)
     }
 }

@@ -12,7 +12,7 @@ use super::position::Position;
 use super::registry::activate;
 use super::ring::{self, Consumer, Footprint, Found, Producer};
 use crate::config::StartAt;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 
 const CAPACITY: u64 = 4096;
 const READERS: usize = 3;
@@ -23,8 +23,8 @@ enum Action {
     Batch(Vec<u64>),
     /// Claim, scribble over the loan, give it up.
     Abandon(u64),
-    /// Complete a frame and die before publishing the head.
-    CommitAndDie(u64),
+    /// Complete frames as one and die after so many of the stores that publish them.
+    CommitAndDie(Vec<u64>, usize),
     /// Die with a loan open, or between two frames.
     Die,
     Read(usize),
@@ -43,7 +43,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         6 => size.clone().prop_map(Action::Write),
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Batch),
         1 => size.clone().prop_map(Action::Abandon),
-        1 => size.prop_map(Action::CommitAndDie),
+        1 => (proptest::collection::vec(size, 1..4), 0..PUBLISHING_STORES + 1)
+            .prop_map(|(lens, stores)| Action::CommitAndDie(lens, stores)),
         1 => Just(Action::Die),
         8 => reader.clone().prop_map(Action::Read),
         8 => (reader.clone(), 0usize..4).prop_map(|(r, n)| Action::Release(r, n)),
@@ -53,6 +54,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     ];
     proptest::collection::vec(action, 1..200)
 }
+
+const PUBLISHING_STORES: usize = 5;
 
 /// A reader, and what it must see.
 struct Side {
@@ -110,6 +113,12 @@ impl Bench {
         if publish {
             self.producer.publish(&self.heap);
         }
+    }
+
+    /// The words that publish frames, in the order in which they are stored.
+    fn published(&self) -> [&AtomicU64; PUBLISHING_STORES] {
+        let area = self.heap.writer();
+        [&area.skipped_bytes, &area.bytes_committed, &area.newest, &area.sequence, &area.head]
     }
 
     fn succeed_writer(&mut self) {
@@ -195,22 +204,21 @@ impl Bench {
                     self.heap.fill(claim.start(), len, u64::MAX);
                 }
             }
-            Action::CommitAndDie(len) => {
-                // The commit word is stored and the head is not: `publish` up to its first half.
-                let head = self.heap.writer().head.load(Ordering::Relaxed);
-                let sequence = self.heap.writer().sequence.load(Ordering::Relaxed);
-                let newest = self.heap.writer().newest.load(Ordering::Relaxed);
-                let bytes = self.heap.writer().bytes_committed.load(Ordering::Relaxed);
-                let skipped = self.heap.writer().skipped_bytes.load(Ordering::Relaxed);
-                self.write(&[len], true);
-                let writer = self.heap.writer();
-                writer.head.store(head, Ordering::Relaxed);
-                writer.sequence.store(sequence, Ordering::Relaxed);
-                writer.newest.store(newest, Ordering::Relaxed);
-                writer.bytes_committed.store(bytes, Ordering::Relaxed);
-                writer.skipped_bytes.store(skipped, Ordering::Relaxed);
+            Action::CommitAndDie(lens, stores) => {
+                let is_first = self.lens.is_empty();
+                let before = self.published().map(|word| word.load(Ordering::Relaxed));
+                self.write(&lens, true);
+                // What was stored last never was; the commit words stand.
+                for (word, value) in self.published().iter().zip(before).skip(stores) {
+                    word.store(value, Ordering::Relaxed);
+                }
+                let exact = self.producer.accounts();
                 self.succeed_writer();
                 assert_eq!(self.heap.writer().head.load(Ordering::Relaxed), self.producer.head().0);
+                // Between the accounts and `newest`, a successor cannot tell; nothing hangs on it.
+                if stores == 0 || stores > 2 + usize::from(is_first) {
+                    assert_eq!(self.producer.accounts(), exact);
+                }
             }
             Action::Die => {
                 let len = self.wish(700);

@@ -23,6 +23,7 @@ use super::layout::{
 use super::memory::Memory;
 use super::position::Position;
 use crate::error::OpenError;
+use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sys::file::{self, FileSystem, Unnamed};
 use crate::sys::mapping::{Mapping, Region};
@@ -111,12 +112,18 @@ impl Segment {
                 .map_err(|e| directory_error(place, e))?;
         file::allocate(unnamed.fd(), layout.segment_bytes)
             .map_err(|e| allocation_error(place, layout, e))?;
+        fault::point(Fault::CreateAllocated);
         file::write_at(unnamed.fd(), &layout.encode(), 0).map_err(io("write the OIEB"))?;
+        fault::point(Fault::CreateWritten);
         lock::try_shared(unnamed.fd(), LIFE_LOCK).map_err(io("lock"))?;
         // Whatever fails from here on, the segment is dropped before it has a name: nothing stays behind.
         let segment = Self::map(place, layout, unnamed.fd(), access)?;
+        fault::point(Fault::CreateMapped);
         let attached = attach(&segment, unnamed.fd())?;
-        Ok(unnamed.link(&place.path).map_err(io("link"))?.then_some((segment, attached)))
+        fault::point(Fault::CreateAttached);
+        let linked = unnamed.link(&place.path).map_err(io("link"))?;
+        fault::point(Fault::CreateLinked);
+        Ok(linked.then_some((segment, attached)))
     }
 
     /// Joins the segment that has the name, and runs `attach` on it.
@@ -149,6 +156,7 @@ impl Segment {
     fn try_join(place: &Place, access: Access) -> Result<Option<(Self, OwnedFd)>, OpenError> {
         let io = |operation| io_error(place, operation);
         let fd = open(place, true)?;
+        fault::point(Fault::JoinOpened);
         let layout = match read_layout(place, fd.as_fd(), false) {
             Ok(layout) => layout,
             // A file that lost its name meanwhile says nothing about the one that has it now.
@@ -160,6 +168,7 @@ impl Segment {
         if !lock::try_shared(fd.as_fd(), LIFE_LOCK).map_err(io("lock"))? {
             return Ok(None);
         }
+        fault::point(Fault::JoinHeld);
         if !file::is_named(fd.as_fd(), &place.path).map_err(io("look up"))? {
             return Ok(None);
         }
@@ -176,6 +185,7 @@ impl Segment {
             return Ok(None);
         }
         let segment = Self::map(place, &layout, fd.as_fd(), access)?;
+        fault::point(Fault::JoinMapped);
         Ok(Some((segment, fd)))
     }
 
@@ -562,6 +572,7 @@ fn retire(
     if !lock::try_exclusive(probe, LIFE_LOCK)? {
         return Ok(Retired::InUse);
     }
+    fault::point(Fault::RetireLocked);
     let result = (|| {
         if !file::is_named(probe, &place.path)? {
             return Ok(Retired::NotThere);
@@ -571,7 +582,9 @@ fn retire(
             return Ok(Retired::HasUnread);
         }
         file::write_at(probe, &segment_state::RETIRED.to_le_bytes(), SEGMENT_STATE_OFFSET)?;
+        fault::point(Fault::RetireMarked);
         rustix::fs::unlink(&place.path)?;
+        fault::point(Fault::RetireUnlinked);
         Ok(Retired::Removed)
     })();
     let _ = lock::release(probe, LIFE_LOCK);

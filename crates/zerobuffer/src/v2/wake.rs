@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::position::Position;
+use crate::fault::{self, Fault};
 use crate::sync::{Ordering, compiler_fence, fence};
 
 /// How the running side keeps its store before its load.
@@ -69,6 +70,7 @@ pub(crate) fn wake_readers(memory: &impl Memory, barrier: Barrier) -> u32 {
 #[cold]
 pub(crate) fn wake_announced(memory: &impl Memory) -> u32 {
     let mut announced = memory.registry().sleepers.swap(0, Ordering::SeqCst);
+    fault::point(Fault::SleepersTaken);
     let mut woken = 0;
     while announced != 0 {
         let index = announced.trailing_zeros();

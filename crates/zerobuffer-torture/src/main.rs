@@ -1,0 +1,79 @@
+//! Torture: writers and readers of one buffer are killed, at random moments and at every step of the protocol,
+//! while a checker that was told of every committed frame looks for one that is lost, torn, or comes twice.
+//!
+//! Every process is a real one and every death is `SIGKILL`. A round begins without a file, kills processes some
+//! hundreds of times, lets the last ones end in peace, and must leave an empty directory.
+
+mod checker;
+mod ends;
+mod round;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "zerobuffer-torture", about)]
+struct Cli {
+    #[command(subcommand)]
+    role: Option<Role>,
+    #[command(flatten)]
+    torture: TortureArgs,
+}
+
+#[derive(Debug, Args)]
+struct TortureArgs {
+    /// How many deaths in all
+    #[arg(long, default_value_t = 2000)]
+    kills: u64,
+    /// Deaths a round; each round begins with no buffer
+    #[arg(long, default_value_t = 200)]
+    kills_a_round: u64,
+    /// Seed of what is random; default: another one each time
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Directory in which each round has its own; in memory, preferably
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
+/// What a child process is.
+#[derive(Debug, Subcommand)]
+enum Role {
+    #[command(hide = true)]
+    Writer(ends::EndArgs),
+    #[command(hide = true)]
+    Reader(ends::EndArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.role {
+        Some(Role::Writer(args)) => ends::write(&args).map(|()| true),
+        Some(Role::Reader(args)) => ends::read(&args).map(|()| true),
+        None => torture(&cli.torture),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("torture: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs rounds until enough have died; false if anything was found wrong.
+fn torture(args: &TortureArgs) -> anyhow::Result<bool> {
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("torture: {} kills, seed {seed}", args.kills);
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut report = round::Report::default();
+    while report.kills() < args.kills && report.is_clean() {
+        let left = (args.kills - report.kills()).min(args.kills_a_round);
+        round::run(&args.dir, left, &mut chance, &mut report)?;
+    }
+    println!("{report}");
+    Ok(report.is_clean())
+}
