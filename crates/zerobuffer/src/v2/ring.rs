@@ -126,6 +126,20 @@ impl Tail {
             skipped_bytes: self.skipped_bytes,
         }
     }
+
+    /// Tells that everything before this end is committed.
+    #[inline(always)]
+    fn publish(self, writer: &WriterArea) {
+        writer.bytes_committed.store(self.bytes_committed, Ordering::Relaxed);
+        // Release, both: whoever starts from them must find that frame's commit word (observers, `next_number`).
+        writer.newest.store(self.newest.0, Ordering::Release);
+        fault::point(Fault::FrameNewest);
+        writer.sequence.store(self.next.wrapping_sub(1), Ordering::Release);
+        fault::point(Fault::FrameNumbered);
+        // PUBLISH-HEAD: pairs with `registry::activate`, observers, and a successor.
+        writer.head.store(self.position.0, Ordering::Release);
+        fault::point(Fault::FramePublished);
+    }
 }
 
 /// Frames staged and not yet visible.
@@ -163,7 +177,7 @@ impl Producer {
     /// Finds the end of what was committed, as a new Writer or as the successor of a dead one.
     ///
     /// Walks from the published head over frames that were committed and not published, at most one lap. The
-    /// Writer may have died between any two stores of `publish_head`, so their numbers are told by their words.
+    /// Writer may have died between any two stores of `Tail::publish`, so their numbers are told by their words.
     pub(crate) fn attach(memory: &impl Memory, footprint: Footprint) -> Result<Self, Damage> {
         let writer = memory.writer();
         let frames = *memory.frames();
@@ -223,7 +237,7 @@ impl Producer {
             skip_tried: head,
         };
         writer.skipped_bytes.store(tail.skipped_bytes, Ordering::Relaxed);
-        producer.publish_head(writer);
+        tail.publish(writer);
         Ok(producer)
     }
 
@@ -387,8 +401,9 @@ impl Producer {
         let word = word::frame(claim.len, self.tail.next);
         memory.word(claim.frame).store(word, Ordering::Release);
         fault::point(Fault::FrameCommitted);
-        self.tail = self.tail.behind(claim);
-        self.publish_head(memory.writer());
+        let tail = self.tail.behind(claim);
+        tail.publish(memory.writer());
+        self.tail = tail;
         self.prepare(memory, claim);
     }
 
@@ -426,29 +441,19 @@ impl Producer {
             memory.word(position).store(word, Ordering::Release);
             fault::point(Fault::FrameCommitted);
             memory.writer().skipped_bytes.store(self.tail.skipped_bytes, Ordering::Relaxed);
-            self.publish_head(memory.writer());
+            self.tail.publish(memory.writer());
         }
-    }
-
-    #[inline(always)]
-    fn publish_head(&self, writer: &WriterArea) {
-        let tail = &self.tail;
-        writer.bytes_committed.store(tail.bytes_committed, Ordering::Relaxed);
-        // Release, both: whoever starts from them must find that frame's commit word (observers, `next_number`).
-        writer.newest.store(tail.newest.0, Ordering::Release);
-        fault::point(Fault::FrameNewest);
-        writer.sequence.store(tail.next.wrapping_sub(1), Ordering::Release);
-        fault::point(Fault::FrameNumbered);
-        // PUBLISH-HEAD: pairs with `registry::activate`, observers, and a successor.
-        writer.head.store(tail.position.0, Ordering::Release);
-        fault::point(Fault::FramePublished);
     }
 
     /// In a stream, asks for the lines that the frames to come will be written to, as many as this one took.
     #[inline(always)]
     fn prepare(&self, memory: &impl Memory, claim: &Claim) {
+        if self.prepare_most == 0 {
+            return;
+        }
         let ahead = claim.extent.end.plus(PREPARE_AHEAD);
-        for line in (0..self.prepare_most.min(claim.len + 16)).step_by(64) {
+        memory.prepare_to_write(ahead);
+        for line in (64..self.prepare_most.min(claim.len + 16)).step_by(64) {
             memory.prepare_to_write(ahead.minus(line));
         }
     }
@@ -566,7 +571,7 @@ pub(crate) struct Consumer {
     /// Frames before this position are redelivered.
     redeliver_until: Position,
     frames: u64,
-    /// Payload bytes handed out by this reader, and by its predecessors in the slot.
+    /// Payload bytes handed out, and those of them by predecessors in the slot.
     bytes: u64,
     bytes_before: u64,
     skipped_bytes: u64,
@@ -593,7 +598,7 @@ impl Consumer {
             usual_len: 1,
             redeliver_until: received,
             frames: 0,
-            bytes: 0,
+            bytes: area.bytes_read.load(Ordering::Relaxed),
             bytes_before: area.bytes_read.load(Ordering::Relaxed),
             skipped_bytes: area.skipped_bytes.load(Ordering::Relaxed),
         })
@@ -616,7 +621,7 @@ impl Consumer {
 
     /// Payload bytes handed out by this reader.
     pub(crate) fn bytes_read_here(&self) -> u64 {
-        self.bytes
+        self.bytes.wrapping_sub(self.bytes_before)
     }
 
     /// Sum of the skip frames passed.
@@ -712,7 +717,12 @@ impl Consumer {
     #[inline(always)]
     pub(crate) fn take(&mut self, memory: &impl Memory, found: &Found) {
         self.advance(found);
-        self.publish_received(memory, found);
+        if let Some(slot) = memory.slots().get(self.slot) {
+            if found.skipped != 0 {
+                slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+            }
+            self.tell_received(slot, found);
+        }
     }
 
     /// Goes behind a found frame without telling; a later [`take`](Self::take) tells for all before it.
@@ -727,11 +737,16 @@ impl Consumer {
     }
 
     /// Publishes that everything up to and including `newest` was received.
-    #[inline(always)]
     pub(crate) fn publish_received(&self, memory: &impl Memory, newest: &Found) {
-        let slot = &memory.slots()[self.slot];
-        slot.bytes_read.store(self.bytes_before.wrapping_add(self.bytes), Ordering::Relaxed);
-        slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+        if let Some(slot) = memory.slots().get(self.slot) {
+            slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+            self.tell_received(slot, newest);
+        }
+    }
+
+    #[inline(always)]
+    fn tell_received(&self, slot: &Slot, newest: &Found) {
+        slot.bytes_read.store(self.bytes, Ordering::Relaxed);
         if !newest.is_redelivered() {
             slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
             fault::point(Fault::ReceivedNumbered);
