@@ -198,7 +198,11 @@ impl V1Reader {
             self.stats.frames += 1;
             self.stats.bytes += found.length;
             if found.restarted && self.has_begun {
-                self.writers += 1;
+                // Nobody saw it come: it was there before anybody waited. It may have left again.
+                let pid = self.seat.segment.oieb().writer_pid.load(Ordering::Acquire);
+                self.writer_left = true;
+                self.observe_writer(pid);
+                self.writers += u64::from(pid == 0);
             }
             self.has_begun = true;
         }
