@@ -95,7 +95,7 @@ pub(crate) fn json(snapshot: &Snapshot) -> Value {
             "attached_unix_seconds": unix_seconds(writer.attached_at),
         })
     });
-    json!({
+    let mut shown = json!({
         "name": snapshot.name,
         "path": snapshot.path,
         "protocol": protocol(snapshot.protocol),
@@ -126,10 +126,31 @@ pub(crate) fn json(snapshot: &Snapshot) -> Value {
         "metadata": snapshot.metadata.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
         "metadata_size": snapshot.metadata.as_ref().map_or(0, Vec::len),
         "metadata_generation": snapshot.metadata_generation,
-    })
+    });
+    if snapshot.protocol == Protocol::V1
+        && let Some(fields) = shown.as_object_mut()
+    {
+        for field in NOT_IN_V1 {
+            fields.remove(field);
+        }
+    }
+    shown
 }
 
+/// What protocol 1.0 does not tell of a buffer.
+const NOT_IN_V1: [&str; 8] = [
+    "segment_id",
+    "reader_slots",
+    "bytes_committed",
+    "high_water_bytes",
+    "dropped_frames",
+    "full_waits",
+    "takeovers",
+    "metadata_generation",
+];
+
 fn text(snapshot: &Snapshot) -> String {
+    let v1 = snapshot.protocol == Protocol::V1;
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
         writeln!(text, "{key:<14}{value}").expect("a String takes everything");
@@ -148,9 +169,12 @@ fn text(snapshot: &Snapshot) -> String {
         ),
     );
     if let Ok(age) = snapshot.created.elapsed() {
-        line("created", format!("{} s ago, segment {:016x}", age.as_secs(), snapshot.segment_id));
+        let segment =
+            if v1 { String::new() } else { format!(", segment {:016x}", snapshot.segment_id) };
+        line("created", format!("{} s ago{segment}", age.as_secs()));
     }
     match &snapshot.writer {
+        Some(info) if v1 => line("writer", writer(info)),
         Some(info) => {
             let since = match info.attached_at.elapsed() {
                 Ok(time) if info.alive => format!(", for {} s", time.as_secs()),
@@ -166,7 +190,11 @@ fn text(snapshot: &Snapshot) -> String {
             (true, false) => format!("pid {}, dead", reader.pid),
             (false, _) => "away".to_owned(),
         };
-        let kind = if reader.durable { "durable" } else { "ephemeral" };
+        let kind = match reader.durable {
+            _ if v1 => "owns the buffer",
+            true => "durable",
+            false => "ephemeral",
+        };
         line(
             "reader",
             format!(
@@ -181,42 +209,44 @@ fn text(snapshot: &Snapshot) -> String {
     if snapshot.readers.is_empty() {
         line("readers", "none".to_owned());
     }
-    line(
-        "frames",
-        format!(
-            "{} committed, {}, {} dropped",
-            snapshot.newest_sequence,
-            sizes::show(snapshot.bytes_committed),
-            snapshot.dropped_frames
-        ),
-    );
-    line(
-        "fill",
-        format!(
-            "{} of {}, at most {} so far; {} waits for room",
-            sizes::show(snapshot.fill_bytes),
-            sizes::show(snapshot.payload_bytes),
-            sizes::show(snapshot.high_water_bytes),
-            snapshot.full_waits
-        ),
-    );
-    line(
-        "positions",
-        format!("head {}, floor {}", snapshot.head_position, snapshot.floor_position),
-    );
+    let (fill, ring) = (sizes::show(snapshot.fill_bytes), sizes::show(snapshot.payload_bytes));
+    let (head, floor) = (snapshot.head_position, snapshot.floor_position);
+    if v1 {
+        // Its writers count the markers at the end of the ring too.
+        line("frames", format!("{} written, wrap markers included", snapshot.newest_sequence));
+        line("fill", format!("{fill} of {ring}"));
+        line("positions", format!("write {head}, read {floor}"));
+    } else {
+        line(
+            "frames",
+            format!(
+                "{} committed, {}, {} dropped",
+                snapshot.newest_sequence,
+                sizes::show(snapshot.bytes_committed),
+                snapshot.dropped_frames
+            ),
+        );
+        line(
+            "fill",
+            format!(
+                "{fill} of {ring}, at most {} so far; {} waits for room",
+                sizes::show(snapshot.high_water_bytes),
+                snapshot.full_waits
+            ),
+        );
+        line("positions", format!("head {head}, floor {floor}"));
+    }
     match &snapshot.metadata {
         Some(bytes) => {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(METADATA_SHOWN)]);
             let shown: String =
                 shown.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
-            line(
-                "metadata",
-                format!(
-                    "{} bytes, generation {}: {shown}",
-                    bytes.len(),
-                    snapshot.metadata_generation
-                ),
-            );
+            let generation = if v1 {
+                String::new()
+            } else {
+                format!(", generation {}", snapshot.metadata_generation)
+            };
+            line("metadata", format!("{} bytes{generation}: {shown}", bytes.len()));
         }
         None => line("metadata", "none".to_owned()),
     }
