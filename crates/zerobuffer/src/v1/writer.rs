@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::layout::METADATA_PREFIX_BYTES;
+use super::layout::{HEADER_BYTES, METADATA_PREFIX_BYTES};
 use super::process::Process;
 use super::ring::{Claim, ClaimError, Corrupt, Fit, WriterRing};
 use super::segment::{Role, Segment, announced, own_pid};
@@ -14,6 +14,11 @@ use crate::stats::{ReaderInfo, Undelivered, WriterStats};
 use crate::v2::wake::Announced;
 use crate::wait::{Awaited, Patience, Progress, Spinner, wait};
 
+/// In a ring that holds so many frames the writer looks for room after a nap, a few times, before it sleeps.
+const MANY_FRAMES: u64 = 32;
+const SHORT_NAP: Duration = Duration::from_micros(50);
+const LONG_NAP: Duration = Duration::from_millis(2);
+const MOST_NAPS: u32 = 50;
 /// Frames between two times that the units of the space semaphore are taken (L9).
 const FRAMES_PER_DRAIN: u32 = 256;
 
@@ -34,6 +39,7 @@ pub(crate) struct V1Writer {
     broken: Option<Broken>,
     metadata_set: bool,
     until_drain: u32,
+    nap: Duration,
     staged_bytes: u64,
     stats: WriterStats,
 }
@@ -57,6 +63,7 @@ impl V1Writer {
             broken: None,
             metadata_set: false,
             until_drain: FRAMES_PER_DRAIN,
+            nap: SHORT_NAP,
             staged_bytes: 0,
             stats: WriterStats::default(),
         })
@@ -131,7 +138,7 @@ impl V1Writer {
         patience: Patience,
     ) -> Result<Claim, WriteError> {
         self.check()?;
-        let mut room = Room { writer: self, len: len as u64, fit };
+        let mut room = Room { writer: self, len: len as u64, fit, naps: 0 };
         // Most claims find room at once.
         match room.poll()? {
             Some(claim) => Ok(claim),
@@ -152,7 +159,7 @@ impl V1Writer {
         let mut spinner = self.spinner;
         let (frames, bytes) = (self.stats.frames, self.stats.bytes);
         let spin = spinner.begin(Progress { frames, bytes }, self.payload_bytes() as u64);
-        let mut room = Room { writer: self, len: len as u64, fit };
+        let mut room = Room { writer: self, len: len as u64, fit, naps: 0 };
         let result = wait(&mut room, &mut spinner, spin, patience);
         self.spinner = spinner;
         result?.ok_or_else(|| WriteError::Full {
@@ -351,6 +358,26 @@ struct Room<'a> {
     writer: &'a mut V1Writer,
     len: u64,
     fit: Fit,
+    naps: u32,
+}
+
+impl Room<'_> {
+    /// Looks again soon rather than be woken, for a while, if that is worth it. Who sleeps on the semaphore costs the
+    /// reader a system call with its next release; where that frees one small frame of many, it would pay for every
+    /// frame. A nap lasts as long as the reader takes for a small part of the ring.
+    fn takes_nap(&mut self, limit: Duration) -> bool {
+        let writer = &mut *self.writer;
+        let ring = writer.segment.mapping.sizes().payload_bytes;
+        self.naps += 1;
+        if self.naps > MOST_NAPS || ring / (HEADER_BYTES + self.len) < MANY_FRAMES {
+            return false;
+        }
+        std::thread::sleep(writer.nap.min(limit));
+        let free = writer.ring.free_bytes(&writer.segment.mapping).unwrap_or(0);
+        let nap = if free < ring / 16 { writer.nap * 2 } else { writer.nap / 2 };
+        writer.nap = nap.clamp(SHORT_NAP, LONG_NAP);
+        true
+    }
 }
 
 impl Awaited for Room<'_> {
@@ -427,7 +454,10 @@ impl Awaited for Room<'_> {
             return true;
         }
         writer.stats.parks += 1;
-        writer.segment.space.wait(limit)
+        if self.takes_nap(limit) {
+            return true;
+        }
+        self.writer.segment.space.wait(limit)
     }
 
     /// Not counted: a reader posts no more than it must, so a wait may well end by its limit.
