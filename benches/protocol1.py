@@ -8,7 +8,7 @@ import sys
 import time
 
 RING = 1 << 20
-PYTHON_FRAMES = 20_000
+PYTHON_FRAMES = 40_000
 OUR_FRAMES = 1_000_000
 
 

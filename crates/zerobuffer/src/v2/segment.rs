@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -34,10 +35,18 @@ use crate::sys::{barrier, futex, lock, space};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Up to this size frames are copied in word by word.
 const SMALL_COPY: usize = 128;
-const SEGMENT_STATE_OFFSET: u64 = 0x400;
-const WRITER_STATE_OFFSET: u64 = 0x280;
+const SLOT_CURSOR: u64 = offset_of!(Slot, cursor) as u64;
+const SLOT_STATE: u64 = offset_of!(Slot, state) as u64;
+const SLOT_FLAGS: u64 = offset_of!(Slot, flags) as u64;
+const SLOT_OWNER: u64 = offset_of!(Slot, owner_state) as u64;
+const SEGMENT_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, segment_state));
+const WRITER_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, writer_state));
 /// How often, a millisecond apart, to look whether a segment is really in use.
 const RETIRE_ATTEMPTS: u32 = 50;
+
+const fn in_oieb(offset: usize) -> u64 {
+    (WRITER_AREA_OFFSET + offset) as u64
+}
 
 /// What an endpoint may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -557,8 +566,8 @@ fn is_anybody_attached(fd: BorrowedFd<'_>, layout: &Layout) -> bool {
     !matches!(word(WRITER_STATE_OFFSET), writer_state::NEVER | writer_state::CLOSED)
         || (0..u64::from(layout.slot_count)).any(|index| {
             let slot = first + index * u64::from(SLOT_BYTES);
-            word(slot + 0x80) != slot_state::FREE
-                && !matches!(word(slot + 0x9c), owner_state::NEVER | owner_state::LEFT)
+            word(slot + SLOT_STATE) != slot_state::FREE
+                && !matches!(word(slot + SLOT_OWNER), owner_state::NEVER | owner_state::LEFT)
         })
 }
 
@@ -644,11 +653,9 @@ fn has_unread(fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<bool> {
     let unpublished = word(layout.payload_offset + (layout.frames.offset(head) & !7))? != 0;
     for index in 0..u64::from(layout.slot_count) {
         let at = layout.registry_offset + REGISTRY_HEADER_BYTES + index * u64::from(SLOT_BYTES);
-        let state = word(at + 0x80)? as u32;
-        let flags = (word(at + 0x88)? >> 32) as u32;
-        if state == slot_state::ACTIVE
-            && flags & slot_flags::DURABLE != 0
-            && (unpublished || word(at)? != head.0)
+        if read_u32(fd, at + SLOT_STATE)? == slot_state::ACTIVE
+            && read_u32(fd, at + SLOT_FLAGS)? & slot_flags::DURABLE != 0
+            && (unpublished || word(at + SLOT_CURSOR)? != head.0)
         {
             return Ok(true);
         }
