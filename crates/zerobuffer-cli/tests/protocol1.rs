@@ -1,56 +1,78 @@
-//! The command on buffers of protocol 1.0, with itself and with the deployed Python tools on the other side.
+//! The command on buffers of protocol 1.0, with itself and with the deployed Python package on the other side.
 
 mod common;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Ended, Place, Running, Tool, noise};
+use md5::{Digest, Md5};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Sizes that are multiples of 16 keep the Python reader out of its defect at the end of the ring (L5).
-const SIZE: &str = "1008";
+/// With a ring of this size, frames of this size go round many times and never leave fewer than 16 bytes at its end,
+/// where the Python package has a defect (L5).
+const RING: &str = "64K";
+const SIZE: usize = 1024;
+const SIZE_WORD: &str = "1024";
+const FRAMES: u64 = 400;
+const FRAMES_WORD: &str = "400";
 
-/// A buffer name of this test's own in `/dev/shm`, the only place where such buffers live.
+/// A buffer name of a test's own in `/dev/shm`, the only place where such buffers live.
 struct Buffer(String);
 
 impl Buffer {
     fn new(what: &str) -> Self {
-        Self(format!("zerobuffer-test-{what}-{}", std::process::id()))
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(format!("zerobuffer-test-{what}-{}-{number}", std::process::id()))
     }
 
     fn name(&self) -> &str {
         &self.0
     }
 
+    /// Starts a tool whose first argument is the buffer.
     fn start(&self, tool: Tool, words: &[&str]) -> Running {
         let mut command = Command::new(tool.path());
-        command.args(words).env_remove("ZEROBUFFER_DIR");
+        command.arg(self.name()).args(words).env_remove("ZEROBUFFER_DIR");
         Running::spawn(command)
     }
 
-    fn run(&self, words: &[&str]) -> Ended {
-        self.start(Tool::Zerobuffer, words).end()
+    /// Starts `zerobuffer VERB BUFFER …`.
+    fn command(&self, verb: &str, words: &[&str]) -> Running {
+        zerobuffer(&[&[verb, self.name()], words].concat())
+    }
+
+    /// Starts a reader of ours, with a small ring, and waits until it has made the buffer.
+    fn read(&self, words: &[&str]) -> Running {
+        let create = ["--protocol", "1", "--buffer-size", RING];
+        let reader = self.command("read", &[&create, words].concat());
+        self.until_created();
+        reader
     }
 
     /// The deployed Python tool of that name.
-    fn start_python(&self, tool: &str, words: &[&str]) -> Running {
-        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = package.join("../../target/python-peer/bin/python");
-        let setup = package.join("../zerobuffer/tests/python/setup.sh");
-        assert!(python.exists(), "no Python peer: run {}", setup.display());
-        let mut command = Command::new(python);
-        command.args(["-m", &format!("zerobuffer.cross_platform.{tool}"), self.name()]).args(words);
-        Running::spawn(command)
+    fn python_tool(&self, tool: &str, words: &[&str]) -> Running {
+        let module = format!("zerobuffer.cross_platform.{tool}");
+        python(&[&["-m", &module, self.name()], words].concat())
+    }
+
+    /// A reader that uses the Python package, with a small ring; says the metadata and the MD5 of all frames.
+    fn python_reader(&self, frames: &str) -> Running {
+        let reader = python(&["-c", PYTHON_READER, self.name(), frames]);
+        self.until_created();
+        reader
     }
 
     /// Waits until `inspect` shows the buffer as it is to be.
     fn until(&self, what: impl Fn(&Value) -> bool) {
         let begun = Instant::now();
         loop {
-            let ended = self.run(&["inspect", self.name(), "--json"]);
+            let ended = self.command("inspect", &["--json"]).end();
             if ended.code == Some(0) && what(&ended.json()) {
                 return;
             }
@@ -63,14 +85,47 @@ impl Buffer {
         self.until(|seen| seen["readers"][0]["alive"] == true);
     }
 
-    fn traces(&self) -> Vec<PathBuf> {
-        let files = ["", "sem.sem-w-", "sem.sem-r-"];
-        let paths = files.map(|kind| PathBuf::from(format!("/dev/shm/{kind}{}", self.0)));
-        paths.into_iter().filter(|path| path.exists()).collect()
+    fn until_written(&self, frames: u64) {
+        self.until(|seen| seen["payload_written_count"].as_u64() >= Some(frames));
     }
 
+    /// What of `ls --json` is about this buffer.
+    fn listed(&self) -> Value {
+        let list = zerobuffer(&["ls", "--json"]).end().expect_code(0).json();
+        let entries = list.as_array().expect("a list");
+        entries.iter().find(|entry| entry["name"] == self.name()).cloned().unwrap_or_default()
+    }
+
+    /// The line of `ls`.
+    fn line(&self) -> String {
+        let table = zerobuffer(&["ls"]).end().expect_code(0).stdout;
+        table.lines().find(|line| line.contains(self.name())).unwrap_or_default().to_owned()
+    }
+
+    fn semaphores(&self) -> Vec<PathBuf> {
+        ["w", "r"].map(|which| format!("/dev/shm/sem.sem-{which}-{}", self.0).into()).into()
+    }
+
+    fn traces(&self) -> Vec<PathBuf> {
+        let mut paths = vec![PathBuf::from(format!("/dev/shm/{}", self.0))];
+        paths.extend(self.semaphores());
+        for dir in [Path::new("/tmp/"), &std::env::temp_dir()] {
+            paths.push(dir.join(format!("zerobuffer/{}.lock", self.0)));
+            paths.push(dir.join(format!("zerobuffer/locks/{}.lock", self.0)));
+        }
+        paths.retain(|path| path.exists());
+        paths
+    }
+
+    #[track_caller]
     fn assert_gone(&self) {
         assert_eq!(self.traces(), Vec::<PathBuf>::new(), "left behind");
+    }
+
+    /// A Python reader leaves its semaphores (L4), and nothing else.
+    #[track_caller]
+    fn assert_left_by_python(&self) {
+        assert_eq!(self.traces(), self.semaphores());
     }
 }
 
@@ -82,147 +137,426 @@ impl Drop for Buffer {
     }
 }
 
+const PYTHON_READER: &str = "
+import hashlib, sys
+from zerobuffer import BufferConfig, Reader
+
+with Reader(sys.argv[1], BufferConfig(metadata_size=1024, payload_size=1 << 16)) as reader:
+    digest = hashlib.md5()
+    for _ in range(int(sys.argv[2])):
+        with reader.read_frame(timeout=60) as frame:
+            digest.update(bytes(frame.data))
+    metadata = reader.get_metadata()
+    print(bytes(metadata).decode(), digest.hexdigest())
+    metadata.release()
+";
+
+fn python(words: &[&str]) -> Running {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = package.join("../../target/python-peer/bin/python");
+    let setup = package.join("../zerobuffer/tests/python/setup.sh");
+    assert!(python.exists(), "no Python peer: run {}", setup.display());
+    let mut command = Command::new(python);
+    command.args(words);
+    Running::spawn(command)
+}
+
+fn zerobuffer(words: &[&str]) -> Running {
+    let mut command = Command::new(Tool::Zerobuffer.path());
+    command.args(words).env_remove("ZEROBUFFER_DIR");
+    Running::spawn(command)
+}
+
+fn hex_md5(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
+}
+
+/// All bytes of `FRAMES` frames of the sequential pattern.
+fn sequential() -> Vec<u8> {
+    (0..FRAMES).flat_map(|k| (0..SIZE as u64).map(move |i| (k + i) as u8)).collect()
+}
+
+#[track_caller]
+fn assert_read(report: &Value, frames: u64) {
+    assert_eq!(report["frames_read"], frames, "{report}");
+    assert_eq!(report["verification_errors"], 0, "{report}");
+    assert_eq!(report["errors"], json!([]), "{report}");
+}
+
+const VERIFY: [&str; 3] = ["--verify", "sequential", "--json-output"];
+
 #[test]
 fn frames_cross_from_ours_to_ours() {
-    let cam = Buffer::new("ours");
-    let words = ["read", cam.name(), "--protocol", "1", "-n", "300", "--verify", "sequential"];
-    let reader = cam.start(Tool::Zerobuffer, &[&words[..], &["--json-output"]].concat());
-    cam.until_created();
-    let written = ["write", cam.name(), "-n", "300", "-s", "5001", "--metadata", "raw video"];
-    cam.run(&written).expect_code(0);
-    let report = reader.end().expect_code(0).json();
-    assert_eq!((&report["frames_read"], &report["verification_errors"]), (&300.into(), &0.into()));
-    cam.assert_gone();
+    for (pattern, batch) in [("sequential", "1"), ("random", "1"), ("random", "16")] {
+        let cam = Buffer::new("ours");
+        let more = ["--batch-size", batch];
+        let words = ["-n", FRAMES_WORD, "--verify", pattern, "--print-metadata", "--json-output"];
+        let reader = cam.read(&[&words[..], &more].concat());
+        let words = ["-n", FRAMES_WORD, "-s", "5001", "--pattern", pattern, "-m", "raw video"];
+        cam.command("write", &[&words[..], &more].concat()).end().expect_code(0);
+        let ended = reader.end().expect_code(0);
+        assert_read(&ended.json(), FRAMES);
+        assert_eq!(ended.json()["metadata_size"], 9);
+        assert!(ended.stderr.contains("raw video"), "{}", ended.stderr);
+        cam.assert_gone();
+    }
 }
 
 #[test]
 fn a_python_writer_reaches_our_reader() {
     let cam = Buffer::new("from-python");
-    let words = [cam.name(), "--protocol", "1", "-n", "400", "-s", SIZE, "--verify", "sequential"];
-    let reader = cam
-        .start(Tool::TestReader, &[&words[..], &["--json-output", "--wait-ms", "60000"]].concat());
+    let create = ["--protocol", "1", "--buffer-size", RING, "--wait-ms", "60000"];
+    let words = ["-n", FRAMES_WORD, "-s", SIZE_WORD];
+    let reader = cam.start(Tool::TestReader, &[&words[..], &create, &VERIFY].concat());
     cam.until_created();
-    let words = ["-n", "400", "-s", SIZE, "--pattern", "sequential", "-m", "raw video"];
-    cam.start_python("writer", &words).end().expect_code(0);
+    cam.python_tool("writer", &[&words[..], &["-m", "raw video"]].concat()).end().expect_code(0);
     let report = reader.end().expect_code(0).json();
-    assert_eq!((&report["frames_read"], &report["verification_errors"]), (&400.into(), &0.into()));
+    assert_read(&report, FRAMES);
     assert_eq!(report["metadata_size"], 9);
     cam.assert_gone();
 }
 
 #[test]
-fn our_writer_reaches_a_python_reader() {
+fn our_writer_reaches_the_python_reader() {
     let cam = Buffer::new("to-python");
-    let words = ["-n", "400", "-s", SIZE, "--verify", "sequential", "--json-output"];
-    let reader = cam.start_python("reader", &words);
+    let words = ["-n", FRAMES_WORD, "-s", SIZE_WORD];
+    let reader = cam.python_tool("reader", &[&words[..], &VERIFY].concat());
     cam.until_created();
-    let words = [cam.name(), "-n", "400", "-s", SIZE, "--pattern", "sequential", "--json-output"];
-    let written = cam.start(Tool::TestWriter, &words).end().expect_code(0).json();
-    assert_eq!(written["frames_written"], 400);
-    let report = reader.end().expect_code(0).json();
-    assert_eq!((&report["frames_read"], &report["verification_errors"]), (&400.into(), &0.into()));
+    cam.start(Tool::TestWriter, &words).end().expect_code(0);
+    assert_read(&reader.end().expect_code(0).json(), FRAMES);
+    cam.assert_left_by_python();
+}
+
+#[test]
+fn our_metadata_and_every_byte_reach_a_python_program() {
+    let cam = Buffer::new("bytes-to-python");
+    let reader = cam.python_reader(FRAMES_WORD);
+    let words = ["-n", FRAMES_WORD, "-s", SIZE_WORD, "-m", "raw video"];
+    cam.start(Tool::TestWriter, &words).end().expect_code(0);
+    let expected = format!("raw video {}\n", hex_md5(&sequential()));
+    assert_eq!(reader.end().expect_code(0).stdout, expected);
+    cam.assert_left_by_python();
+}
+
+/// Starts a relay of ours out of `from`, which it makes.
+fn relay(from: &Buffer, to: &Buffer, words: &[&str]) -> Running {
+    let create = ["--protocol", "1", "--buffer-size", RING, "--json-output"];
+    let relay = from.command("relay", &[&[to.name()], &create[..], words].concat());
+    from.until_created();
+    relay
 }
 
 #[test]
 fn our_relay_stands_between_two_python_programs() {
     let (from, to) = (Buffer::new("relay-in"), Buffer::new("relay-out"));
-    let words = ["-n", "300", "-s", SIZE, "--verify", "sequential", "--json-output"];
-    let reader = to.start_python("reader", &words);
-    to.until_created();
-    let words = ["relay", from.name(), to.name(), "--protocol", "1", "-n", "300", "--json-output"];
-    let relay = from.start(Tool::Zerobuffer, &words);
-    from.until_created();
-    let words = ["-n", "300", "-s", SIZE, "--pattern", "sequential"];
-    from.start_python("writer", &words).end().expect_code(0);
-    assert_eq!(relay.end().expect_code(0).json()["frames_relayed"], 300);
-    let report = reader.end().expect_code(0).json();
-    assert_eq!((&report["frames_read"], &report["verification_errors"]), (&300.into(), &0.into()));
+    let reader = to.python_reader(FRAMES_WORD);
+    let relay = relay(&from, &to, &["-n", FRAMES_WORD]);
+    let words = ["-n", FRAMES_WORD, "-s", SIZE_WORD, "-m", "raw video"];
+    from.python_tool("writer", &words).end().expect_code(0);
+    let report = relay.end().expect_code(0).json();
+    assert_eq!(report["frames_relayed"], FRAMES);
+    assert_eq!(report["metadata_relayed"], true);
+    let expected = format!("raw video {}\n", hex_md5(&sequential()));
+    assert_eq!(reader.end().expect_code(0).stdout, expected);
+    from.assert_gone();
+    to.assert_left_by_python();
+}
+
+#[test]
+fn our_relay_turns_our_frames_for_a_python_program() {
+    let (from, to) = (Buffer::new("turn-in"), Buffer::new("turn-out"));
+    let reader = to.python_reader(FRAMES_WORD);
+    let relay = relay(&from, &to, &["--transform", "reverse"]);
+    let words = ["-n", FRAMES_WORD, "-s", SIZE_WORD, "-m", "raw video"];
+    from.command("write", &words).end().expect_code(0);
+    assert_eq!(relay.end().expect_code(0).json()["frames_relayed"], FRAMES);
+    let turned: Vec<u8> =
+        sequential().chunks(SIZE).flat_map(|frame| frame.iter().rev().copied()).collect();
+    let expected = format!("raw video {}\n", hex_md5(&turned));
+    assert_eq!(reader.end().expect_code(0).stdout, expected);
     from.assert_gone();
 }
 
 #[test]
-fn a_pipe_goes_through_unchanged() {
-    let cam = Buffer::new("pipe");
+fn a_relay_leads_from_either_protocol_to_the_other() {
+    let (from, to) = (Buffer::new("v1-in"), Buffer::new("v2-out"));
+    let reader =
+        to.command("read", &[&["-n", FRAMES_WORD, "--buffer-size", RING], &VERIFY[..]].concat());
+    let relaying = relay(&from, &to, &[]);
+    from.command("write", &["-n", FRAMES_WORD]).end().expect_code(0);
+    relaying.end().expect_code(0);
+    assert_read(&reader.end().expect_code(0).json(), FRAMES);
+
+    let (from, to) = (Buffer::new("v2-in"), Buffer::new("v1-out"));
+    let reader = to.read(&[&["-n", FRAMES_WORD], &VERIFY[..]].concat());
+    let relay = from.command("relay", &[to.name(), "--buffer-size", RING]);
+    from.command("write", &["-n", FRAMES_WORD]).end().expect_code(0);
+    relay.end().expect_code(0);
+    assert_read(&reader.end().expect_code(0).json(), FRAMES);
+    to.assert_gone();
+}
+
+#[test]
+fn a_pipe_goes_through_unchanged_whichever_side_starts_first() {
+    const FRAME: &str = "4099";
     let bytes = noise(200 * 4099, 7);
-    let words = ["read", cam.name(), "--protocol", "1", "--stdout", "--buffer-size", "64K"];
-    let reader = cam.start(Tool::Zerobuffer, &words);
-    cam.until_created();
-    let words = ["write", cam.name(), "--stdin", "--frame-size", "4099"];
-    cam.start(Tool::Zerobuffer, &words).feed(&bytes).end().expect_code(0);
-    let read = reader.end().expect_code(0);
-    assert!(read.bytes == bytes, "{} of {} bytes", read.bytes.len(), bytes.len());
-    cam.assert_gone();
-}
-
-#[test]
-fn it_is_listed_looked_at_and_removed_like_any_other() {
-    let cam = Buffer::new("shown");
-    let reader = cam.start(Tool::Zerobuffer, &["read", cam.name(), "--protocol", "1", "-n", "0"]);
-    cam.until_created();
-    let listed = cam.run(&["ls"]).expect_code(0).stdout;
-    let line = listed.lines().find(|line| line.contains(cam.name())).expect("it is listed");
-    assert!(line.contains("1.0") && line.contains("waits for a writer"), "{line}");
-    let listed = cam.run(&["ls", "--json"]).expect_code(0).json();
-    let all = listed.as_array().expect("a list");
-    let entry = all.iter().find(|entry| entry["name"] == cam.name()).expect("it is listed");
-    assert_eq!(entry["protocol"], "1.0");
-    let shown = cam.run(&["inspect", cam.name()]).expect_code(0).stdout;
-    assert!(shown.contains("1.0") && shown.contains("owns the buffer"), "{shown}");
-    for meaningless in ["segment 0000", "at most 0 B", "dropped", "0 waits for room", "ephemeral"] {
-        assert!(!shown.contains(meaningless), "{meaningless}: {shown}");
+    for writer_first in [false, true] {
+        let cam = Buffer::new("pipe");
+        // With --protocol it waits for the reader to make the buffer; without, it finds it.
+        let protocol: &[&str] = if writer_first { &["--protocol", "1"] } else { &[] };
+        let words = [&["--stdin", "--frame-size", FRAME, "-m", "noise"][..], protocol].concat();
+        let early = writer_first.then(|| cam.command("write", &words));
+        if writer_first {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let reader = cam.read(&["--stdout", "--print-metadata"]);
+        let writer = early.unwrap_or_else(|| cam.command("write", &words));
+        let written = writer.feed(&bytes).end().expect_code(0);
+        assert_eq!(
+            written.stderr.contains("waiting for buffer"),
+            writer_first,
+            "{}",
+            written.stderr
+        );
+        let read = reader.end().expect_code(0);
+        assert_eq!(hex_md5(&read.bytes), hex_md5(&bytes), "{} bytes came", read.bytes.len());
+        assert!(read.stderr.contains("noise"), "{}", read.stderr);
+        cam.assert_gone();
     }
-    let refused = cam.run(&["rm", cam.name()]);
-    assert_ne!(refused.code, Some(0));
-    assert!(refused.stderr.contains("in use"), "{}", refused.stderr);
-    cam.run(&["doctor"]);
-    reader.kill();
-    cam.run(&["rm", cam.name()]).expect_code(0);
+}
+
+#[test]
+fn a_reader_may_stay_for_the_next_writer() {
+    let cam = Buffer::new("follow");
+    let reader = cam.read(&[&["-n", "50", "--follow"], &VERIFY[..]].concat());
+    for frames in ["20", "30"] {
+        cam.command("write", &["-n", frames]).end().expect_code(0);
+    }
+    assert_read(&reader.end().expect_code(0).json(), 50);
     cam.assert_gone();
 }
 
 #[test]
-fn ctrl_c_and_kills_end_the_other_side_and_leave_nothing() {
-    let cam = Buffer::new("signals");
-    let read = ["read", cam.name(), "--protocol", "1", "-n", "0"];
-    let mut reader = cam.start(Tool::Zerobuffer, &read);
+fn a_live_buffer_is_listed_and_shown_with_what_there_is() {
+    let cam = Buffer::new("shown");
+    let reader = cam.read(&["-n", "0", "--follow"]);
+    let line = cam.line();
+    assert!(line.contains("1.0") && line.contains("waits for a writer"), "{line}");
+    let words = ["-n", "100000", "--delay-ms", "10", "-m", "raw video"];
+    let mut writer = cam.command("write", &words);
+    cam.until_written(3);
+    assert!(cam.line().contains("in use"), "{}", cam.line());
+
+    let seen = cam.listed();
+    assert_eq!(seen["protocol"], "1.0");
+    assert_eq!(seen["state"], "in use");
+    assert_eq!(seen["payload_bytes"], 64 << 10);
+    assert_eq!(seen["metadata"], "raw video");
+    assert_eq!(seen["writer"]["alive"], true);
+    assert_eq!(seen["readers"][0]["alive"], true);
+    // Protocol 1.0 does not have these: a number would be a lie.
+    let has = |value: &Value, field: &str| value.get(field).is_some();
+    for field in
+        ["segment_id", "high_water_bytes", "dropped_frames", "newest_sequence", "timestamps"]
+    {
+        assert!(!has(&seen, field), "{field}: {seen}");
+    }
+    for end in [&seen["writer"], &seen["readers"][0]] {
+        assert!(!has(end, "generation") && !has(end, "durable"), "{end}");
+        assert!(!has(end, "attached_unix_seconds"), "{end}");
+    }
+    let shown = cam.command("inspect", &[]).end().expect_code(0).stdout;
+    for word in ["1.0", "in use", "owns the buffer", "raw video", "wrap markers"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    for word in ["generation", "segment 0", "at most", "dropped", "waits for room", "ephemeral"] {
+        assert!(!shown.contains(word), "{word}: {shown}");
+    }
+
+    writer.signal(Signal::INT);
+    writer.wait().expect_code(130);
+    assert!(cam.line().contains("waits for a writer"), "{}", cam.line());
+    assert!(!cam.line().contains("pid 0"), "{}", cam.line());
+    assert_eq!(cam.listed()["writer"], json!({ "pid": null, "attached": false, "alive": false }));
+    reader.kill();
+}
+
+#[test]
+fn rm_refuses_a_live_buffer_unless_forced() {
+    let cam = Buffer::new("rm-live");
+    let mut reader = cam.read(&["-n", "0"]);
+    let refused = cam.command("rm", &[]).end().expect_code(1);
+    assert!(refused.stderr.contains("in use by its reader (pid "), "{}", refused.stderr);
     cam.until_created();
+    cam.command("rm", &["--force"]).end().expect_code(0);
+    assert_eq!(cam.listed(), Value::Null);
+    let nobody = cam.command("write", &["-n", "1", "--wait-ms", "50"]).end().expect_code(1);
+    assert!(nobody.stderr.contains("no buffer"), "{}", nobody.stderr);
     reader.signal(Signal::INT);
     reader.wait().expect_code(0);
     cam.assert_gone();
+}
 
-    let reader = cam.start(Tool::Zerobuffer, &read);
-    cam.until_created();
-    let write = ["write", cam.name(), "-n", "1000000", "-s", "1000", "--delay-ms", "1"];
-    let writer = cam.start(Tool::Zerobuffer, &write);
-    cam.until(|seen| seen["newest_sequence"].as_u64() > Some(5));
+#[test]
+fn what_a_dead_reader_left_is_named_by_the_doctor_and_removed() {
+    let cam = Buffer::new("rm-dead");
+    let reader = cam.read(&["-n", "0"]);
+    let advice = format!("`zerobuffer rm {}`", cam.name());
+    let doctor = || zerobuffer(&["doctor"]).end().stdout;
+    assert!(!doctor().contains(&advice), "it is in use");
     reader.kill();
-    // The ring is 32 MiB, so it takes a moment until there is no room: Ctrl-C ends it before, or the error does.
-    writer.signal(Signal::INT);
-    let ended = writer.end();
-    assert!(ended.code.is_some(), "{}", ended.stderr);
-    // What the dead reader left, the next one takes over.
-    let reader = cam.start(Tool::Zerobuffer, &["read", cam.name(), "--protocol", "1", "-n", "3"]);
-    cam.until_created();
-    cam.run(&["write", cam.name(), "-n", "3"]).expect_code(0);
-    reader.end().expect_code(0);
+    assert!(cam.line().contains("abandoned, its reader is gone"), "{}", cam.line());
+    assert!(doctor().contains(&advice), "{}", doctor());
+    let shown = cam.command("inspect", &[]).end().expect_code(0).stdout;
+    assert!(shown.contains("dead"), "{shown}");
+    let nobody = cam.start(Tool::TestWriter, &["-n", "1"]).end().expect_code(1);
+    assert!(nobody.stderr.contains("reader"), "{}", nobody.stderr);
+    cam.command("rm", &[]).end().expect_code(0);
     cam.assert_gone();
+    let nothing = cam.command("rm", &[]).end().expect_code(1);
+    assert!(nothing.stderr.contains("no buffer"), "{}", nothing.stderr);
+}
+
+#[test]
+fn the_next_reader_takes_over_what_a_dead_one_left() {
+    let cam = Buffer::new("successor");
+    cam.read(&["-n", "0"]).kill();
+    let reader = cam.read(&[&["-n", "3"], &VERIFY[..]].concat());
+    cam.command("write", &["-n", "3"]).end().expect_code(0);
+    assert_read(&reader.end().expect_code(0).json(), 3);
+    cam.assert_gone();
+}
+
+#[test]
+fn ctrl_c_ends_a_waiting_reader_and_leaves_nothing() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let cam = Buffer::new("int-reader");
+        let mut reader = cam.read(&["-n", "0"]);
+        reader.signal(signal);
+        reader.wait().expect_code(0);
+        cam.assert_gone();
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_writer_and_its_frames_arrive() {
+    let cam = Buffer::new("int-writer");
+    let reader = cam.read(&[&["-n", "0"], &VERIFY[..]].concat());
+    let words = ["-n", "1000000", "--delay-ms", "1", "--json-output"];
+    let mut writer = cam.command("write", &words);
+    cam.until_written(5);
+    writer.signal(Signal::INT);
+    let written = writer.wait().expect_code(130).json()["frames_written"].as_u64();
+    assert_read(&reader.end().expect_code(0).json(), written.expect("a number"));
+    cam.assert_gone();
+}
+
+#[test]
+fn a_writer_is_told_when_its_reader_leaves_or_dies() {
+    for signal in [Signal::INT, Signal::KILL] {
+        let cam = Buffer::new("reader-ends");
+        let mut reader = cam.read(&["-n", "0"]);
+        let mut writer = cam.command("write", &["-n", "1000000000"]);
+        cam.until_written(1000);
+        reader.signal(signal);
+        reader.wait();
+        let ended = writer.wait().expect_code(2);
+        assert!(ended.stderr.contains("reader `main`"), "{}", ended.stderr);
+        let word = if signal == Signal::KILL { "died" } else { "left" };
+        assert!(ended.stderr.contains(word), "{signal:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_writer_that_ends_before_the_ring_is_full_counts_what_its_dead_reader_has_not_read() {
+    let cam = Buffer::new("unread");
+    let reader = cam.read(&["-n", "0"]);
+    let words = ["-n", "40", "--delay-ms", "20", "--json-output"];
+    let mut writer = cam.command("write", &words);
+    cam.until_written(3);
+    reader.kill();
+    let ended = writer.wait().expect_code(2);
+    let report = ended.json();
+    assert_eq!(report["frames_written"], 40);
+    assert!(report["frames_undelivered"].as_u64() > Some(0), "{report}");
+    assert!(ended.stderr.contains("before it had the last"), "{}", ended.stderr);
+    cam.command("rm", &[]).end().expect_code(0);
+    cam.assert_gone();
+}
+
+#[test]
+fn killed_python_programs_are_noticed() {
+    let cam = Buffer::new("dead-python-reader");
+    let reader = cam.python_reader("1000000000");
+    let mut writer = cam.command("write", &["-n", "1000000000"]);
+    cam.until_written(1000);
+    reader.kill();
+    let ended = writer.wait().expect_code(2);
+    assert!(ended.stderr.contains("died"), "{}", ended.stderr);
+
+    let cam = Buffer::new("dead-python-writer");
+    let mut reader = cam.read(&[&["-n", "0"], &VERIFY[..]].concat());
+    let writer = cam.python_tool("writer", &["-n", "1000000", "--delay-ms", "1"]);
+    cam.until_written(5);
+    writer.kill();
+    let ended = reader.wait().expect_code(2);
+    assert!(ended.stderr.contains("died"), "{}", ended.stderr);
+    assert!(ended.json()["frames_read"].as_u64() >= Some(5), "{}", ended.stdout);
+    assert_eq!(ended.json()["verification_errors"], 0);
+    cam.assert_gone();
+}
+
+#[test]
+fn a_reader_that_holds_its_last_frame_does_not_hold_the_writer() {
+    const HOLDER: &str = "
+import sys
+from zerobuffer import Reader
+
+with Reader(sys.argv[1]) as reader:
+    frame = reader.read_frame(timeout=60)
+    sys.stdin.readline()
+";
+    let cam = Buffer::new("holder");
+    let mut holder = python(&["-c", HOLDER, cam.name()]);
+    cam.until_created();
+    // Waits for nothing that the reader keeps.
+    cam.command("write", &["-n", "1"]).end().expect_code(0);
+    assert!(holder.is_running());
+    holder.end().expect_code(0);
 }
 
 #[test]
 fn what_protocol_1_does_not_have_is_refused_with_what_to_do() {
     let place = Place::new();
+    let v1 = ["--protocol", "1"];
     for (words, code, says) in [
-        (&["read", "cam", "--protocol", "1", "--timestamps"][..], 3, "--timestamps"),
-        (&["read", "cam", "--protocol", "1", "--mode", "660"], 3, "--mode"),
-        (&["write", "cam", "--create", "--protocol", "1"], 3, "the reader creates"),
-        (&["relay", "a", "b", "--create-output", "--protocol", "1"], 4, "the reader creates"),
+        (&["read", "cam", "--timestamps"][..], 3, "no --timestamps: leave it out"),
+        (&["read", "cam", "--mode", "660"], 3, "no --mode: leave it out"),
+        (&["read", "cam", "--group", "0"], 3, "no --group: leave it out"),
+        (&["read", "cam", "--as", "second"], 3, "leave --as out"),
+        (&["write", "cam", "--create"], 3, "the reader makes the buffer: start it first"),
+        (&["relay", "a", "b", "--create-output"], 4, "leave --create-output out"),
+        (&["relay", "a", "b", "--mode", "660"], 4, "no --mode: leave it out"),
+        // In another directory, which is this test's, nobody would find it.
+        (&["read", "cam"], 1, "does not have buffers outside /dev/shm"),
+        (&["relay", "a", "b"], 1, "does not have buffers outside /dev/shm"),
     ] {
-        let ended = place.run(words).expect_code(code);
+        let ended: Ended = place.run(&[words, &v1].concat()).expect_code(code);
         assert!(ended.stderr.contains(says), "{words:?}: {}", ended.stderr);
     }
-    // In another directory nobody would find it.
-    let ended = place.run(&["read", "cam", "--protocol", "1"]);
-    assert_ne!(ended.code, Some(0));
-    assert!(ended.stderr.contains("/dev/shm"), "{}", ended.stderr);
     place.assert_empty();
+}
+
+#[test]
+fn one_name_does_not_stand_for_two_buffers() {
+    let cam = Buffer::new("two");
+    let reader = cam.read(&["-n", "0"]);
+    let second = cam.command("read", &["--protocol", "1", "-n", "1"]).end().expect_code(1);
+    assert!(second.stderr.contains("already"), "{}", second.stderr);
+    let newer = cam.command("read", &["-n", "1"]).end().expect_code(1);
+    assert!(newer.stderr.contains("protocol 1.0 has that name"), "{}", newer.stderr);
+    reader.kill();
 }

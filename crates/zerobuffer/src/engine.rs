@@ -348,7 +348,7 @@ impl Reading {
         strategy: WaitStrategy,
     ) -> Result<Self, OpenError> {
         let not_in_v1 = config.not_in_v1().or_else(|| {
-            (!may_hold_v1(dir)).then_some("another directory than /dev/shm, where its peers look")
+            (!may_hold_v1(dir)).then_some("buffers outside /dev/shm (`--dir`, ZEROBUFFER_DIR)")
         });
         if let Some(wish) = not_in_v1 {
             let problem = format!("protocol 1.0 does not have {wish}: use 2.0, or do without");

@@ -49,8 +49,8 @@ impl CreateArgs {
     pub(crate) fn check_writers(&self, option: &str) -> Result<(), String> {
         if self.is_v1() {
             return Err(format!(
-                "{option}: in protocol 1 the reader creates the buffer; start it first (`zerobuffer read \
-                 NAME --protocol 1`), and leave {option} and --protocol out: the writer finds out"
+                "{option}: in protocol 1 the reader makes the buffer: start it first (`zerobuffer read NAME \
+                 --protocol 1`), and leave {option} out"
             ));
         }
         Ok(())

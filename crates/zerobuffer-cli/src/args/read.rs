@@ -76,6 +76,11 @@ enum Verify {
 
 impl Check for ReadArgs {
     fn check(&self) -> Result<(), String> {
+        if self.reader_name.is_some() && self.creation.is_v1() {
+            return Err("--as: a buffer of protocol 1 has one reader, without a name: leave --as out, or use \
+                        --protocol 2"
+                .to_owned());
+        }
         self.creation.check()
     }
 }

@@ -101,7 +101,7 @@ impl Check for WriteArgs {
         if self.size == 0 && !self.stdin {
             return Err("--size 0: a frame needs at least one byte".to_owned());
         }
-        if self.creates() {
+        if self.create {
             self.creation.check_writers("--create")?;
         }
         self.creation.check()
@@ -127,8 +127,9 @@ impl WriteArgs {
         Duration::from_millis(self.delay_ms)
     }
 
+    /// Whether a missing buffer is created rather than waited for; that of protocol 1.0 is its reader's to make.
     pub(crate) fn creates(&self) -> bool {
-        self.create || self.stdin
+        self.create || (self.stdin && !self.creation.is_v1())
     }
 
     pub(crate) fn full_timeout(&self, who: Personality) -> Option<Duration> {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use zerobuffer::ReaderInfo;
 use zerobuffer::inspect::{self, Protocol, SegmentState, Snapshot, WriterInfo};
 
 use crate::args::InspectArgs;
@@ -39,6 +40,8 @@ pub(crate) fn writer(writer: &WriterInfo) -> String {
     match (writer.attached, writer.alive) {
         (true, true) => format!("pid {}", writer.pid),
         (true, false) => format!("pid {} (dead)", writer.pid),
+        // A 1.0 writer takes its pid along.
+        (false, _) if writer.pid == 0 => "left".to_owned(),
         (false, _) => format!("pid {} (left)", writer.pid),
     }
 }
@@ -54,6 +57,7 @@ pub(crate) fn state(snapshot: &Snapshot) -> String {
     let reading = snapshot.readers.iter().any(|reader| reader.attached && reader.alive);
     match (writing, reading, snapshot.fill_bytes > 0) {
         (true, true, _) => "in use",
+        (_, false, _) if snapshot.protocol == Protocol::V1 => "abandoned, its reader is gone",
         (true, false, _) => "waits for a reader",
         (false, true, _) => "waits for a writer",
         (false, false, true) => "unused, unread frames",
@@ -67,34 +71,10 @@ fn unix_seconds(time: SystemTime) -> f64 {
 }
 
 pub(crate) fn json(snapshot: &Snapshot) -> Value {
-    let readers: Vec<Value> = snapshot
-        .readers
-        .iter()
-        .map(|reader| {
-            json!({
-                "name": reader.name,
-                "pid": reader.pid,
-                "alive": reader.alive,
-                "attached": reader.attached,
-                "durable": reader.durable,
-                "position": reader.position,
-                "read_position": reader.read_position,
-                "lag_bytes": reader.lag_bytes,
-                "read_sequence": reader.read_sequence,
-                "lag_frames": reader.lag_frames,
-                "generation": reader.generation,
-            })
-        })
-        .collect();
-    let writer = snapshot.writer.as_ref().map(|writer| {
-        json!({
-            "pid": writer.pid,
-            "attached": writer.attached,
-            "alive": writer.alive,
-            "generation": writer.generation,
-            "attached_unix_seconds": unix_seconds(writer.attached_at),
-        })
-    });
+    let v1 = snapshot.protocol == Protocol::V1;
+    let readers: Vec<Value> =
+        snapshot.readers.iter().map(if v1 { v1_reader_json } else { reader_json }).collect();
+    let writer = snapshot.writer.as_ref().map(if v1 { v1_writer_json } else { writer_json });
     let mut shown = json!({
         "name": snapshot.name,
         "path": snapshot.path,
@@ -105,49 +85,84 @@ pub(crate) fn json(snapshot: &Snapshot) -> Value {
         "file_bytes": snapshot.file_bytes,
         "payload_bytes": snapshot.payload_bytes,
         "metadata_bytes": snapshot.metadata_bytes,
-        "timestamps": snapshot.timestamps,
-        "segment_id": format!("{:016x}", snapshot.segment_id),
         "created_unix_seconds": unix_seconds(snapshot.created),
         "head_position": snapshot.head_position,
         "floor_position": snapshot.floor_position,
-        "newest_sequence": snapshot.newest_sequence,
-        "frames_committed": snapshot.newest_sequence,
         "mode": format!("{:o}", snapshot.mode),
         "in_use": snapshot.in_use,
-        "reader_slots": snapshot.reader_slots,
-        "bytes_committed": snapshot.bytes_committed,
         "fill_bytes": snapshot.fill_bytes,
-        "high_water_bytes": snapshot.high_water_bytes,
-        "dropped_frames": snapshot.dropped_frames,
-        "full_waits": snapshot.full_waits,
-        "takeovers": snapshot.takeovers,
         "writer": writer,
         "readers": readers,
         "metadata": snapshot.metadata.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
         "metadata_size": snapshot.metadata.as_ref().map_or(0, Vec::len),
-        "metadata_generation": snapshot.metadata_generation,
     });
-    if snapshot.protocol == Protocol::V1
-        && let Some(fields) = shown.as_object_mut()
-    {
-        for field in NOT_IN_V1 {
-            fields.remove(field);
-        }
+    let more = if v1 {
+        // Wrap markers are counted too, so this is no sequence number.
+        json!({ "payload_written_count": snapshot.newest_sequence })
+    } else {
+        json!({
+            "timestamps": snapshot.timestamps,
+            "segment_id": format!("{:016x}", snapshot.segment_id),
+            "newest_sequence": snapshot.newest_sequence,
+            "frames_committed": snapshot.newest_sequence,
+            "reader_slots": snapshot.reader_slots,
+            "bytes_committed": snapshot.bytes_committed,
+            "high_water_bytes": snapshot.high_water_bytes,
+            "dropped_frames": snapshot.dropped_frames,
+            "full_waits": snapshot.full_waits,
+            "takeovers": snapshot.takeovers,
+            "metadata_generation": snapshot.metadata_generation,
+        })
+    };
+    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
+        shown.extend(more);
     }
     shown
 }
 
-/// What protocol 1.0 does not tell of a buffer.
-const NOT_IN_V1: [&str; 8] = [
-    "segment_id",
-    "reader_slots",
-    "bytes_committed",
-    "high_water_bytes",
-    "dropped_frames",
-    "full_waits",
-    "takeovers",
-    "metadata_generation",
-];
+fn writer_json(writer: &WriterInfo) -> Value {
+    json!({
+        "pid": writer.pid,
+        "attached": writer.attached,
+        "alive": writer.alive,
+        "generation": writer.generation,
+        "attached_unix_seconds": unix_seconds(writer.attached_at),
+    })
+}
+
+fn v1_writer_json(writer: &WriterInfo) -> Value {
+    let pid = (writer.pid != 0).then_some(writer.pid);
+    json!({ "pid": pid, "attached": writer.attached, "alive": writer.alive })
+}
+
+fn reader_json(reader: &ReaderInfo) -> Value {
+    json!({
+        "name": reader.name,
+        "pid": reader.pid,
+        "alive": reader.alive,
+        "attached": reader.attached,
+        "durable": reader.durable,
+        "position": reader.position,
+        "read_position": reader.read_position,
+        "lag_bytes": reader.lag_bytes,
+        "read_sequence": reader.read_sequence,
+        "lag_frames": reader.lag_frames,
+        "generation": reader.generation,
+    })
+}
+
+fn v1_reader_json(reader: &ReaderInfo) -> Value {
+    json!({
+        "name": reader.name,
+        "pid": reader.pid,
+        "alive": reader.alive,
+        "attached": reader.attached,
+        "position": reader.position,
+        "lag_bytes": reader.lag_bytes,
+        "lag_frames": reader.lag_frames,
+        "payload_read_count": reader.read_sequence,
+    })
+}
 
 fn text(snapshot: &Snapshot) -> String {
     let v1 = snapshot.protocol == Protocol::V1;
@@ -190,11 +205,16 @@ fn text(snapshot: &Snapshot) -> String {
             (true, false) => format!("pid {}, dead", reader.pid),
             (false, _) => "away".to_owned(),
         };
-        let kind = match reader.durable {
-            _ if v1 => "owns the buffer",
-            true => "durable",
-            false => "ephemeral",
-        };
+        if v1 {
+            let unread = sizes::show(reader.lag_bytes);
+            let frames = reader.lag_frames;
+            line(
+                "reader",
+                format!("{presence}, owns the buffer: {unread} behind, {frames} frames waiting"),
+            );
+            continue;
+        }
+        let kind = if reader.durable { "durable" } else { "ephemeral" };
         line(
             "reader",
             format!(

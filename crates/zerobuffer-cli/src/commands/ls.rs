@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
-use zerobuffer::inspect::Listing;
+use zerobuffer::inspect::{Listing, Protocol, Snapshot};
 
 use crate::args::LsArgs;
 use crate::commands::inspect;
@@ -90,11 +90,19 @@ fn row(listing: &Listing) -> [String; 8] {
         protocol,
         sizes::show(snapshot.payload_bytes),
         sizes::show(snapshot.fill_bytes),
-        snapshot.newest_sequence.to_string(),
+        frames(snapshot),
         snapshot.writer.as_ref().map_or_else(|| "-".to_owned(), inspect::writer),
         if readers.is_empty() { "-".to_owned() } else { readers.join(", ") },
         inspect::state(snapshot),
     ]
+}
+
+/// Frames ever written. Protocol 1.0 counts its wrap markers with them.
+fn frames(snapshot: &Snapshot) -> String {
+    match snapshot.protocol {
+        Protocol::V1 => format!("<= {}", snapshot.newest_sequence),
+        _ => snapshot.newest_sequence.to_string(),
+    }
 }
 
 fn entry(listing: &Listing) -> Value {

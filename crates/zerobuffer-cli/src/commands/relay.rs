@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{FullPolicy, OpenError, Reader, Writer};
+use zerobuffer::{FullPolicy, OpenError, Protocol, Reader, Writer};
 
 use crate::args::{Full, Personality, RelayArgs, Transform};
 use crate::commands::read::create;
-use crate::commands::write::set_metadata;
+use crate::commands::write::{lost_frames, set_metadata};
 use crate::exit::{Failure, OPEN_FAILED, OUTPUT_FAILED, RELAY_FAILED, say};
 use crate::inlet::{Inlet, Item, Next, Taker};
 use crate::latency::Latencies;
@@ -50,13 +50,13 @@ fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Resu
     if result.is_ok() {
         relay_metadata(&inlet, &mut outlet, report);
     }
+    let v1 = outlet.writer().protocol() == Protocol::V1;
     let lost = outlet.leave(who == Personality::Contract, None);
     if who == Personality::Contract {
         inlet.into_reader().unsubscribe();
     }
     if lost > 0 {
-        let message =
-            format!("no reader came: {lost} frames were removed with buffer `{}`", args.output);
+        let message = lost_frames(v1, lost, &args.output);
         return Err(Failure::new(RELAY_FAILED, message));
     }
     result

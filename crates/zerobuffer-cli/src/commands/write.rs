@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{FullPolicy, MetadataError, OpenError, Writer};
+use zerobuffer::{FullPolicy, MetadataError, OpenError, Protocol, Writer};
 
 use crate::args::{Full, Personality, WriteArgs};
 use crate::exit::{Failure, OPEN_FAILED, TRANSFER_FAILED, say};
@@ -66,17 +66,25 @@ fn session(args: &WriteArgs, who: Personality, report: &mut WriteReport) -> Resu
     meter.clear();
     report.took(begun.elapsed());
 
+    let v1 = outlet.writer().protocol() == Protocol::V1;
     let lost = outlet.leave(args.keep || who == Personality::Contract, args.linger());
     report.frames_undelivered = lost;
     result.map_err(|error| Failure::new(TRANSFER_FAILED, error))?;
     if lost > 0 {
-        let message =
-            format!("no reader came: {lost} frames were removed with buffer `{}`", args.name);
+        let message = lost_frames(v1, lost, &args.name);
         return Err(Failure::new(TRANSFER_FAILED, message));
     }
     let short =
         args.frames().is_some_and(|all| report.frames_written + report.frames_dropped < all);
     Ok(if short && signals::stopping() { signals::exit_code() } else { 0 })
+}
+
+/// Why nobody will get the newest frames.
+pub(crate) fn lost_frames(v1: bool, lost: u64, name: &str) -> String {
+    if v1 {
+        return format!("the reader of `{name}` left or died before it had the last {lost} frames");
+    }
+    format!("no reader came: {lost} frames were removed with buffer `{name}`")
 }
 
 fn metadata(args: &WriteArgs) -> Result<Option<Vec<u8>>, Failure> {
@@ -126,7 +134,10 @@ fn open(args: &WriteArgs, who: Personality) -> Result<Option<Writer>, OpenError>
         return join_or_create(join, create).map(Some);
     }
     let patience = args.wait.patience(who, Some(Duration::ZERO));
-    let hint = "a reader creates it, or --create here";
+    let hint = match args.creation.is_v1() {
+        true => "a reader with --protocol 1, or a deployed one, creates it",
+        false => "a reader creates it, or --create here",
+    };
     wait_for(&args.name, &dir, patience, hint, |time| {
         options.clone().wait_for_buffer(time).connect(&args.name)
     })
