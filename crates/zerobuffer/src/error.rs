@@ -13,14 +13,23 @@ use std::time::Duration;
 pub struct Peer {
     pub(crate) name: [u8; 32],
     pub(crate) pid: u32,
-    pub(crate) alive: bool,
-    pub(crate) ever_attached: bool,
+    pub(crate) presence: Presence,
+}
+
+/// Whether a peer is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Nobody has taken its place yet.
+    Never,
+    Attached,
+    Left,
+    Died,
 }
 
 impl Peer {
     /// Nobody in particular.
     pub(crate) fn nobody() -> Self {
-        Self { name: [0; 32], pid: 0, alive: false, ever_attached: false }
+        Self { name: [0; 32], pid: 0, presence: Presence::Never }
     }
 
     /// Name of the reader slot; empty for an ephemeral reader.
@@ -36,7 +45,7 @@ impl Peer {
 
     /// Whether it was attached and alive when this was noted.
     pub fn is_alive(&self) -> bool {
-        self.alive
+        self.presence == Presence::Attached
     }
 }
 
@@ -46,10 +55,13 @@ impl std::fmt::Display for Peer {
             name if name.is_empty() => "(ephemeral)".into(),
             name => name,
         };
-        match (self.ever_attached, self.alive) {
-            (false, _) => write!(f, "reader `{name}`, which nobody has taken yet"),
-            (true, true) => write!(f, "reader `{name}` (pid {})", self.pid),
-            (true, false) => write!(f, "reader `{name}` (pid {}, gone)", self.pid),
+        match self.presence {
+            Presence::Never => write!(f, "reader `{name}`, which nobody has taken yet"),
+            Presence::Attached => write!(f, "reader `{name}` (pid {})", self.pid),
+            // A 1.0 reader takes its pid along.
+            Presence::Left if self.pid == 0 => write!(f, "reader `{name}` (left)"),
+            Presence::Left => write!(f, "reader `{name}` (pid {}, left)", self.pid),
+            Presence::Died => write!(f, "reader `{name}` (pid {}, died)", self.pid),
         }
     }
 }
@@ -313,15 +325,16 @@ pub enum WriteError {
         /// Who has the oldest frame.
         holder: Peer,
     },
-    /// The reader that holds the ring back died or left. Its frames are kept; calling again waits for a successor.
-    #[error(
-        "buffer `{name}` is full and {holder} is no longer attached: restart it (its frames are kept), or write again to wait for it"
-    )]
+    /// The reader that holds the ring back died or left. Its frames are kept, and calling again waits for a
+    /// successor, unless it took the buffer along.
+    #[error("{}", reader_gone(name, holder, *.took_buffer))]
     ReaderGone {
         /// Name of the buffer.
         name: Arc<str>,
         /// Who is missing.
         holder: Peer,
+        /// Whether the buffer ends with it, as one of protocol 1.0 does: the next reader makes a new one.
+        took_buffer: bool,
     },
     /// `require_reader` was chosen and no live reader is attached.
     #[error("buffer `{name}` has no live reader: start one, or write without `require_reader`")]
@@ -349,6 +362,19 @@ pub enum WriteError {
         /// Name of the buffer.
         name: Arc<str>,
     },
+}
+
+fn reader_gone(name: &str, holder: &Peer, took_buffer: bool) -> String {
+    if took_buffer {
+        return format!(
+            "{holder} is no longer attached to buffer `{name}`, which was its own (protocol 1.0): restart it, and \
+             connect again"
+        );
+    }
+    format!(
+        "buffer `{name}` is full and {holder} is no longer attached: restart it (its frames are kept), or write \
+         again to wait for it"
+    )
 }
 
 impl WriteError {

@@ -9,7 +9,7 @@ use super::process::Process;
 use super::ring::{Claim, ClaimError, Corrupt, Fit, WriterRing};
 use super::segment::{Role, Segment, announced, own_pid};
 use crate::config::{MAIN_READER, WaitStrategy};
-use crate::error::{MetadataError, OpenError, Peer, WriteError};
+use crate::error::{MetadataError, OpenError, Peer, Presence, WriteError};
 use crate::stats::{ReaderInfo, Undelivered, WriterStats};
 use crate::v2::wake::Announced;
 use crate::wait::{Awaited, Patience, Progress, Spinner, wait};
@@ -311,7 +311,7 @@ impl V1Writer {
         }
         let oieb = self.segment.oieb();
         if oieb.reader_pid.load(Ordering::Acquire) == 0 {
-            return Err(WriteError::ReaderGone { name: name.clone(), holder: self.holder() });
+            return Err(self.reader_gone());
         }
         let announced = oieb.writer_pid.load(Ordering::Relaxed);
         if announced != own_pid_cached(&self.segment) {
@@ -339,8 +339,18 @@ impl V1Writer {
         let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
         let mut name = [0; 32];
         name[..MAIN_READER.len()].copy_from_slice(MAIN_READER.as_bytes());
+        let presence = match pid {
+            0 => Presence::Left,
+            _ if self.is_reader_alive() => Presence::Attached,
+            _ => Presence::Died,
+        };
         let pid = if pid == 0 { self.reader.map_or(0, |reader| reader.pid) } else { pid };
-        Peer { name, pid: announced(pid), alive: self.is_reader_alive(), ever_attached: true }
+        Peer { name, pid: announced(pid), presence }
+    }
+
+    fn reader_gone(&self) -> WriteError {
+        let name = self.segment.names.name.clone();
+        WriteError::ReaderGone { name, holder: self.holder(), took_buffer: true }
     }
 }
 
@@ -427,10 +437,7 @@ impl Awaited for Room<'_> {
         }
         // It may have released frames before it died.
         match self.poll()? {
-            None => {
-                let name = self.writer.segment.names.name.clone();
-                Err(WriteError::ReaderGone { name, holder: self.writer.holder() })
-            }
+            None => Err(self.writer.reader_gone()),
             found => Ok(found),
         }
     }

@@ -14,7 +14,7 @@ use super::ring::{Consumer, Footprint, Producer};
 use super::segment::{Segment, io_error};
 use super::wake::{self, Barrier};
 use crate::config::StartAt;
-use crate::error::{OpenError, Peer};
+use crate::error::{OpenError, Peer, Presence};
 use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sync::Ordering;
@@ -351,12 +351,13 @@ pub(crate) fn is_alive(segment: &Segment, index: u32) -> bool {
 /// How a slot's owner is named in messages.
 pub(crate) fn peer(segment: &Segment, index: u32) -> Peer {
     let slot = &segment.slots()[index as usize];
-    Peer {
-        name: slot.name(),
-        pid: slot.pid.load(Ordering::Relaxed),
-        alive: is_alive(segment, index),
-        ever_attached: slot.owner_state.load(Ordering::Relaxed) != owner_state::NEVER,
-    }
+    let presence = match slot.owner_state.load(Ordering::Relaxed) {
+        owner_state::NEVER => Presence::Never,
+        owner_state::ATTACHED if segment.is_lock_held(slot_lock(index)) => Presence::Attached,
+        owner_state::ATTACHED => Presence::Died,
+        _ => Presence::Left,
+    };
+    Peer { name: slot.name(), pid: slot.pid.load(Ordering::Relaxed), presence }
 }
 
 /// A slot's name for people.

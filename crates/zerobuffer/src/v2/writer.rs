@@ -528,6 +528,7 @@ impl Room<'_> {
         WriteError::ReaderGone {
             name: self.segment.name().clone(),
             holder: members::peer(self.segment, slot),
+            took_buffer: false,
         }
     }
 }
