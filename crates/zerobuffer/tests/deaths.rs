@@ -455,7 +455,7 @@ fn a_dead_durable_readers_end_is_told_once_and_its_successor_frees_the_writer() 
         assert_eq!((&*holder.name(), holder.pid(), holder.is_alive()), ("main", pid, false));
         let text = error.to_string();
         assert!(
-            error.is_peer_gone() && text.contains("`mortal`") && text.contains("gone"),
+            error.is_peer_gone() && text.contains("`mortal`") && text.contains("died"),
             "{text}"
         );
         for _ in 0..2 {
