@@ -30,6 +30,7 @@ use exit::{BadArguments, finish, say};
 
 /// The `zerobuffer` command.
 pub fn zerobuffer() -> ExitCode {
+    guard();
     let matches = match Cli::command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return usage(&error, BadArguments::of_subcommand(std::env::args().nth(1))),
@@ -60,6 +61,13 @@ pub fn zerobuffer() -> ExitCode {
     }
 }
 
+/// A buffer that somebody cuts short ends a command with a message, not with a fault.
+fn guard() {
+    if let Err(error) = zerobuffer::survive_truncation() {
+        say(format_args!("no guard against truncated buffers: {error}"));
+    }
+}
+
 /// `zerobuffer-test-writer`: the writer of the cross-platform tests.
 pub fn test_writer() -> ExitCode {
     tool::<WriteArgs>("zerobuffer-test-writer", BadArguments::Write, |args| {
@@ -86,6 +94,7 @@ fn tool<A: Args + Check>(
     bad: BadArguments,
     run: impl FnOnce(A) -> ExitCode,
 ) -> ExitCode {
+    guard();
     let command = A::augment_args(clap::Command::new(name).version(env!("CARGO_PKG_VERSION")));
     match command.try_get_matches().and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(args) => checked(args, bad, run),

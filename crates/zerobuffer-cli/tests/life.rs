@@ -214,3 +214,15 @@ fn watching_ends_with_ctrl_c() {
     ls.signal(Signal::INT);
     assert!(ls.wait().expect_code(0).stdout.starts_with("[]"));
 }
+
+#[test]
+fn a_buffer_that_is_cut_short_ends_its_programs_with_a_message() {
+    let place = Place::new();
+    let mut reader = place.start(&["read", "cam", "-n", "0", "--buffer-size", SMALL]);
+    place.inspect_until("cam", has_live_reader);
+    let path = place.path().join("cam.zb2");
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    let ended = reader.wait().expect_code(2);
+    assert!(ended.stderr.contains("`cam` was cut short by another process"), "{}", ended.stderr);
+    place.assert_empty();
+}

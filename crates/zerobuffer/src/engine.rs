@@ -472,7 +472,7 @@ impl Reading {
     /// Tells that all frames of a batch were received, and releases them.
     pub(crate) fn release_batch(&mut self, newest: &Found) {
         match self {
-            Self::V2(engine) if engine.segment().is_ours() => {
+            Self::V2(engine) if engine.segment().is_sound() => {
                 engine.publish_received(newest);
                 engine.seat().release_lent(newest.end);
             }
@@ -507,6 +507,15 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.stats(),
             Self::V1(engine) => engine.stats(),
+        }
+    }
+
+    /// Fails if the buffer's memory is not to be used any more.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), ReadError> {
+        match self {
+            Self::V2(engine) => engine.check(),
+            Self::V1(engine) => engine.check(),
         }
     }
 

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(not(loom))]
+use crate::sys::guard::Lost;
+
 /// Who a peer is, as far as shared memory tells: for messages, not for decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
@@ -356,6 +359,13 @@ pub enum WriteError {
         /// Name of the buffer.
         name: Arc<str>,
     },
+    /// Another process made the buffer's file shorter, and [`survive_truncation`](crate::survive_truncation) was
+    /// called before. What was written lately is gone.
+    #[error("buffer `{name}` was cut short by another process: drop this end, then create it anew")]
+    CutShort {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
     /// The endpoint was inherited through fork, which leaves it with the parent.
     #[error("buffer `{name}` belongs to the parent process: connect again after fork")]
     Forked {
@@ -460,6 +470,13 @@ pub enum ReadError {
         /// Name of the buffer.
         name: Arc<str>,
     },
+    /// Another process made the buffer's file shorter, and [`survive_truncation`](crate::survive_truncation) was
+    /// called before. A frame that was being read may have ended in zeros.
+    #[error("buffer `{name}` was cut short by another process: drop this end, then create it anew")]
+    CutShort {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
     /// The endpoint was inherited through fork, which leaves it with the parent.
     #[error("buffer `{name}` belongs to the parent process: join again after fork")]
     Forked {
@@ -555,12 +572,50 @@ pub enum MetadataError {
         /// What was found.
         problem: &'static str,
     },
+    /// Another process made the buffer's file shorter, and [`survive_truncation`](crate::survive_truncation) was
+    /// called before.
+    #[error("buffer `{name}` was cut short by another process: drop this end, then create it anew")]
+    CutShort {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
     /// The endpoint was inherited through fork, which leaves it with the parent.
     #[error("buffer `{name}` belongs to the parent process: connect again after fork")]
     Forked {
         /// Name of the buffer.
         name: Arc<str>,
     },
+}
+
+/// What a call says whose memory is not to be used any more.
+#[cfg(not(loom))]
+impl Lost {
+    #[cold]
+    pub(crate) fn to_write_error(self, name: &Arc<str>) -> WriteError {
+        let name = name.clone();
+        match self {
+            Self::Forked => WriteError::Forked { name },
+            Self::CutShort => WriteError::CutShort { name },
+        }
+    }
+
+    #[cold]
+    pub(crate) fn to_read_error(self, name: &Arc<str>) -> ReadError {
+        let name = name.clone();
+        match self {
+            Self::Forked => ReadError::Forked { name },
+            Self::CutShort => ReadError::CutShort { name },
+        }
+    }
+
+    #[cold]
+    pub(crate) fn to_metadata_error(self, name: &Arc<str>) -> MetadataError {
+        let name = name.clone();
+        match self {
+            Self::Forked => MetadataError::Forked { name },
+            Self::CutShort => MetadataError::CutShort { name },
+        }
+    }
 }
 
 /// Any error of this library, for programs that pass them on with `?`.

@@ -36,7 +36,8 @@
 //! * **Waiting.** [`WaitStrategy`] is the caller's; `try_` forms never wait, `_timeout` forms take a [`Duration`].
 //! * **Trust.** No value in shared memory makes this library read or write outside the mapping, panic, or wait
 //!   beyond its timeout. But a [`Frame`] is a `&[u8]` of memory that a hostile peer with write access could
-//!   change under your hands, or truncate: see [`Frame`], and use [`Frame::copy_to`] or [`Reader::read_into`].
+//!   change under your hands: see [`Frame`], and use [`Frame::copy_to`] or [`Reader::read_into`]. It could also cut the
+//!   file short, which ends a process that touches what is gone; [`survive_truncation`] makes that an error.
 //! * **Protocol 1.0**, which deployed C++, C# and Python programs speak: [`Writer::connect`] finds such a buffer by itself, and
 //!   [`BufferConfig::v1`] makes a [`Reader`] create one. It has one reader, who owns it, and nothing survives a crash.
 //! * **Fork.** Endpoints stay with the parent; in the child every call says so. A frame lent before a fork must not
@@ -98,5 +99,7 @@ pub use name::{DIR_VARIABLE, default_dir};
 #[cfg(not(loom))]
 pub use reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
 pub use stats::{ReaderInfo, ReaderStats, Undelivered, WriterStats};
+#[cfg(not(loom))]
+pub use sys::guard::survive_truncation;
 #[cfg(not(loom))]
 pub use writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written};

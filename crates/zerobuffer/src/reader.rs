@@ -301,7 +301,10 @@ impl Reader {
             });
         }
         self.engine.take(&found);
-        Ok(Some(Frame::new(self.engine.seat(), found).copy_to(space)))
+        let copied = Frame::new(self.engine.seat(), found).copy_to(space);
+        // The bytes may be zeros of a buffer that was cut short while they were copied.
+        self.engine.check()?;
+        Ok(Some(copied))
     }
 
     /// What happened to the other side since the last call. Never waits.

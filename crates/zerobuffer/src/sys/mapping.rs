@@ -8,12 +8,13 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
-use super::process::ForkMark;
+use super::guard::{Guard, Lost};
 
 /// A range of the file with one kind of access.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,8 @@ pub(crate) struct Region {
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: usize,
-    mark: ForkMark,
+    /// Dropped by hand, before the range is unmapped.
+    guard: ManuallyDrop<Guard>,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread; shared bytes are accessed by atomics or under
@@ -57,7 +59,7 @@ impl Mapping {
         };
         let base = NonNull::new(address.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         // From here on dropping `mapping` unmaps the whole reservation, whatever was mapped into it.
-        let mapping = Self { base, len, mark: ForkMark::current() };
+        let mapping = Self { base, len, guard: ManuallyDrop::new(Guard::new(base, len)) };
         let twice = Region { offset: last.offset, ..*last };
         for (region, at) in regions
             .iter()
@@ -94,6 +96,17 @@ impl Mapping {
         Ok(())
     }
 
+    /// Whether this process made the mapping, and it is whole as far as is known.
+    #[inline(always)]
+    pub(crate) fn is_sound(&self) -> bool {
+        self.guard.is_sound()
+    }
+
+    /// Why it is not sound.
+    pub(crate) fn lost(&self) -> Lost {
+        self.guard.lost()
+    }
+
     /// The address of a file offset (or of the payload's second appearance behind the file's end).
     pub(crate) fn at(&self, offset: u64) -> NonNull<u8> {
         debug_assert!(offset < self.len as u64, "offsets come from a checked layout");
@@ -111,8 +124,11 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        let is_ours = self.guard.is_ours();
+        // SAFETY: dropped here only, and not used behind it.
+        unsafe { ManuallyDrop::drop(&mut self.guard) };
         // In a forked child the range was never mapped, and may hold something else by now.
-        if self.mark.is_current() {
+        if is_ours {
             // SAFETY: our reservation, and nobody uses pointers into it any more.
             let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
         }

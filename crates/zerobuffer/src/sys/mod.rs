@@ -3,6 +3,7 @@
 //! * [`file`]: opening, creating, naming and checking segment files
 //! * [`lock`]: open-file-description locks, which say who is alive
 //! * [`mapping`]: the segment in this process's address space, payload twice
+//! * [`guard`]: noticing that a mapping was left by fork, or cut short by a peer
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
 //! * [`process`]: who we are; noticing fork
@@ -11,6 +12,7 @@
 pub(crate) mod barrier;
 pub(crate) mod file;
 pub(crate) mod futex;
+pub(crate) mod guard;
 pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod process;

@@ -89,10 +89,21 @@ impl ForkMark {
         }
     }
 
+    /// What tells this process from others that it forks; never all ones.
+    pub(crate) fn value(&self) -> u64 {
+        self.mark
+    }
+
+    /// Whether `mark` is that of the process that runs now.
+    #[inline(always)]
+    pub(crate) fn is(&self, mark: u64) -> bool {
+        self.word.load(Ordering::Relaxed) == mark
+    }
+
     /// Whether this is still the process that took the mark.
     #[inline(always)]
     pub(crate) fn is_current(&self) -> bool {
-        self.word.load(Ordering::Relaxed) == self.mark
+        self.is(self.mark)
     }
 
     #[cold]
@@ -107,9 +118,15 @@ impl ForkMark {
 }
 
 /// A word that the kernel sets to 0 in every forked child.
+static MARK_WORD: OnceLock<&'static AtomicU64> = OnceLock::new();
+
 fn mark_word() -> &'static AtomicU64 {
-    static WORD: OnceLock<&'static AtomicU64> = OnceLock::new();
-    WORD.get_or_init(map_mark_word)
+    MARK_WORD.get_or_init(map_mark_word)
+}
+
+/// Whether a mark is that of the process that runs now. For signal handlers too.
+pub(crate) fn is_current_mark(mark: u64) -> bool {
+    MARK_WORD.get().is_some_and(|word| word.load(Ordering::Relaxed) == mark)
 }
 
 #[cold]

@@ -4,10 +4,12 @@
 //! The mapping is at least [`Sizes::total_bytes`] long, which [`Mapping::new`] checks against the file; blocks
 //! and indexes are checked against those sizes, never against shared memory. Control words are reached as
 //! atomics. Other bytes are copied in and out, or given out as raw pointers; no reference to them is formed
-//! here. A peer with write access can still shrink the file under us; the protocol has no defence against that.
+//! here. A peer
+//! with write access can still shrink the file under us; see `sys::guard`.
 #![allow(unsafe_code)]
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 
@@ -15,15 +17,15 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::layout::{HEADER_BYTES, METADATA_PREFIX_BYTES, Oieb, Sizes};
 use super::ring::{FrameHeader, Memory};
-use crate::sys::process::ForkMark;
+use crate::sys::guard::{Guard, Lost};
 
 /// The whole segment, mapped once, readable and (except for observers) writable.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     sizes: Sizes,
-    /// A forked child does not have the mapping.
-    mark: ForkMark,
+    /// Dropped by hand, before the range is unmapped.
+    guard: ManuallyDrop<Guard>,
     pid: u32,
 }
 
@@ -47,10 +49,11 @@ impl Mapping {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, fd, 0)? };
-        // SAFETY: our own mapping; a child must not keep it, see `mark`.
+        // SAFETY: our own mapping; a child must not keep it, see `guard`.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontFork) };
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, sizes, mark: ForkMark::current(), pid: std::process::id() })
+        let guard = ManuallyDrop::new(Guard::new(base, len));
+        Ok(Self { base, sizes, guard, pid: std::process::id() })
     }
 
     /// Maps a file for looking only.
@@ -63,10 +66,15 @@ impl Mapping {
         self.sizes
     }
 
-    /// Whether this is the process that mapped it.
+    /// Whether this process mapped it, and it is whole as far as is known.
     #[inline]
-    pub(crate) fn is_ours(&self) -> bool {
-        self.mark.is_current()
+    pub(crate) fn is_sound(&self) -> bool {
+        self.guard.is_sound()
+    }
+
+    /// Why it is not sound.
+    pub(crate) fn lost(&self) -> Lost {
+        self.guard.lost()
     }
 
     /// The process that mapped it.
@@ -230,7 +238,10 @@ struct Unaligned([u64; 2]);
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if self.is_ours() {
+        let is_ours = self.guard.is_ours();
+        // SAFETY: dropped here only, and not used behind it.
+        unsafe { ManuallyDrop::drop(&mut self.guard) };
+        if is_ours {
             let len = self.sizes.total_bytes() as usize;
             // SAFETY: our mapping, and nobody uses pointers into it any more.
             let _ = unsafe { munmap(self.base.as_ptr().cast(), len) };

@@ -41,7 +41,7 @@ impl Seat {
     /// Gives a frame back, from any thread; a second time is without effect. The writer gets the bytes once
     /// every frame read before it is given back too (L20).
     pub(crate) fn release(&self, ticket: u64) {
-        if !self.segment.mapping.is_ours() {
+        if !self.segment.mapping.is_sound() {
             return;
         }
         let freed = self.ring().release(&self.segment.mapping, ticket);
@@ -52,7 +52,7 @@ impl Seat {
 
     /// Gives the frames from `first` to `last` back.
     pub(crate) fn release_all(&self, first: u64, last: u64) {
-        if !self.segment.mapping.is_ours() {
+        if !self.segment.mapping.is_sound() {
             return;
         }
         let mut freed = false;
@@ -169,17 +169,24 @@ impl V1Reader {
         if self.found.is_some() {
             return Ok(self.found);
         }
-        if !self.seat.segment.mapping.is_ours() {
-            return Err(ReadError::Forked { name: self.name().clone() });
-        }
-        let arrival = match (Frame { reader: self }).poll()? {
-            Some(arrival) => arrival,
-            None => self.wait_for_frame(patience)?,
+        self.check()?;
+        let arrival = match (Frame { reader: self }).poll() {
+            Ok(None) => self.wait_for_frame(patience),
+            Ok(Some(arrival)) => Ok(arrival),
+            Err(error) => Err(error),
         };
+        // What was found amiss in a segment that was cut short meanwhile is not what is wrong with it.
+        let arrival = arrival.or_else(|error| self.check().and(Err(error)))?;
         if let Arrival::Frame(found) = arrival {
             self.found = Some(found);
         }
         Ok(self.found)
+    }
+
+    /// Fails if the segment's memory is not to be used any more.
+    pub(crate) fn check(&self) -> Result<(), ReadError> {
+        let mapping = &self.seat.segment.mapping;
+        if mapping.is_sound() { Ok(()) } else { Err(mapping.lost().to_read_error(self.name())) }
     }
 
     /// The frame behind the one handed out last, if it is there already.
@@ -240,7 +247,7 @@ impl V1Reader {
 
     /// Bytes committed and not yet handed out, headers and skipped ends included.
     pub(crate) fn backlog_bytes(&self) -> u64 {
-        if !self.seat.segment.mapping.is_ours() {
+        if !self.seat.segment.mapping.is_sound() {
             return 0;
         }
         let found = self.found.map_or(0, |found| found.length);
@@ -249,7 +256,7 @@ impl V1Reader {
 
     /// Whether a writer is there. Asks the kernel.
     pub(crate) fn writer_presence(&self) -> WriterPresence {
-        if !self.seat.segment.mapping.is_ours() {
+        if !self.seat.segment.mapping.is_sound() {
             return WriterPresence::Never;
         }
         let pid = self.seat.segment.oieb().writer_pid.load(Ordering::Acquire);
@@ -276,7 +283,7 @@ impl V1Reader {
 
     /// Writers that this reader has seen, and versions of the metadata: none, or one.
     pub(crate) fn generations(&mut self) -> Option<(u64, u64)> {
-        if !self.seat.segment.mapping.is_ours() {
+        if !self.seat.segment.mapping.is_sound() {
             return None;
         }
         let oieb = self.seat.segment.oieb();
@@ -379,6 +386,7 @@ impl Awaited for Frame<'_> {
 
     /// A writer that has closed cleanly announced everything before: no unit means nothing more (L7, L22).
     fn glance(&mut self) -> Result<Option<Arrival>, ReadError> {
+        self.reader.check()?;
         let pid = self.reader.seat.segment.oieb().writer_pid.load(Ordering::Acquire);
         if pid != 0 {
             self.reader.observe_writer(pid);
@@ -459,7 +467,7 @@ impl Awaited for Frame<'_> {
 impl Drop for V1Reader {
     fn drop(&mut self) {
         let segment = &self.seat.segment;
-        if !segment.mapping.is_ours() {
+        if !segment.mapping.is_sound() {
             return;
         }
         segment.oieb().reader_pid.store(0, Ordering::Release);

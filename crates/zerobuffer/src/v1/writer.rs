@@ -90,8 +90,8 @@ impl V1Writer {
     pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
         let (mapping, sizes) = (&self.segment.mapping, self.segment.mapping.sizes());
         let name = || self.segment.names.name.clone();
-        if !mapping.is_ours() {
-            return Err(MetadataError::Forked { name: name() });
+        if !mapping.is_sound() {
+            return Err(mapping.lost().to_metadata_error(&name()));
         }
         if bytes.len() as u64 > sizes.metadata_capacity() {
             let capacity = sizes.metadata_capacity() as usize;
@@ -132,6 +132,17 @@ impl V1Writer {
     /// Finds room for a frame of `len` bytes, waiting for it if need be. An open claim is given up; frames
     /// that were staged stay staged.
     pub(crate) fn claim(
+        &mut self,
+        len: usize,
+        fit: Fit,
+        patience: Patience,
+    ) -> Result<Claim, WriteError> {
+        self.check_memory()?;
+        // What was found amiss in a segment that was cut short meanwhile is not what is wrong with it.
+        self.claim_in_sound(len, fit, patience).or_else(|error| self.check_memory().and(Err(error)))
+    }
+
+    fn claim_in_sound(
         &mut self,
         len: usize,
         fit: Fit,
@@ -212,7 +223,7 @@ impl V1Writer {
 
     /// Whether the reader is attached and alive.
     pub(crate) fn is_reader_alive(&self) -> bool {
-        if !self.segment.mapping.is_ours() {
+        if !self.segment.mapping.is_sound() {
             return false;
         }
         let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
@@ -222,7 +233,7 @@ impl V1Writer {
 
     /// The one reader that such a buffer has.
     pub(crate) fn reader(&self) -> Option<ReaderInfo> {
-        if !self.segment.mapping.is_ours() {
+        if !self.segment.mapping.is_sound() {
             return None;
         }
         let sizes = self.segment.mapping.sizes();
@@ -233,7 +244,7 @@ impl V1Writer {
     /// What was published and not yet released. The frames are what the data semaphore counts; it may lag for
     /// a moment.
     pub(crate) fn undelivered(&self) -> Undelivered {
-        if !self.segment.mapping.is_ours() {
+        if !self.segment.mapping.is_sound() {
             return Undelivered::default();
         }
         let free = self.ring.free_bytes(&self.segment.mapping).unwrap_or(0);
@@ -248,7 +259,7 @@ impl V1Writer {
 
     /// Waits until the reader has released everything; false when `timeout` passed or the reader went.
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
-        if !self.segment.mapping.is_ours() {
+        if !self.segment.mapping.is_sound() {
             return false;
         }
         let capacity = self.segment.mapping.sizes().payload_bytes;
@@ -299,11 +310,14 @@ impl V1Writer {
         &self.segment
     }
 
+    /// Fails if the segment's memory is not to be used any more.
+    fn check_memory(&self) -> Result<(), WriteError> {
+        let (mapping, name) = (&self.segment.mapping, &self.segment.names.name);
+        if mapping.is_sound() { Ok(()) } else { Err(mapping.lost().to_write_error(name)) }
+    }
+
     fn check(&mut self) -> Result<(), WriteError> {
         let name = &self.segment.names.name;
-        if !self.segment.mapping.is_ours() {
-            return Err(WriteError::Forked { name: name.clone() });
-        }
         match self.broken {
             Some(Broken::Corrupt(corrupt)) => return Err(damaged(name, corrupt.problem())),
             Some(Broken::TakenOver) => return Err(damaged(name, TAKEN_OVER)),
@@ -417,6 +431,7 @@ impl Awaited for Room<'_> {
     }
 
     fn glance(&mut self) -> Result<Option<Claim>, WriteError> {
+        self.writer.check_memory()?;
         self.writer.check()?;
         self.poll()
     }
@@ -473,7 +488,7 @@ impl Awaited for Room<'_> {
 
 impl Drop for V1Writer {
     fn drop(&mut self) {
-        if !self.segment.mapping.is_ours() {
+        if !self.segment.mapping.is_sound() {
             return;
         }
         // Only our own pid; no post: a successor's reader would take it for a frame (L10, L21).

@@ -76,7 +76,7 @@ impl Seat {
 
     /// Releases a kept frame, from any thread and in any order.
     pub(crate) fn release_kept(&self, end: Position) {
-        if !self.segment.is_ours() {
+        if !self.segment.is_sound() {
             return;
         }
         let mut holds = self.lock_holds();
@@ -121,7 +121,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.segment.is_ours() && self.is_taken() {
+        if self.segment.is_sound() && self.is_taken() {
             let for_good = self.leaves_for_good.load(Ordering::Relaxed);
             members::detach_reader(&self.segment, self.slot, for_good);
         }
@@ -237,7 +237,7 @@ impl Engine {
     /// Finds the next frame without receiving it, if it is plain to see that there is one.
     #[inline(always)]
     fn find_ready(&self) -> Option<Found> {
-        if !self.seat.segment.is_ours() {
+        if !self.seat.segment.is_sound() {
             return None;
         }
         self.consumer.poll_ready(&self.seat.segment)
@@ -264,9 +264,18 @@ impl Engine {
 
     #[inline(never)]
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        if !self.seat.segment.is_ours() {
-            return Err(ReadError::Forked { name: self.name().clone() });
-        }
+        self.check()?;
+        // What was found amiss in a segment that was cut short meanwhile is not what is wrong with it.
+        self.find_in_sound(patience).or_else(|error| self.check().and(Err(error)))
+    }
+
+    /// Fails if the segment's memory is not to be used any more.
+    pub(crate) fn check(&self) -> Result<(), ReadError> {
+        let segment = self.segment();
+        if segment.is_sound() { Ok(()) } else { Err(segment.lost().to_read_error(segment.name())) }
+    }
+
+    fn find_in_sound(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         if self.damage.is_none() {
             match self.consumer.poll(&self.seat.segment) {
                 Ok(Some(found)) => return Ok(Some(found)),
@@ -352,7 +361,7 @@ impl Engine {
 
     pub(crate) fn writer_presence(&self) -> WriterPresence {
         let segment = &self.seat.segment;
-        if !segment.is_ours() {
+        if !segment.is_sound() {
             return WriterPresence::Never;
         }
         match segment.writer().writer_state.load(Ordering::Acquire) {
@@ -364,7 +373,7 @@ impl Engine {
     }
 
     pub(crate) fn is_durable(&self) -> bool {
-        if !self.segment().is_ours() {
+        if !self.segment().is_sound() {
             return false;
         }
         let slot = &self.seat.segment.slots()[self.seat.slot as usize];
@@ -372,7 +381,7 @@ impl Engine {
     }
 
     pub(crate) fn backlog_bytes(&self) -> u64 {
-        if !self.segment().is_ours() {
+        if !self.segment().is_sound() {
             return 0;
         }
         let head = Position(self.segment().writer().head.load(Ordering::Acquire));
@@ -395,8 +404,8 @@ impl Engine {
     }
 
     pub(crate) fn hold_metadata(&self) -> Result<Option<Version>, MetadataError> {
-        if !self.segment().is_ours() {
-            return Err(MetadataError::Forked { name: self.name().clone() });
+        if !self.segment().is_sound() {
+            return Err(self.segment().lost().to_metadata_error(self.name()));
         }
         let version = metadata::hold(self.segment(), self.seat.slot, |g| {
             self.metadata_looks[(g & 1) as usize].get() > 0
@@ -412,7 +421,7 @@ impl Engine {
     pub(crate) fn let_metadata_go(&self, generation: u64) {
         let looks = &self.metadata_looks[(generation & 1) as usize];
         looks.set(looks.get() - 1);
-        if looks.get() == 0 && self.segment().is_ours() {
+        if looks.get() == 0 && self.segment().is_sound() {
             metadata::let_go(self.segment(), self.seat.slot, generation);
         }
     }
@@ -420,7 +429,7 @@ impl Engine {
     /// Newest generations of the Writer and of the metadata; `None` in a forked child.
     pub(crate) fn generations(&self) -> Option<(u64, u64)> {
         let segment = self.segment();
-        segment.is_ours().then(|| {
+        segment.is_sound().then(|| {
             let writer = segment.writer().writer_generation.load(Ordering::Acquire);
             (writer, metadata::generation(segment))
         })
@@ -457,7 +466,7 @@ impl Awaited for Arrival<'_> {
 
     fn glance(&mut self) -> Result<Option<Found>, End> {
         let segment = &self.seat.segment;
-        if segment.is_retired() {
+        if !segment.is_sound() || segment.is_retired() {
             return self.failed(|name| ReadError::Retired { name });
         }
         if !self.seat.is_taken() {

@@ -27,6 +27,7 @@ use crate::error::OpenError;
 use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sys::file::{self, FileSystem, Unnamed};
+use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
 use crate::sys::process::{self, ForkMark};
 use crate::sys::{barrier, futex, lock, space};
@@ -237,10 +238,15 @@ impl Segment {
         self.farewell.probe.as_fd()
     }
 
-    /// Whether this process is still the one that opened the segment.
+    /// Whether this process opened the segment, and its memory is whole as far as is known.
     #[inline(always)]
-    pub(crate) fn is_ours(&self) -> bool {
-        self.farewell.mark.is_current()
+    pub(crate) fn is_sound(&self) -> bool {
+        self.mapping.is_sound()
+    }
+
+    /// Why it is not sound.
+    pub(crate) fn lost(&self) -> Lost {
+        self.mapping.lost()
     }
 
     /// Whether the segment was removed or replaced by force.
@@ -418,7 +424,7 @@ impl Segment {
 
     /// Nobody waits any more for what is unread: removal needs no empty ring.
     pub(crate) fn discard_on_leaving(&self) {
-        if !self.is_ours() {
+        if !self.is_sound() {
             return;
         }
         for slot in self.slots() {
@@ -518,7 +524,14 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         if self.mark.is_current() {
             // Nobody to tell: the process is leaving. What could not be removed, the next user of the name finds.
-            let _ = retire_patiently(&self.place, self.probe.as_fd(), &self.layout, false);
+            let probe = self.probe.as_fd();
+            let _ = match file::size(probe) {
+                // Cut short: of no use to anybody.
+                Ok(bytes) if bytes < self.layout.segment_bytes => {
+                    retire_damaged(&self.place, probe)
+                }
+                _ => retire_patiently(&self.place, probe, &self.layout, false),
+            };
         }
     }
 }

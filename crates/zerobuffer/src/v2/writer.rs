@@ -204,7 +204,7 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
         let len = len as u64;
-        let is_plain = len.wrapping_sub(1) < self.plain_frame && self.segment.is_ours();
+        let is_plain = len.wrapping_sub(1) < self.plain_frame && self.segment.is_sound();
         if is_plain { self.producer.claim_ready(&self.segment, len) } else { None }
     }
 
@@ -214,9 +214,18 @@ impl Engine {
         if len == 0 || len as u64 > self.layout().frames.max_frame() {
             return Err(self.unfit(len));
         }
-        if !self.segment.is_ours() {
-            return Err(WriteError::Forked { name: self.name().clone() });
-        }
+        self.check()?;
+        // What was found amiss in a segment that was cut short meanwhile is not what is wrong with it.
+        self.claim_in_sound(len, patience).or_else(|error| self.check().and(Err(error)))
+    }
+
+    /// Fails if the segment's memory is not to be used any more.
+    fn check(&self) -> Result<(), WriteError> {
+        let segment = &self.segment;
+        if segment.is_sound() { Ok(()) } else { Err(segment.lost().to_write_error(segment.name())) }
+    }
+
+    fn claim_in_sound(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
         if self.behaviour.require_reader {
             self.check_reader()?;
         }
@@ -362,12 +371,12 @@ impl Engine {
     }
 
     pub(crate) fn has_live_reader(&self) -> bool {
-        self.segment.is_ours()
+        self.segment.is_sound()
             && (0..self.layout().slot_count).any(|index| members::is_alive(&self.segment, index))
     }
 
     pub(crate) fn has_had_reader(&self) -> bool {
-        self.segment.is_ours()
+        self.segment.is_sound()
             && self
                 .segment
                 .slots()
@@ -376,7 +385,7 @@ impl Engine {
     }
 
     pub(crate) fn readers(&self) -> Vec<ReaderInfo> {
-        if !self.segment.is_ours() {
+        if !self.segment.is_sound() {
             return Vec::new();
         }
         (0..self.layout().slot_count)
@@ -406,7 +415,7 @@ impl Engine {
 
     pub(crate) fn undelivered(&self) -> Undelivered {
         let mut most = Undelivered::default();
-        if !self.segment.is_ours() {
+        if !self.segment.is_sound() {
             return most;
         }
         for index in 0..self.layout().slot_count {
@@ -428,7 +437,7 @@ impl Engine {
 
     /// Waits until every registered reader has released everything; false if that will not or did not happen.
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
-        if !self.segment.is_ours() {
+        if !self.segment.is_sound() {
             return false;
         }
         let spin = self.begin_wait();
@@ -467,8 +476,8 @@ impl Engine {
 
     fn check_metadata(&self, bytes: &[u8]) -> Result<(), MetadataError> {
         let capacity = self.layout().metadata_bytes as usize;
-        if !self.segment.is_ours() {
-            return Err(MetadataError::Forked { name: self.name().clone() });
+        if !self.segment.is_sound() {
+            return Err(self.segment.lost().to_metadata_error(self.name()));
         }
         if bytes.len() > capacity || capacity == 0 {
             return Err(MetadataError::TooLarge {
@@ -507,7 +516,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.segment.is_ours() {
+        if self.segment.is_sound() {
             members::detach_writer(&self.segment);
         }
     }
@@ -548,7 +557,7 @@ impl Awaited for Room<'_> {
     }
 
     fn glance(&mut self) -> Result<Option<Claim>, WriteError> {
-        if self.segment.is_retired() {
+        if !self.segment.is_sound() || self.segment.is_retired() {
             return Err(WriteError::Retired { name: self.segment.name().clone() });
         }
         Ok(None)
@@ -618,7 +627,11 @@ impl Awaited for Drained<'_> {
     }
 
     fn glance(&mut self) -> Result<Option<()>, NeverDrained> {
-        if self.segment.is_retired() { Err(NeverDrained) } else { Ok(None) }
+        if !self.segment.is_sound() || self.segment.is_retired() {
+            Err(NeverDrained)
+        } else {
+            Ok(None)
+        }
     }
 
     /// An ephemeral reader that died will release nothing more.

@@ -277,6 +277,11 @@ impl Peer {
         }
     }
 
+    /// Waits for its end, whatever that is.
+    pub fn end(mut self) -> std::process::ExitStatus {
+        self.child().wait().unwrap()
+    }
+
     fn child(&mut self) -> &mut Child {
         match &mut self.0 {
             Running::Process(child) => child,
