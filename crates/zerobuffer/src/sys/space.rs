@@ -100,6 +100,11 @@ fn cgroup_limit(folder: &Path, limit_file: &str, usage_file: &str) -> Option<Lim
     })
 }
 
+/// Bytes that a file of this process may have; one that grows further ends the process (`SIGXFSZ`).
+pub(crate) fn file_size_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -753,8 +753,22 @@ pub(crate) fn io_error<'a>(
 ) -> impl Fn(io::Error) -> OpenError + 'a {
     move |source| OpenError::Io {
         name: place.name.to_string(),
-        operation: format!("{operation} {}", place.path.display()),
+        operation: format!("{operation} {}{}", place.path.display(), advice(&source)),
         source,
+    }
+}
+
+/// What to do about a limit that was met.
+fn advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            " (each end takes two or three descriptors; raise this process's limit: `ulimit -n`)"
+        }
+        Some(libc::ENFILE) => " (raise the system's limit: `sysctl fs.file-max`)",
+        Some(libc::ENOMEM) => {
+            " (the payload takes its size twice in address space; raise `ulimit -v`, or `sysctl vm.max_map_count`)"
+        }
+        _ => "",
     }
 }
 
@@ -766,6 +780,10 @@ fn directory_error(place: &Place, error: io::Error) -> OpenError {
         }
         io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only; choose another (`--dir`)",
         io::ErrorKind::NotADirectory => "it is not a directory",
+        // Nothing was asked for yet but an empty file.
+        io::ErrorKind::StorageFull => {
+            "it has no room for another file (`df -i`): remove some, or remount it with a larger `nr_inodes`"
+        }
         _ => return io_error(place, "create")(error),
     };
     OpenError::UnsuitableDirectory { dir: place.dir.clone(), problem: problem.into() }
@@ -784,6 +802,17 @@ fn check_room(place: &Place, needed: u64) -> Result<(), OpenError> {
     }
     if free < needed {
         return Err(no_space(place, needed, free));
+    }
+    if let Some(limit) = space::file_size_limit()
+        && limit < needed
+    {
+        return Err(OpenError::NoSpace {
+            name: place.name.to_string(),
+            needed,
+            available: limit,
+            place: "a file of this process".into(),
+            advice: "raise the limit (`ulimit -f unlimited`), or ask for a smaller payload".into(),
+        });
     }
     match space::memory_limit() {
         Some(limit) if kind == FileSystem::Memory && limit.available < needed => {
