@@ -51,7 +51,7 @@ fn says(error: &OpenError, parts: &[&str]) {
 /// Runs `test` with a lowered limit of this process.
 fn limited<T>(resource: Resource, to: u64, test: impl FnOnce() -> T) -> T {
     let before = getrlimit(resource);
-    setrlimit(resource, Rlimit { current: Some(to), ..before.clone() }).unwrap();
+    setrlimit(resource, Rlimit { current: Some(to), ..before }).unwrap();
     let result = test();
     setrlimit(resource, before).unwrap();
     result
