@@ -103,3 +103,8 @@ pub use stats::{ReaderInfo, ReaderStats, Undelivered, WriterStats};
 pub use sys::guard::survive_truncation;
 #[cfg(not(loom))]
 pub use writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written};
+
+/// The programs in the documentation, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/RECOVERY.md")]
+mod recovery {}
