@@ -1,9 +1,11 @@
 //! One command per chore: `cargo xtask test` installs what is missing and runs every check and every test.
 
+mod fuzz;
 mod packages;
 mod steps;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -20,7 +22,7 @@ struct Cli {
 enum Chore {
     /// Everything: formatting, lints, docs, tests, models, examples, containers, hot path
     Test {
-        /// Leave out what takes long: loom models, callgrind, examples
+        /// Leave out what takes long: loom models, fuzzing, callgrind, examples
         #[arg(long)]
         quick: bool,
         /// Install nothing; stop if something is missing
@@ -40,6 +42,15 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Feeds arbitrary segments, frames and command lines to the library and the command, guided by coverage
+    Fuzz {
+        /// How long, in seconds, for all targets together
+        #[arg(long, default_value_t = 600)]
+        duration: u64,
+        /// Which; default: all, two at a time
+        #[arg(value_parser = fuzz::TARGETS)]
+        targets: Vec<String>,
+    },
     /// System calls, allocations and instructions a frame
     HotPath,
     /// The examples, each run to its end
@@ -53,6 +64,7 @@ fn main() -> ExitCode {
         Chore::Lint => lint(&mut steps),
         Chore::Loom => loom(&mut steps),
         Chore::Torture { kills, seed } => torture(&mut steps, kills, seed),
+        Chore::Fuzz { duration, targets } => fuzz(&mut steps, duration, &targets),
         Chore::HotPath => hot_path(&mut steps),
         Chore::Examples => examples(&mut steps),
     };
@@ -80,6 +92,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
     steps.cargo("release build", &build, &[])?;
     if !quick {
         loom(steps)?;
+        fuzz(steps, 20, &[])?;
         hot_path(steps)?;
         examples(steps)?;
     }
@@ -123,6 +136,13 @@ fn torture(steps: &mut Steps, kills: u64, seed: Option<u64>) -> anyhow::Result<(
         words.extend(["--seed", seed]);
     }
     steps.cargo("torture", &words, &[])
+}
+
+fn fuzz(steps: &mut Steps, seconds: u64, targets: &[String]) -> anyhow::Result<()> {
+    let chosen: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let targets = if chosen.is_empty() { &fuzz::TARGETS[..] } else { &chosen };
+    steps.run("build of the fuzzers", fuzz::build)?;
+    steps.run("fuzzing", || fuzz::run(targets, Duration::from_secs(seconds)))
 }
 
 fn hot_path(steps: &mut Steps) -> anyhow::Result<()> {

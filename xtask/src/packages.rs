@@ -16,8 +16,9 @@ struct Need {
 /// Debian's own Python: the package's module belongs to it, not to another one that may come first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need { what: "a C linker", check: &["cc", "--version"], package: "gcc" },
+    Need { what: "a C++ compiler, for libFuzzer", check: &["c++", "--version"], package: "g++" },
     Need { what: "ffmpeg", check: &["ffmpeg", "-version"], package: "ffmpeg" },
     Need { what: "strace", check: &["strace", "--version"], package: "strace" },
     Need { what: "valgrind", check: &["valgrind", "--version"], package: "valgrind" },

@@ -20,6 +20,7 @@ mod report;
 mod signals;
 mod sizes;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -59,6 +60,20 @@ pub fn zerobuffer() -> ExitCode {
         Command::Man(args) => commands::man::run(&args),
         Command::Bench(args) => finish(bench::run(args)),
     }
+}
+
+/// Whether `zerobuffer WORDS...` would be run: they are parsed and checked, and nothing is done.
+#[doc(hidden)]
+pub fn understands(words: impl IntoIterator<Item = OsString>) -> bool {
+    let words = std::iter::once(OsString::from("zerobuffer")).chain(words);
+    let matches = Cli::command().try_get_matches_from(words);
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    cli.is_ok_and(|cli| match cli.command {
+        Command::Write(args) => args.check().is_ok(),
+        Command::Read(args) => args.check().is_ok(),
+        Command::Relay(args) => args.check().is_ok(),
+        _ => true,
+    })
 }
 
 /// A buffer that somebody cuts short ends a command with a message, not with a fault.

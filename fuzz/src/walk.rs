@@ -1,0 +1,44 @@
+//! A living segment whose words another process changes between our calls: what each side believed a moment ago.
+#![no_main]
+
+mod common;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
+use libfuzzer_sys::fuzz_target;
+use tempfile::TempDir;
+use zerobuffer::{BufferConfig, Reader, Writer};
+
+const NAME: &str = "walked";
+
+fuzz_target!(|input: &[u8]| {
+    static DIR: OnceLock<TempDir> = OnceLock::new();
+    let dir = DIR.get_or_init(|| tempfile::tempdir_in("/dev/shm").unwrap()).path();
+    let config = BufferConfig::new().payload_bytes(4096).metadata_bytes(64).reader_slots(2);
+    let mut writer = Writer::options().dir(dir).create(NAME, &config).unwrap();
+    let mut reader = Reader::options().dir(dir).join(NAME).unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(dir.join("walked.zb2")).unwrap();
+    let size = file.metadata().unwrap().len();
+    let mut input = input;
+    // Each piece: what to do, then a word at an offset.
+    while let [what, a, b, rest @ ..] = input {
+        let Some((word, rest)) = rest.split_first_chunk::<8>() else { break };
+        input = rest;
+        let _ = match what % 6 {
+            0 => writer.try_write(&[5; 40]).is_ok(),
+            1 => writer.try_write(&vec![6; usize::from(*a) * 8 + 1]).is_ok(),
+            2 => reader.try_read().is_ok(),
+            3 => reader.try_read().map(|frame| frame.map(|f| f.into_owned().len())).is_ok(),
+            4 => reader.metadata().is_ok(),
+            _ => writer.replace_metadata(&[*a; 30]).is_ok(),
+        };
+        let offset = u64::from(u16::from_le_bytes([*a, *b])) * 8 % size;
+        let _ = file.write_all_at(word, offset);
+    }
+    common::read(&mut reader);
+    common::write(&mut writer);
+    drop((writer, reader));
+    common::look_and_remove(NAME, dir);
+});
