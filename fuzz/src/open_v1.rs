@@ -8,18 +8,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use libfuzzer_sys::fuzz_target;
-use zerobuffer::{BufferConfig, Reader, Writer};
+use zerobuffer::{BufferConfig, FullPolicy, Reader, Writer};
 
 fuzz_target!(|input: &[u8]| {
     let name = format!("zerobuffer-fuzz-{}", std::process::id());
     let path: PathBuf = Path::new("/dev/shm").join(&name);
     let Some((&how, changes)) = input.split_first() else { return };
     let config = BufferConfig::v1().payload_bytes(4096).metadata_bytes(64);
+    // Never waits, so that an input that takes long is a finding.
+    let connect = || Writer::options().full_policy(FullPolicy::Fail).connect(&name);
     // Its semaphores and its lock are what they should be; the segment is what the input says.
     let mut reader = Reader::create(&name, &config).unwrap();
     let mut writer = None;
     if how & 1 != 0 {
-        let mut connected = Writer::connect(&name).unwrap();
+        let mut connected = connect().unwrap();
         let _ = connected.set_metadata(b"metadata");
         for len in [1, 100, 700] {
             let _ = connected.try_write(&vec![7; len]);
@@ -39,7 +41,7 @@ fuzz_target!(|input: &[u8]| {
     if how & 8 != 0 {
         common::read(&mut reader);
     }
-    if let Some(mut writer) = writer.or_else(|| Writer::connect(&name).ok()) {
+    if let Some(mut writer) = writer.or_else(|| connect().ok()) {
         common::write(&mut writer);
         common::read(&mut reader);
     }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
-use zerobuffer::{BufferConfig, Reader, Writer};
+use zerobuffer::{BufferConfig, FullPolicy, Reader, Writer};
 
 const NAME: &str = "fuzzed";
 
@@ -54,7 +54,9 @@ fuzz_target!(|input: &[u8]| {
     if let Some(reader) = &mut reader {
         common::read(reader);
     }
-    let mut writer = Writer::options().dir(dir).elastic(how & 4 != 0).connect(NAME).ok();
+    // Never waits, so that an input that takes long is a finding.
+    let options = Writer::options().dir(dir).full_policy(FullPolicy::Fail);
+    let mut writer = options.elastic(how & 4 != 0).connect(NAME).ok();
     if let Some(writer) = &mut writer {
         common::write(writer);
     }

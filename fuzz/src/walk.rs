@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
-use zerobuffer::{BufferConfig, Reader, Writer};
+use zerobuffer::{BufferConfig, FullPolicy, Reader, Writer};
 
 const NAME: &str = "walked";
 
@@ -17,7 +17,9 @@ fuzz_target!(|input: &[u8]| {
     static DIR: OnceLock<TempDir> = OnceLock::new();
     let dir = DIR.get_or_init(|| tempfile::tempdir_in("/dev/shm").unwrap()).path();
     let config = BufferConfig::new().payload_bytes(4096).metadata_bytes(64).reader_slots(2);
-    let mut writer = Writer::options().dir(dir).create(NAME, &config).unwrap();
+    // Never waits, so that an input that takes long is a finding.
+    let options = Writer::options().dir(dir).full_policy(FullPolicy::Fail);
+    let mut writer = options.create(NAME, &config).unwrap();
     let mut reader = Reader::options().dir(dir).join(NAME).unwrap();
     let file = OpenOptions::new().read(true).write(true).open(dir.join("walked.zb2")).unwrap();
     let size = file.metadata().unwrap().len();

@@ -73,7 +73,7 @@ impl Running {
         let output = std::fs::File::create(&log)?;
         let child = Command::new(program(target))
             .arg(format!("-max_total_time={seconds}"))
-            .args(["-timeout=10", "-rss_limit_mb=2048", "-max_len=8192", "-print_final_stats=1"])
+            .args(["-timeout=4", "-rss_limit_mb=2048", "-max_len=8192", "-print_final_stats=1"])
             .arg(format!("-artifact_prefix={}/", found.display()))
             .args([&new, &Path::new("fuzz/corpus").join(target)])
             .stdout(output.try_clone()?)

@@ -67,6 +67,8 @@ mod fault;
 mod frame;
 #[cfg(not(loom))]
 pub mod inspect;
+#[cfg(loom)]
+mod mortal;
 #[cfg(not(loom))]
 mod name;
 #[cfg(not(loom))]

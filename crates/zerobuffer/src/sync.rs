@@ -4,7 +4,9 @@
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use crate::mortal::{AtomicU32, AtomicU64};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{Ordering, fence};
 
 /// In a model nothing interrupts the other side's processor, so the asymmetric barrier is a full fence there.
 #[cfg(loom)]

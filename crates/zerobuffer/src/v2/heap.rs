@@ -91,6 +91,8 @@ impl Memory for Heap {
 
     /// Without a limit: a lost wake-up is a deadlock, which the model checker reports.
     fn sleep(&self, word: &AtomicU32, expected: u32, _limit: Duration) -> bool {
+        #[cfg(loom)]
+        crate::mortal::step();
         let mut guard = self.sleeping.lock().unwrap();
         while word.load(Ordering::Relaxed) == expected {
             guard = self.woken.wait(guard).unwrap();
@@ -99,6 +101,8 @@ impl Memory for Heap {
     }
 
     fn wake(&self, _word: &AtomicU32) {
+        #[cfg(loom)]
+        crate::mortal::step();
         // The lock makes the sleeper's look at the word and its falling asleep one step, as in the kernel.
         drop(self.sleeping.lock().unwrap());
         self.woken.notify_all();

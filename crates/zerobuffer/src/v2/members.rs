@@ -91,7 +91,7 @@ pub(crate) fn attach_writer(
     fault::point(Fault::WriterSigned);
     area.writer_state.store(writer_state::ATTACHED, Ordering::Release);
     fault::point(Fault::WriterAttached);
-    wake::wake_readers(segment, Barrier::Fence);
+    wake::wake_every_reader(segment);
     let barrier = if relies { Barrier::LeftToSleeper } else { Barrier::Fence };
     Ok(WriterRole { producer, barrier })
 }
@@ -142,6 +142,7 @@ pub(crate) fn attach_reader(
             match Consumer::attach(segment, slot) {
                 Ok(consumer) => {
                     let generation = sign(segment, slot, flags);
+                    wake::wake_writer_anyway(segment);
                     return Ok(ReaderRole { slot, generation, consumer, barrier });
                 }
                 // Its lock is ours already, so it can be made anew in place.
@@ -289,8 +290,10 @@ fn register(
     slot.skipped_bytes
         .store(segment.writer().skipped_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
     let generation = sign(segment, index, flags);
-    registry::activate(segment, index, wish.start, REGISTRATION_ATTEMPTS)
-        .ok_or_else(|| damaged(place, "its floor does not stand still"))?;
+    let cursor = registry::activate(segment, index, wish.start, REGISTRATION_ATTEMPTS);
+    // The Writer may have found the ring full because of a cursor that was taken back.
+    wake::wake_writer_anyway(segment);
+    cursor.ok_or_else(|| damaged(place, "its floor does not stand still"))?;
     fault::point(Fault::ReaderActivated);
     let consumer = Consumer::attach(segment, index).map_err(|problem| {
         registry::free(segment, index);

@@ -85,6 +85,18 @@ pub(crate) fn wake_announced(memory: &impl Memory) -> u32 {
     woken
 }
 
+/// Wakes all readers, announced or not: a Writer that died may have taken up an announcement and not followed it.
+/// For its successor.
+#[cold]
+pub(crate) fn wake_every_reader(memory: &impl Memory) {
+    fence(Ordering::SeqCst);
+    memory.registry().sleepers.swap(0, Ordering::SeqCst);
+    for slot in memory.slots() {
+        slot.wait_flag.store(0, Ordering::Release);
+        memory.wake(&slot.wait_flag);
+    }
+}
+
 /// The Writer announces that it waits for the lowest cursor to reach `wants`. It must look again before
 /// [`writer_sleeps`].
 pub(crate) fn announce_writer(memory: &impl Memory, wants: Position) -> Announced {
@@ -125,10 +137,21 @@ fn wake_satisfied_writer(memory: &impl Memory, cursor: Position) {
 /// Wakes the Writer, whatever it waits for.
 #[cold]
 pub(crate) fn wake_waiting_writer(memory: &impl Memory) {
+    fence(Ordering::SeqCst);
     let registry = memory.registry();
     if registry.writer_waiting.swap(0, Ordering::SeqCst) != 0 {
         memory.wake(&registry.writer_waiting);
     }
+}
+
+/// Wakes the Writer, announced or not: a reader that died may have taken up the announcement and not followed it.
+/// For its successor.
+#[cold]
+pub(crate) fn wake_writer_anyway(memory: &impl Memory) {
+    fence(Ordering::SeqCst);
+    let waiting = &memory.registry().writer_waiting;
+    waiting.swap(0, Ordering::SeqCst);
+    memory.wake(waiting);
 }
 
 fn barrier_of_sleeper(memory: &impl Memory) -> Announced {

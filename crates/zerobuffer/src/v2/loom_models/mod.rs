@@ -12,12 +12,14 @@ use loom::sync::Arc;
 use loom::thread;
 use std::time::Duration;
 
+mod crash;
+
 use super::heap::Heap;
 use super::layout::FrameGeometry;
 use super::memory::Memory;
 use super::position::Position;
 use super::registry::activate;
-use super::ring::{self, Consumer, Footprint, Found, Producer};
+use super::ring::{self, Claim, Consumer, Footprint, Found, Producer};
 use super::wake::{self, Barrier};
 use crate::config::StartAt;
 use crate::sync::Ordering;
@@ -41,9 +43,9 @@ fn check(heap: &Heap, found: &Found, expected: u64) {
     assert!(heap.is_filled(found.start.plus(LEN - 8), 8, expected), "frame {expected} is torn");
 }
 
-/// Writes frame `sequence`; sleeps while there is no room.
-fn write(heap: &Heap, producer: &mut Producer) {
-    let claim = loop {
+/// Claims the next frame; sleeps while there is no room.
+fn claim(heap: &Heap, producer: &mut Producer) -> Claim {
+    loop {
         match producer.claim(heap, LEN) {
             Ok(claim) => break claim,
             Err(full) => {
@@ -54,16 +56,21 @@ fn write(heap: &Heap, producer: &mut Producer) {
                 };
             }
         }
-    };
+    }
+}
+
+/// Writes the next frame; sleeps while there is no room.
+fn write(heap: &Heap, producer: &mut Producer) {
+    let claim = claim(heap, producer);
     fill(heap, claim.start(), producer.next_sequence());
     producer.stage(heap, &claim);
     producer.publish(heap);
     wake::wake_readers(heap, Barrier::Fence);
 }
 
-/// Reads the next frame; sleeps while there is none.
-fn read(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) {
-    let found = loop {
+/// Finds the next frame; sleeps while there is none.
+fn find(heap: &Heap, slot: u32, consumer: &Consumer) -> Found {
+    loop {
         if let Some(found) = consumer.poll(heap).unwrap() {
             break found;
         }
@@ -72,11 +79,25 @@ fn read(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) {
             break found;
         }
         wake::reader_sleeps(heap, slot, Duration::MAX);
-    };
+    }
+}
+
+/// Reads the next frame, `expected` by number and content; sleeps while there is none.
+fn read(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) {
+    assert_eq!(read_value(heap, slot, consumer, expected), expected);
+}
+
+/// Reads frame `expected`; what it is filled with.
+fn read_value(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) -> u64 {
+    let found = find(heap, slot, consumer);
     consumer.take(heap, &found);
-    check(heap, &found, expected);
+    assert_eq!(found.sequence, expected);
+    let value = heap.word(found.start).load(Ordering::Relaxed);
+    let end = heap.word(found.start.plus(LEN - 8)).load(Ordering::Relaxed);
+    assert_eq!(value, end, "frame {expected} is torn");
     ring::release(heap, slot, found.end);
     wake::wake_writer(heap, Barrier::Fence, found.end);
+    value
 }
 
 #[test]
