@@ -21,7 +21,11 @@ pub(crate) fn parse(text: &str) -> Result<usize, String> {
             .ok_or_else(|| "too large".to_owned());
     }
     match number.parse::<f64>() {
-        Ok(part) if shift > 0 && part.is_finite() => Ok((part * (1u64 << shift) as f64) as usize),
+        Ok(part) if shift > 0 && part.is_finite() => {
+            let bytes = part * (1u64 << shift) as f64;
+            // 2^64: the conversion would cut off what is larger, rather than refuse it.
+            if bytes < usize::MAX as f64 { Ok(bytes as usize) } else { Err("too large".to_owned()) }
+        }
         _ => Err("not a size: write 4096, 64K, 64M or 1.5G".to_owned()),
     }
 }
@@ -59,6 +63,9 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for text in ["", "M", "-1", "1.5", "12 parsecs", "99999999999999999999", "99999999999G"] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+        for text in ["99999999999999999999K", "17179869184.5G", "18446744073709551616b"] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

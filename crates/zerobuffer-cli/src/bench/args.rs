@@ -1,6 +1,7 @@
 //! What `zerobuffer bench` can be asked.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -106,7 +107,7 @@ pub(super) struct ThroughputArgs {
     #[arg(long)]
     pub(super) elastic: bool,
     /// Slots of rtrb's ring; default: as many as fill the same number of bytes
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_parser = rtrb_slots, value_name = "COUNT")]
     pub(super) rtrb_slots: Option<usize>,
 }
 
@@ -139,8 +140,8 @@ pub(super) struct IdleArgs {
     #[command(flatten)]
     pub(super) common: Common,
     /// How long each side waits
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
-    pub(super) seconds: f64,
+    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    pub(super) seconds: Duration,
     /// The wait strategies to try
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wait::Park, Wait::SpinThenPark])]
     pub(super) wait: Vec<Wait>,
@@ -229,7 +230,10 @@ impl Way {
     const ALL: [Self; 5] = [Self::Copied, Self::Batched, Self::Loaned, Self::Rtrb, Self::Bare];
 }
 
-/// A number of bytes: digits, then perhaps `K`, `M` or `G` (binary), perhaps with `B` or `iB`.
+/// The largest ring, and more than any frame.
+const MAX_BYTES: usize = 4 << 30;
+
+/// A number of bytes up to 4 GiB: digits, then perhaps `K`, `M` or `G` (binary), perhaps with `B` or `iB`.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -243,11 +247,28 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
             return Err(format!("`{text}` is not a size; write it like 4096, 64K or 8M"));
         }
     };
-    number
+    let bytes = number
         .parse::<usize>()
         .ok()
         .and_then(|n| n.checked_mul(1 << shift))
-        .ok_or_else(|| format!("`{text}` is not a size; write it like 4096, 64K or 8M"))
+        .ok_or_else(|| format!("`{text}` is not a size; write it like 4096, 64K or 8M"))?;
+    if bytes <= MAX_BYTES { Ok(bytes) } else { Err("at most 4G, the largest ring".into()) }
+}
+
+/// A duration that somebody may want to wait for.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("more than 0 seconds, at most a day".into()),
+    }
+}
+
+/// Slots of up to 64 bytes, in no more memory than the largest ring has.
+fn rtrb_slots(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(slots) if (1..=MAX_BYTES / 64).contains(&slots) => Ok(slots),
+        _ => Err(format!("1 to {}", MAX_BYTES / 64)),
+    }
 }
 
 /// A frame size that holds the eight bytes every measurement keeps in a frame.
@@ -270,5 +291,19 @@ mod tests {
         assert!(size("12 parsecs").is_err());
         assert!(size("").is_err());
         assert!(frame_size("7").is_err());
+    }
+
+    #[test]
+    fn what_no_machine_has_is_refused() {
+        assert_eq!(size("4G"), Ok(4 << 30));
+        for text in ["4294967297", "9223372036854775808", "18446744073709551615"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "NaN", "inf", "1e300", "86401"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert!(rtrb_slots("0").is_err() && rtrb_slots("18446744073709551615").is_err());
+        assert_eq!(rtrb_slots("4096"), Ok(4096));
     }
 }
