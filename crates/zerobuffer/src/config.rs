@@ -209,6 +209,30 @@ impl Default for FullPolicy {
     }
 }
 
+/// What a reader gets, and what it asks of the writer for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReaderKind {
+    /// Every frame; the writer waits for the slowest such reader.
+    #[default]
+    Every,
+    /// What it is in time for: the writer never waits for it, and what was overwritten before it came to it is
+    /// missed and counted.
+    Lossy,
+    /// The same, without a registration: nobody can tell that it is there.
+    Observer,
+}
+
+impl std::fmt::Display for ReaderKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Every => "every frame",
+            Self::Lossy => "lossy",
+            Self::Observer => "observer",
+        })
+    }
+}
+
 /// Where a reader that registers for the first time begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartAt {

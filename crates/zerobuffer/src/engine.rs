@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{BufferConfig, Protocol, WaitStrategy};
+use crate::config::{BufferConfig, Protocol, ReaderKind, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
 use crate::events::Noticed;
 use crate::name::{self, Place};
@@ -17,8 +17,12 @@ use crate::v1::reader::V1Reader;
 use crate::v1::ring::Fit;
 use crate::v1::writer::V1Writer;
 use crate::v2;
+use crate::v2::arrival;
+use crate::v2::observe::Copied;
+use crate::v2::onlooker::Onlooker;
 use crate::v2::position::Position;
 use crate::v2::ring::{Claim, Found};
+use crate::v2::segment::Segment;
 use crate::wait::Patience;
 
 /// 1.0 buffers have one directory.
@@ -323,6 +327,18 @@ fn commit_v1(engine: &mut V1Writer, len: usize) -> u64 {
 pub(crate) enum Reading {
     V2(v2::reader::Engine),
     V1(Box<V1Reader>),
+    Onlooker(Box<Onlooker>),
+}
+
+/// How a Reader behaves, by its kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Attendance {
+    /// It gets every frame.
+    Every(v2::reader::Behaviour),
+    /// It is registered, and gets what it is in time for.
+    Lossy(v2::onlooker::Behaviour),
+    /// It looks on from outside.
+    Observer(v2::onlooker::Behaviour),
 }
 
 impl Reading {
@@ -330,15 +346,32 @@ impl Reading {
         name: &str,
         dir: Option<&Path>,
         config: &BufferConfig,
-        behaviour: v2::reader::Behaviour,
+        attendance: Attendance,
     ) -> Result<Self, OpenError> {
-        match config.protocol {
-            Protocol::V2 => {
+        let kind = match (config.protocol, attendance) {
+            (Protocol::V2, Attendance::Every(behaviour)) => {
                 refuse_live_v1(name, dir, USE_ANOTHER_NAME)?;
-                v2::reader::Engine::create(name, dir, config, behaviour).map(Self::V2)
+                return v2::reader::Engine::create(name, dir, config, behaviour).map(Self::V2);
             }
-            Protocol::V1 => Self::create_v1(name, dir, config, behaviour.wait),
-        }
+            (Protocol::V2, Attendance::Lossy(behaviour)) => {
+                refuse_live_v1(name, dir, USE_ANOTHER_NAME)?;
+                return Onlooker::create(name, dir, config, behaviour).map(Self::onlooker);
+            }
+            (Protocol::V1, Attendance::Every(behaviour)) => {
+                return Self::create_v1(name, dir, config, behaviour.wait);
+            }
+            (_, Attendance::Observer(_)) => {
+                "an observer looks at a buffer that others made: join it"
+            }
+            (Protocol::V1, Attendance::Lossy(_)) => {
+                "protocol 1.0 has no lossy readers: use 2.0, or read every frame"
+            }
+        };
+        Err(OpenError::InvalidConfig { name: name.to_owned(), problem: kind.to_owned() })
+    }
+
+    fn onlooker(onlooker: Onlooker) -> Self {
+        Self::Onlooker(Box::new(onlooker))
     }
 
     fn create_v1(
@@ -366,20 +399,30 @@ impl Reading {
     pub(crate) fn join(
         name: &str,
         dir: Option<&Path>,
-        behaviour: v2::reader::Behaviour,
+        attendance: Attendance,
     ) -> Result<Self, OpenError> {
-        let joined = v2::reader::Engine::join(name, dir, behaviour);
+        let joined = match attendance {
+            Attendance::Every(behaviour) => {
+                v2::reader::Engine::join(name, dir, behaviour).map(Self::V2)
+            }
+            Attendance::Lossy(behaviour) => {
+                Onlooker::join(name, dir, behaviour).map(Self::onlooker)
+            }
+            Attendance::Observer(behaviour) => {
+                Onlooker::observe(name, dir, behaviour).map(Self::onlooker)
+            }
+        };
         if let Err(OpenError::NotFound { .. }) = joined {
             let advice = "a 1.0 buffer has one reader, who makes it: read it there, or create \
                           one with `BufferConfig::v1()` (`--protocol 1`) under another name";
             refuse_live_v1(name, dir, advice)?;
         }
-        joined.map(Self::V2)
+        joined
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
         match self {
-            Self::V2(_) => Protocol::V2,
+            Self::V2(_) | Self::Onlooker(_) => Protocol::V2,
             Self::V1(_) => Protocol::V1,
         }
     }
@@ -388,6 +431,7 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.name(),
             Self::V1(engine) => engine.name(),
+            Self::Onlooker(engine) => engine.name(),
         }
     }
 
@@ -395,6 +439,7 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.layout().frames.max_frame() as usize,
             Self::V1(engine) => engine.max_frame_bytes(),
+            Self::Onlooker(engine) => engine.segment().layout().frames.max_frame() as usize,
         }
     }
 
@@ -402,6 +447,7 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.layout().frames.capacity as usize,
             Self::V1(engine) => engine.payload_bytes(),
+            Self::Onlooker(engine) => engine.segment().layout().frames.capacity as usize,
         }
     }
 
@@ -410,6 +456,7 @@ impl Reading {
         match self {
             Self::V2(engine) => SeatRef::V2(engine.seat()),
             Self::V1(engine) => SeatRef::V1(engine.seat()),
+            Self::Onlooker(engine) => SeatRef::Copied(engine.copied()),
         }
     }
 
@@ -418,7 +465,7 @@ impl Reading {
     pub(crate) fn next_ready(&mut self) -> Option<Found> {
         match self {
             Self::V2(engine) => engine.next_ready(),
-            Self::V1(_) => None,
+            Self::V1(_) | Self::Onlooker(_) => None,
         }
     }
 
@@ -432,6 +479,13 @@ impl Reading {
                 engine.take();
                 Ok(found.map(foreign))
             }
+            Self::Onlooker(engine) => {
+                let found = engine.find(patience)?;
+                if let Some(found) = &found {
+                    engine.take(found);
+                }
+                Ok(found)
+            }
         }
     }
 
@@ -440,6 +494,7 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.find(patience),
             Self::V1(engine) => Ok(engine.find(patience)?.map(foreign)),
+            Self::Onlooker(engine) => engine.find(patience),
         }
     }
 
@@ -449,6 +504,8 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.find_behind(previous),
             Self::V1(engine) => engine.find_behind().map(foreign),
+            // There is one copy, and a frame of the batch is in it.
+            Self::Onlooker(_) => None,
         }
     }
 
@@ -457,6 +514,7 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.take(found),
             Self::V1(engine) => engine.take(),
+            Self::Onlooker(engine) => engine.take(found),
         }
     }
 
@@ -466,6 +524,7 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.advance(found),
             Self::V1(engine) => engine.take_into_batch(),
+            Self::Onlooker(engine) => engine.take(found),
         }
     }
 
@@ -476,30 +535,33 @@ impl Reading {
                 engine.publish_received(newest);
                 engine.seat().release_lent(newest.end);
             }
-            Self::V2(_) => {}
+            Self::V2(_) | Self::Onlooker(_) => {}
             Self::V1(engine) => engine.release_batch(newest.end.0),
         }
     }
 
     pub(crate) fn noticed(&mut self) -> &mut Noticed {
         match self {
-            Self::V2(engine) => &mut engine.noticed,
+            Self::V2(engine) => &mut engine.watch.noticed,
             Self::V1(engine) => &mut engine.noticed,
+            Self::Onlooker(engine) => &mut engine.watch.noticed,
         }
     }
 
     /// Newest generations of the Writer and of the metadata; `None` in a forked child.
     pub(crate) fn generations(&mut self) -> Option<(u64, u64)> {
         match self {
-            Self::V2(engine) => engine.generations(),
+            Self::V2(engine) => known_generations(engine.segment()),
             Self::V1(engine) => engine.generations(),
+            Self::Onlooker(engine) => known_generations(engine.segment()),
         }
     }
 
     pub(crate) fn writer_presence(&self) -> WriterPresence {
         match self {
-            Self::V2(engine) => engine.writer_presence(),
+            Self::V2(engine) => arrival::writer_presence(engine.segment()),
             Self::V1(engine) => engine.writer_presence(),
+            Self::Onlooker(engine) => arrival::writer_presence(engine.segment()),
         }
     }
 
@@ -507,6 +569,7 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.stats(),
             Self::V1(engine) => engine.stats(),
+            Self::Onlooker(engine) => engine.stats(),
         }
     }
 
@@ -514,8 +577,9 @@ impl Reading {
     #[inline]
     pub(crate) fn check(&self) -> Result<(), ReadError> {
         match self {
-            Self::V2(engine) => engine.check(),
+            Self::V2(engine) => arrival::check(engine.segment()),
             Self::V1(engine) => engine.check(),
+            Self::Onlooker(engine) => arrival::check(engine.segment()),
         }
     }
 
@@ -523,15 +587,37 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.backlog_bytes(),
             Self::V1(engine) => engine.backlog_bytes(),
+            Self::Onlooker(engine) => engine.backlog_bytes(),
         }
     }
 
     pub(crate) fn is_durable(&self) -> bool {
         match self {
             Self::V2(engine) => engine.is_durable(),
-            // The buffer goes with it.
-            Self::V1(_) => false,
+            // The one's buffer goes with it; nothing is kept for the other.
+            Self::V1(_) | Self::Onlooker(_) => false,
         }
+    }
+
+    pub(crate) fn kind(&self) -> ReaderKind {
+        match self {
+            Self::V2(_) | Self::V1(_) => ReaderKind::Every,
+            Self::Onlooker(engine) => engine.kind(),
+        }
+    }
+
+    /// Receives the newest frame that is there, and passes over those before it.
+    pub(crate) fn next_newest(&mut self) -> Result<Option<Found>, ReadError> {
+        if let Self::Onlooker(engine) = self {
+            engine.go_to_newest();
+        }
+        let Some(mut newest) = self.next(Patience::None)? else { return Ok(None) };
+        while let Some(later) = self.find_behind(&newest) {
+            self.seat().release_lent(newest.end);
+            self.take(&later);
+            newest = later;
+        }
+        Ok(Some(newest))
     }
 
     pub(crate) fn leave_for_good(&self) {
@@ -539,6 +625,11 @@ impl Reading {
             engine.leave_for_good();
         }
     }
+}
+
+/// `None` in a forked child, where there is no memory to look at.
+fn known_generations(segment: &Segment) -> Option<(u64, u64)> {
+    segment.is_sound().then(|| arrival::generations(segment))
 }
 
 fn foreign(found: v1::ring::Found) -> Found {
@@ -550,6 +641,8 @@ fn foreign(found: v1::ring::Found) -> Found {
 pub(crate) enum SeatRef<'a> {
     V2(&'a Arc<v2::reader::Seat>),
     V1(&'a Arc<v1::reader::Seat>),
+    /// Nothing: the bytes are the reader's own.
+    Copied(&'a Copied),
 }
 
 /// What a kept frame is released to.
@@ -557,15 +650,20 @@ pub(crate) enum SeatRef<'a> {
 pub(crate) enum OwnedSeat {
     V2(Arc<v2::reader::Seat>),
     V1(Arc<v1::reader::Seat>),
+    Copied(Arc<Copied>),
 }
 
 impl<'a> SeatRef<'a> {
     #[inline(always)]
-    pub(crate) fn lend<'b, T: ?Sized>(self, found: &Found, holder: &'b T) -> &'b [u8] {
+    pub(crate) fn lend<'b, T: ?Sized>(self, found: &Found, holder: &'b T) -> &'b [u8]
+    where
+        'a: 'b,
+    {
         let len = found.len as usize;
         match self {
             Self::V2(seat) => seat.segment().lend(found.start, len, holder),
             Self::V1(seat) => seat.segment().mapping.lend(found.start.0, len, holder),
+            Self::Copied(copied) => copied.payload(found.len),
         }
     }
 
@@ -573,6 +671,7 @@ impl<'a> SeatRef<'a> {
         match self {
             Self::V2(seat) => seat.segment().copy_out(start, space),
             Self::V1(seat) => seat.segment().mapping.read_payload(start.0, space),
+            Self::Copied(copied) => space.copy_from_slice(copied.payload(space.len() as u64)),
         }
     }
 
@@ -580,6 +679,7 @@ impl<'a> SeatRef<'a> {
         match self {
             Self::V2(seat) => seat.segment().committed_at(found.header),
             Self::V1(_) => None,
+            Self::Copied(copied) => copied.committed_at(),
         }
     }
 
@@ -589,18 +689,20 @@ impl<'a> SeatRef<'a> {
         match self {
             Self::V2(seat) => seat.release_lent(end),
             Self::V1(seat) => release_v1(seat, end),
+            Self::Copied(_) => {}
         }
     }
 
     /// Keeps a lent frame beyond its borrow.
-    pub(crate) fn keep(self, end: Position) -> OwnedSeat {
+    pub(crate) fn keep(self, found: &Found) -> OwnedSeat {
         match self {
             Self::V2(seat) => {
-                seat.keep(end);
+                seat.keep(found.end);
                 OwnedSeat::V2(Arc::clone(seat))
             }
             // Every frame is kept until it is released.
             Self::V1(seat) => OwnedSeat::V1(Arc::clone(seat)),
+            Self::Copied(copied) => OwnedSeat::Copied(Arc::new(copied.only(found.len))),
         }
     }
 }
@@ -615,6 +717,7 @@ impl OwnedSeat {
         match self {
             Self::V2(seat) => SeatRef::V2(seat),
             Self::V1(seat) => SeatRef::V1(seat),
+            Self::Copied(copied) => SeatRef::Copied(copied),
         }
     }
 
@@ -623,6 +726,7 @@ impl OwnedSeat {
         match self {
             Self::V2(seat) => seat.release_kept(end),
             Self::V1(seat) => seat.release(end.0),
+            Self::Copied(_) => {}
         }
     }
 }

@@ -80,7 +80,7 @@ impl<'a> Frame<'a> {
     pub fn into_owned(self) -> OwnedFrame {
         // Its release is the owned frame's now.
         let lent = ManuallyDrop::new(self);
-        OwnedFrame { seat: lent.seat.keep(lent.facts.found.end), facts: lent.facts }
+        OwnedFrame { seat: lent.seat.keep(&lent.facts.found), facts: lent.facts }
     }
 }
 

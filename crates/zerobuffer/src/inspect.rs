@@ -25,7 +25,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use crate::config::Protocol;
+pub use crate::config::{Protocol, ReaderKind};
 use crate::error::OpenError;
 use crate::name::Place;
 use crate::stats::ReaderInfo;
@@ -35,7 +35,7 @@ use crate::v2::layout::{
     LIFE_LOCK, Layout, METADATA_HEAD, OIEB_BYTES, REGISTRY_HEADER_BYTES, SLOT_BYTES, SlotName,
     WRITER_LOCK, owner_state, segment_state, slot_flags, slot_lock, slot_state, writer_state,
 };
-use crate::v2::members::printable;
+use crate::v2::members::{self, printable};
 use crate::v2::position::Position;
 use crate::v2::registry::{Lag, Mark};
 use crate::v2::segment::{self, Retired, io_error};
@@ -330,7 +330,12 @@ fn look(
         floor_position: floor.0,
         newest_sequence: oieb.u64(0x108),
         bytes_committed: oieb.u64(0x118),
-        fill_bytes: readers.iter().map(|reader| reader.lag_bytes).max().unwrap_or(0),
+        fill_bytes: readers
+            .iter()
+            .filter(|reader| reader.kind == ReaderKind::Every)
+            .map(|reader| reader.lag_bytes)
+            .max()
+            .unwrap_or(0),
         high_water_bytes: oieb.u64(0x318),
         dropped_frames: oieb.u64(0x300),
         full_waits: oieb.u64(0x308),
@@ -382,7 +387,8 @@ fn readers(
         name.copy_from_slice(&registry.0[at(0xc0)..at(0xe0)]);
         let name = printable(&name);
         let cursor = Position(registry.u64(at(0)));
-        if cursor.since(floor) > layout.frames.capacity {
+        let kind = members::kind(registry.u32(at(0x84)));
+        if kind == ReaderKind::Every && cursor.since(floor) > layout.frames.capacity {
             problems
                 .push(format!("the cursor {} of reader `{name}` lies outside the ring", cursor.0));
         }
@@ -395,6 +401,8 @@ fn readers(
         let lag = Lag::between(&newest, &reader);
         readers.push(ReaderInfo {
             name,
+            kind,
+            missed: registry.u64(at(0x38)),
             pid: registry.u32(at(0x98)),
             durable: registry.u32(at(0x8c)) & slot_flags::DURABLE != 0,
             attached,

@@ -87,7 +87,7 @@ mod writer;
 
 pub use config::{
     BufferConfig, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES, DEFAULT_READER_SLOTS, FullPolicy,
-    MAIN_READER, Protocol, StartAt, WaitStrategy,
+    MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy,
 };
 pub use error::{
     Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,

@@ -4,14 +4,15 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{BufferConfig, MAIN_READER, Protocol, StartAt, WaitStrategy};
-use crate::engine::Reading;
+use crate::config::{BufferConfig, MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy};
+use crate::engine::{Attendance, Reading};
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
 use crate::events::Events;
 use crate::frame::Frame;
 use crate::stats::ReaderStats;
 use crate::v2::members::{ReaderWish, slot_name};
 use crate::v2::metadata::Version;
+use crate::v2::onlooker;
 use crate::v2::reader::{Behaviour, Engine};
 use crate::v2::ring::Found;
 use crate::wait::Patience;
@@ -25,6 +26,7 @@ pub struct ReaderOptions {
     wait: WaitStrategy,
     wait_for_buffer: Option<Duration>,
     name: Option<String>,
+    kind: ReaderKind,
     start: StartAt,
     prefault: bool,
 }
@@ -36,6 +38,7 @@ impl Default for ReaderOptions {
             wait: WaitStrategy::default(),
             wait_for_buffer: None,
             name: Some(MAIN_READER.to_owned()),
+            kind: ReaderKind::Every,
             start: StartAt::default(),
             prefault: false,
         }
@@ -76,6 +79,43 @@ impl ReaderOptions {
         self
     }
 
+    /// Reads what it is in time for: the writer never waits for this reader, and what was overwritten before the
+    /// reader came to it is missed and counted ([`ReaderStats::missed`]). For previews, together with
+    /// [`Reader::latest`].
+    ///
+    /// Every frame is copied into memory of the reader's own, once, and checked before it is handed out: it is
+    /// never torn, and nothing changes it afterwards. The place that a buffer keeps for its first reader
+    /// ([`BufferConfig::keep_for_first_reader`]) stays kept, for a lossy one does not release it.
+    ///
+    /// ```
+    /// use zerobuffer::{BufferConfig, Reader, Writer};
+    /// # fn main() -> zerobuffer::Result<()> {
+    /// # let name = format!("doc-lossy-{}", std::process::id());
+    /// let config = BufferConfig::new().payload_bytes(4096).keep_for_first_reader(false);
+    /// let mut writer = Writer::create(&name, &config)?;
+    /// let mut preview = Reader::options().lossy().join(&name)?;
+    /// for picture in 1..=100_u8 {
+    ///     writer.write(&[picture; 100])?; // never waits
+    /// }
+    /// assert_eq!(preview.latest()?.unwrap()[..], [100; 100]);
+    /// assert_eq!(preview.stats().missed, 99);
+    /// # Ok(()) }
+    /// ```
+    pub fn lossy(mut self) -> Self {
+        self.kind = ReaderKind::Lossy;
+        self
+    }
+
+    /// Looks on from outside: reads as a [lossy](Self::lossy) reader does, but without a registration, without a
+    /// lock, and without write access to the file. Only for [`join`](Self::join).
+    ///
+    /// For recording and debugging: it works also when everybody else hangs, and nobody can tell that it is
+    /// there. Nobody wakes it either, so while there is nothing to read it looks every millisecond.
+    pub fn observe(mut self) -> Self {
+        self.kind = ReaderKind::Observer;
+        self
+    }
+
     /// Where to begin when registering for the first time; default at the oldest frame still there.
     pub fn start_at(mut self, start: StartAt) -> Self {
         self.start = start;
@@ -96,8 +136,8 @@ impl ReaderOptions {
     /// # Errors
     /// [`OpenError`], with what to do about it in its message.
     pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Reader, OpenError> {
-        let behaviour = self.behaviour(name)?;
-        Ok(Reader { engine: Reading::create(name, self.dir.as_deref(), config, behaviour)? })
+        let attendance = self.attendance(name)?;
+        Ok(Reader { engine: Reading::create(name, self.dir.as_deref(), config, attendance)? })
     }
 
     /// Attaches to a buffer that exists.
@@ -105,13 +145,19 @@ impl ReaderOptions {
     /// # Errors
     /// [`OpenError`]; [`is_not_found`](OpenError::is_not_found) when there is no such buffer (yet).
     pub fn join(&self, name: &str) -> Result<Reader, OpenError> {
-        let behaviour = self.behaviour(name)?;
+        let attendance = self.attendance(name)?;
         let dir = self.dir.as_deref();
-        let engine = look_until(self.wait_for_buffer, || Reading::join(name, dir, behaviour))?;
+        let engine = look_until(self.wait_for_buffer, || Reading::join(name, dir, attendance))?;
         Ok(Reader { engine })
     }
 
-    fn behaviour(&self, buffer: &str) -> Result<Behaviour, OpenError> {
+    fn attendance(&self, buffer: &str) -> Result<Attendance, OpenError> {
+        let looking = onlooker::Behaviour { wait: self.wait, start: self.start };
+        match self.kind {
+            ReaderKind::Every => {}
+            ReaderKind::Lossy => return Ok(Attendance::Lossy(looking)),
+            ReaderKind::Observer => return Ok(Attendance::Observer(looking)),
+        }
         let name = match self.name.as_deref() {
             None => None,
             Some(name) => Some(slot_name(name).ok_or_else(|| OpenError::InvalidConfig {
@@ -121,7 +167,7 @@ impl ReaderOptions {
         };
         let wish =
             ReaderWish { name, start: self.start, may_sleep: self.wait != WaitStrategy::Spin };
-        Ok(Behaviour { wait: self.wait, wish, prefault: self.prefault })
+        Ok(Attendance::Every(Behaviour { wait: self.wait, wish, prefault: self.prefault }))
     }
 }
 
@@ -180,6 +226,11 @@ impl Reader {
         self.engine.protocol()
     }
 
+    /// What this reader gets.
+    pub fn kind(&self) -> ReaderKind {
+        self.engine.kind()
+    }
+
     /// Largest frame that this buffer can carry at every position of its ring, in bytes.
     pub fn max_frame_bytes(&self) -> usize {
         self.engine.max_frame_bytes()
@@ -197,7 +248,10 @@ impl Reader {
     pub fn metadata(&self) -> Result<Option<Metadata<'_>>, MetadataError> {
         let held = match &self.engine {
             Reading::V2(engine) => engine.hold_metadata()?.map(|v| MetadataPlace::Held(engine, v)),
-            Reading::V1(engine) => engine.metadata()?.map(MetadataPlace::Copied),
+            Reading::V1(engine) => engine.metadata()?.map(|bytes| MetadataPlace::Copied(1, bytes)),
+            Reading::Onlooker(engine) => engine
+                .metadata()?
+                .map(|(generation, bytes)| MetadataPlace::Copied(generation, bytes)),
         };
         Ok(held.map(|place| Metadata { place }))
     }
@@ -238,6 +292,16 @@ impl Reader {
             return Ok(Some(Frame::new(self.engine.seat(), found)));
         }
         let found = self.engine.next(patience)?;
+        Ok(found.map(|found| Frame::new(self.engine.seat(), found)))
+    }
+
+    /// The newest frame, if there is one that was not handed out yet; releases, or passes over, all before it.
+    /// Never waits.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    pub fn latest(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        let found = self.engine.next_newest()?;
         Ok(found.map(|found| Frame::new(self.engine.seat(), found)))
     }
 
@@ -339,8 +403,8 @@ impl Reader {
     }
 }
 
-/// Metadata. While it lives the writer of a 2.0 buffer cannot replace this version's successor; that of a 1.0
-/// buffer, which is never replaced, is a copy.
+/// Metadata. While it lives the writer of a 2.0 buffer cannot replace this version's successor. For a lossy reader
+/// or an observer, and from a 1.0 buffer, it is a copy.
 #[derive(Debug)]
 pub struct Metadata<'a> {
     place: MetadataPlace<'a>,
@@ -349,7 +413,7 @@ pub struct Metadata<'a> {
 #[derive(Debug)]
 enum MetadataPlace<'a> {
     Held(&'a Engine, Version),
-    Copied(Vec<u8>),
+    Copied(u64, Vec<u8>),
 }
 
 impl Metadata<'_> {
@@ -357,7 +421,7 @@ impl Metadata<'_> {
     pub fn generation(&self) -> u64 {
         match &self.place {
             MetadataPlace::Held(_, version) => version.generation,
-            MetadataPlace::Copied(_) => 1,
+            MetadataPlace::Copied(generation, _) => *generation,
         }
     }
 }
@@ -370,7 +434,7 @@ impl Deref for Metadata<'_> {
             MetadataPlace::Held(engine, version) => {
                 engine.segment().lend_metadata(version.offset, version.len, self)
             }
-            MetadataPlace::Copied(bytes) => bytes,
+            MetadataPlace::Copied(_, bytes) => bytes,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Numbers about an endpoint and its peers.
 
+use crate::config::ReaderKind;
 use crate::error::Peer;
 
 /// What a [`Writer`](crate::Writer) has done since it attached.
@@ -36,6 +37,8 @@ pub struct ReaderStats {
     pub bytes: u64,
     /// Frames among them that a dead predecessor had received and not released.
     pub redelivered: u64,
+    /// Frames that were overwritten before a lossy reader or an observer came to them.
+    pub missed: u64,
     /// Calls that found nothing at first.
     pub waits: u64,
     /// Times it slept.
@@ -52,6 +55,8 @@ pub struct ReaderStats {
 pub struct ReaderInfo {
     /// Name of its slot; empty for an ephemeral reader.
     pub name: String,
+    /// What it gets. Observers are not registered.
+    pub kind: ReaderKind,
     /// Process id it announced, in its own PID namespace; 0 before the first owner.
     pub pid: u32,
     /// Its frames wait for a successor when it dies or leaves.
@@ -70,6 +75,8 @@ pub struct ReaderInfo {
     pub lag_frames: u64,
     /// Ring bytes it has not released yet.
     pub lag_bytes: u64,
+    /// Frames that were overwritten before it came to them: 0 unless it is lossy.
+    pub missed: u64,
     /// How often its slot was taken.
     pub generation: u64,
 }

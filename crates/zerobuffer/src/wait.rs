@@ -10,6 +10,9 @@ use crate::v2::wake::Announced;
 const SLICE: Duration = Duration::from_millis(100);
 /// Sleep where the system has no barrier for sleepers: a wake-up may be missed, so not for long.
 const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
+/// First sleep of one whom nobody wakes, and the longest that it grows to.
+const FIRST_NAP: Duration = Duration::from_micros(50);
+const LONGEST_NAP: Duration = SLICE_WITHOUT_BARRIER;
 /// Polls at the beginning of a wait that follow each other without a pause.
 const BRISK_POLLS: u32 = 256;
 /// Polls between two looks at the clock while spinning.
@@ -178,6 +181,28 @@ impl Spinner {
 
     fn never_sleeps(&self) -> bool {
         self.strategy == WaitStrategy::Spin
+    }
+}
+
+/// Sleeps of one whom nobody wakes: short at first, longer while nothing comes.
+#[derive(Debug)]
+pub(crate) struct Naps {
+    next: Duration,
+}
+
+impl Naps {
+    pub(crate) fn new() -> Self {
+        Self { next: FIRST_NAP }
+    }
+
+    /// Something came.
+    pub(crate) fn begin_anew(&mut self) {
+        self.next = FIRST_NAP;
+    }
+
+    pub(crate) fn sleep(&mut self, limit: Duration) {
+        std::thread::sleep(self.next.min(limit));
+        self.next = (self.next * 2).min(LONGEST_NAP);
     }
 }
 

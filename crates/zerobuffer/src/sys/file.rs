@@ -23,13 +23,14 @@ pub(crate) fn open(path: &Path, writable: bool) -> io::Result<OwnedFd> {
 }
 
 /// Another description of the same file, for probing locks and for outliving the role's own.
-pub(crate) fn reopen(fd: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+pub(crate) fn reopen(fd: BorrowedFd<'_>, path: &Path, writable: bool) -> io::Result<OwnedFd> {
+    let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+    let flags = access | OFlags::CLOEXEC;
     match rustix::fs::open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty()) {
         Ok(other) => Ok(other),
         // Without /proc: by name, if the name still stands for this file.
         Err(_) => {
-            let other = open(path, true)?;
+            let other = open(path, writable)?;
             if same_file(fd, other.as_fd())? {
                 Ok(other)
             } else {

@@ -4,7 +4,7 @@ use super::layout::{Header, Sizes, metadata_bytes};
 use super::mapping::Mapping;
 use super::segment::announced;
 use super::segment::{self, Names, Role};
-use crate::config::MAIN_READER;
+use crate::config::{MAIN_READER, ReaderKind};
 use crate::error::OpenError;
 use crate::stats::ReaderInfo;
 
@@ -28,6 +28,8 @@ pub(crate) fn reader_info(header: &Header, sizes: Sizes, alive: bool, units: u32
     let free = header.payload_free_bytes.min(sizes.payload_bytes);
     ReaderInfo {
         name: MAIN_READER.to_owned(),
+        kind: ReaderKind::Every,
+        missed: 0,
         pid: announced(header.reader_pid),
         durable: false,
         attached: header.reader_pid != 0,

@@ -163,7 +163,7 @@ pub(crate) struct Slot {
     _pad0: Pad<7>,
     /// See [`slot_state`].
     pub(crate) state: AtomicU32,
-    /// 0: broadcast.
+    /// See [`slot_kind`].
     pub(crate) kind: AtomicU32,
     /// 1: sleeps.
     pub(crate) wait_flag: AtomicU32,
@@ -187,6 +187,14 @@ pub(crate) mod slot_state {
     pub(crate) const FREE: u32 = 0;
     pub(crate) const JOINING: u32 = 1;
     pub(crate) const ACTIVE: u32 = 2;
+}
+
+/// Values of a slot's `kind`.
+pub(crate) mod slot_kind {
+    /// Gets every frame, and holds the Writer back.
+    pub(crate) const BROADCAST: u32 = 0;
+    /// Gets what it is in time for; its cursor holds nobody back, so its bit in `active` stays 0.
+    pub(crate) const LOSSY: u32 = 2;
 }
 
 /// Bits of a slot's `flags`.

@@ -4,8 +4,8 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::layout::{
-    SlotName, WRITER_LOCK, WRITER_RELIES_ON_MEMBARRIER, owner_state, slot_flags, slot_lock,
-    slot_state, writer_state,
+    Slot, SlotName, WRITER_LOCK, WRITER_RELIES_ON_MEMBARRIER, owner_state, slot_flags, slot_kind,
+    slot_lock, slot_state, writer_state,
 };
 use super::memory::Memory;
 use super::position::Position;
@@ -13,7 +13,7 @@ use super::registry::{self, Lag, Mark};
 use super::ring::{Consumer, Footprint, Producer};
 use super::segment::{Segment, io_error};
 use super::wake::{self, Barrier};
-use crate::config::StartAt;
+use crate::config::{ReaderKind, StartAt};
 use crate::error::{OpenError, Peer, Presence};
 use crate::fault::{self, Fault};
 use crate::name::Place;
@@ -273,17 +273,7 @@ fn register(
     slot.state.store(slot_state::JOINING, Ordering::Release);
     fault::point(Fault::ReaderJoining);
     slot.set_name(&wish.name.unwrap_or_default());
-    slot.kind.store(0, Ordering::Relaxed);
-    slot.wait_flag.store(0, Ordering::Relaxed);
-    for word in [
-        &slot.bytes_read,
-        &slot.missed,
-        &slot.parks,
-        &slot.metadata_held[0],
-        &slot.metadata_held[1],
-    ] {
-        word.store(0, Ordering::Relaxed);
-    }
+    clear(slot, slot_kind::BROADCAST);
     // Nothing was received yet; `Consumer::attach` finds the first frame's number from the published one.
     let published = segment.writer().sequence.load(Ordering::Acquire);
     slot.read_sequence.store(published, Ordering::Relaxed);
@@ -301,6 +291,47 @@ fn register(
     })?;
     slot.read_sequence.store(consumer.next_sequence().wrapping_sub(1), Ordering::Relaxed);
     Ok(ReaderRole { slot: index, generation, consumer, barrier })
+}
+
+/// Takes a slot as a lossy reader, which the Writer does not wait for; its number and generation.
+pub(crate) fn attach_lossy(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+    may_sleep: bool,
+) -> Result<(u32, u64), OpenError> {
+    let _registration = segment.registration()?;
+    let index = take_free(segment, fd, place)?;
+    let slot = &segment.slots()[index as usize];
+    slot.state.store(slot_state::JOINING, Ordering::Release);
+    slot.set_name(&SlotName::default());
+    clear(slot, slot_kind::LOSSY);
+    let generation = sign(segment, index, if may_sleep { slot_flags::MAY_SLEEP } else { 0 });
+    slot.state.store(slot_state::ACTIVE, Ordering::Release);
+    Ok((index, generation))
+}
+
+/// Resets what a slot's last owner left.
+fn clear(slot: &Slot, kind: u32) {
+    slot.kind.store(kind, Ordering::Relaxed);
+    slot.wait_flag.store(0, Ordering::Relaxed);
+    for word in [
+        &slot.bytes_read,
+        &slot.missed,
+        &slot.parks,
+        &slot.metadata_held[0],
+        &slot.metadata_held[1],
+    ] {
+        word.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What the reader of a slot of some `kind` gets.
+pub(crate) fn kind(kind: u32) -> ReaderKind {
+    match kind {
+        slot_kind::LOSSY => ReaderKind::Lossy,
+        _ => ReaderKind::Every,
+    }
 }
 
 /// Writes the new owner's identity; the generation it now has.

@@ -82,6 +82,30 @@ pub(crate) fn hold(
     Err("its generation does not stand still")
 }
 
+/// Copies the current version, for one who cannot ask the Writer to leave it as it is; with its generation.
+pub(crate) fn copy(segment: &Segment) -> Result<Option<(u64, Vec<u8>)>, &'static str> {
+    // Each turn means that the Writer replaced the version meanwhile.
+    for _ in 0..1000 {
+        let current = generation(segment);
+        if current == 0 {
+            return Ok(None);
+        }
+        let located = locate(segment, current);
+        let bytes = located.map(|version| {
+            let mut bytes = vec![0; version.len];
+            segment.copy_metadata_out(version.offset, &mut bytes);
+            bytes
+        });
+        // The Writer fences between publishing a version and overwriting the one before it (`holder_of_next`).
+        // Excluded: bytes of the version after the next were copied, and this generation is still the newest.
+        fence(Ordering::Acquire);
+        if generation(segment) == current {
+            return bytes.map(|bytes| Some((current, bytes)));
+        }
+    }
+    Err("its generation does not stand still")
+}
+
 /// Ends a hold.
 pub(crate) fn let_go(segment: &Segment, slot: u32, generation: u64) {
     let held = &segment.slots()[slot as usize].metadata_held[(generation & 1) as usize];

@@ -1,15 +1,20 @@
 //! Protocol 2.0.
 //!
 //! Rules, which touch no operating system: [`position`], [`layout`], [`word`], [`memory`] (what they need),
-//! [`ring`], [`registry`], [`wake`]. Ground: [`segment`]. Engines behind the public endpoints: [`members`],
-//! [`metadata`], [`writer`], [`reader`].
+//! [`ring`], [`registry`], [`wake`], [`observe`]. Ground: [`segment`]. Engines behind the public endpoints: [`members`],
+//! [`metadata`], [`writer`], [`reader`], [`onlooker`], and [`arrival`], which both kinds of readers wait with.
 
+#[cfg(not(loom))]
+pub(crate) mod arrival;
 pub(crate) mod layout;
 #[cfg(not(loom))]
 pub(crate) mod members;
 pub(crate) mod memory;
 #[cfg(not(loom))]
 pub(crate) mod metadata;
+pub(crate) mod observe;
+#[cfg(not(loom))]
+pub(crate) mod onlooker;
 pub(crate) mod position;
 #[cfg(not(loom))]
 pub(crate) mod reader;

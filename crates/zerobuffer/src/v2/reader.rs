@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::layout::{Layout, WRITER_LOCK, slot_flags, slot_state, writer_state};
+use super::arrival::{Source, Watch};
+use super::layout::{Layout, slot_flags, slot_state};
 use super::members::{self, ReaderRole, ReaderWish};
 use super::memory::Memory;
 use super::metadata::{self, Version};
@@ -17,12 +18,11 @@ use super::segment::{Access, Segment};
 use super::wake::{self, Announced, Barrier};
 use super::writer::create_or_join;
 use crate::config::{BufferConfig, WaitStrategy};
-use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
-use crate::events::Noticed;
+use crate::error::{MetadataError, OpenError, ReadError};
 use crate::name::Place;
 use crate::stats::ReaderStats;
 use crate::sync::Ordering;
-use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
+use crate::wait::{Patience, Progress};
 
 /// A reader's place in the registry. Lives as long as the reader or any frame it still holds.
 #[derive(Debug)]
@@ -141,18 +141,9 @@ pub(crate) struct Behaviour {
 pub(crate) struct Engine {
     seat: Arc<Seat>,
     consumer: Consumer,
-    spinner: Spinner,
-    pub(crate) noticed: Noticed,
-    damage: Option<Damage>,
-    stats: ReaderStats,
+    pub(crate) watch: Watch,
     /// Looks at each metadata copy that are still going on.
     metadata_looks: [Cell<u32>; 2],
-}
-
-/// How a read ended without a frame.
-enum End {
-    Closed,
-    Failed(ReadError),
 }
 
 impl Engine {
@@ -185,11 +176,7 @@ impl Engine {
         if behaviour.prefault {
             segment.prefault(Access::Reader);
         }
-        let noticed = Noticed {
-            writer: segment.writer().writer_generation.load(Ordering::Acquire),
-            metadata: metadata::generation(&segment),
-            ..Noticed::default()
-        };
+        let watch = Watch::new(&segment, behaviour.wait);
         let seat = Seat {
             segment,
             slot: role.slot,
@@ -202,10 +189,7 @@ impl Engine {
         Self {
             seat: Arc::new(seat),
             consumer: role.consumer,
-            spinner: Spinner::new(behaviour.wait),
-            noticed,
-            damage: None,
-            stats: ReaderStats::default(),
+            watch,
             metadata_looks: Default::default(),
         }
     }
@@ -262,28 +246,10 @@ impl Engine {
         }
     }
 
-    #[inline(never)]
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        self.check()?;
-        // What was found amiss in a segment that was cut short meanwhile is not what is wrong with it.
-        self.find_in_sound(patience).or_else(|error| self.check().and(Err(error)))
-    }
-
-    /// Fails if the segment's memory is not to be used any more.
-    pub(crate) fn check(&self) -> Result<(), ReadError> {
-        let segment = self.segment();
-        if segment.is_sound() { Ok(()) } else { Err(segment.lost().to_read_error(segment.name())) }
-    }
-
-    fn find_in_sound(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        if self.damage.is_none() {
-            match self.consumer.poll(&self.seat.segment) {
-                Ok(Some(found)) => return Ok(Some(found)),
-                Ok(None) => {}
-                Err(damage) => self.damage = Some(damage),
-            }
-        }
-        self.find_later(patience)
+        let (frames, bytes) = (self.consumer.frames_read(), self.consumer.position().0);
+        let mut source = Every { seat: &self.seat, consumer: &self.consumer };
+        self.watch.find(&mut source, Progress { frames, bytes }, patience)
     }
 
     /// The frame behind one that was found, if it is there already.
@@ -292,7 +258,7 @@ impl Engine {
         match self.consumer.poll_behind(&self.seat.segment, previous) {
             Ok(found) => found,
             Err(damage) => {
-                self.damage = Some(damage);
+                self.watch.damage = Some(damage);
                 None
             }
         }
@@ -302,74 +268,19 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn take(&mut self, found: &Found) {
         self.consumer.take(&self.seat.segment, found);
-        self.stats.redelivered += u64::from(found.is_redelivered());
+        self.watch.stats.redelivered += u64::from(found.is_redelivered());
     }
 
     /// Goes behind a found frame; [`take`](Self::take) of a later one tells for all.
     #[inline]
     pub(crate) fn advance(&mut self, found: &Found) {
         self.consumer.advance(found);
-        self.stats.redelivered += u64::from(found.is_redelivered());
+        self.watch.stats.redelivered += u64::from(found.is_redelivered());
     }
 
     /// Tells that everything up to `newest` was received.
     pub(crate) fn publish_received(&self, newest: &Found) {
         self.consumer.publish_received(&self.seat.segment, newest);
-    }
-
-    fn find_later(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        if let Some(problem) = self.damage {
-            return Err(self.damaged(problem));
-        }
-        self.stats.waits += 1;
-        let spin = self.begin_wait();
-        if patience != Patience::None {
-            let (consumer, segment) = (&self.consumer, &self.seat.segment);
-            if self.spinner.poll_briefly(spin, || consumer.poll_ready(segment).is_some()) {
-                return Ok(self.consumer.poll_ready(&self.seat.segment));
-            }
-        }
-        let mut awaited = Arrival {
-            seat: &self.seat,
-            consumer: &self.consumer,
-            noticed: &mut self.noticed,
-            damage: &mut self.damage,
-            stats: &mut self.stats,
-        };
-        match wait(&mut awaited, &mut self.spinner, spin, patience) {
-            Ok(Some(found)) => Ok(Some(found)),
-            Ok(None) => Err(ReadError::Timeout {
-                name: self.name().clone(),
-                waited: patience.limit(),
-                writer: self.writer_presence(),
-            }),
-            Err(End::Closed) => Ok(None),
-            Err(End::Failed(error)) => Err(error),
-        }
-    }
-
-    fn begin_wait(&mut self) -> Spin {
-        let (frames, position) = (self.consumer.frames_read(), self.consumer.position());
-        let capacity = self.layout().frames.capacity;
-        self.spinner.begin(Progress { frames, bytes: position.0 }, capacity)
-    }
-
-    fn damaged(&self, problem: Damage) -> ReadError {
-        let position = self.consumer.position().0;
-        ReadError::Damaged { name: self.name().clone(), position, problem }
-    }
-
-    pub(crate) fn writer_presence(&self) -> WriterPresence {
-        let segment = &self.seat.segment;
-        if !segment.is_sound() {
-            return WriterPresence::Never;
-        }
-        match segment.writer().writer_state.load(Ordering::Acquire) {
-            writer_state::NEVER => WriterPresence::Never,
-            writer_state::ATTACHED if segment.is_lock_held(WRITER_LOCK) => WriterPresence::Attached,
-            writer_state::ATTACHED => WriterPresence::Dead,
-            _ => WriterPresence::Closed,
-        }
     }
 
     pub(crate) fn is_durable(&self) -> bool {
@@ -394,7 +305,7 @@ impl Engine {
             frames: self.consumer.frames_read(),
             bytes: self.consumer.bytes_read_here(),
             skipped_bytes: self.consumer.skipped_bytes(),
-            ..self.stats
+            ..self.watch.stats
         }
     }
 
@@ -425,92 +336,35 @@ impl Engine {
             metadata::let_go(self.segment(), self.seat.slot, generation);
         }
     }
-
-    /// Newest generations of the Writer and of the metadata; `None` in a forked child.
-    pub(crate) fn generations(&self) -> Option<(u64, u64)> {
-        let segment = self.segment();
-        segment.is_sound().then(|| {
-            let writer = segment.writer().writer_generation.load(Ordering::Acquire);
-            (writer, metadata::generation(segment))
-        })
-    }
 }
 
-/// A frame, waited for; or the news that none will come from this Writer.
-struct Arrival<'a> {
+/// Frames of a reader that gets every one of them.
+struct Every<'a> {
     seat: &'a Seat,
     consumer: &'a Consumer,
-    noticed: &'a mut Noticed,
-    damage: &'a mut Option<Damage>,
-    stats: &'a mut ReaderStats,
 }
 
-impl Arrival<'_> {
-    fn failed<T>(&self, error: impl FnOnce(Arc<str>) -> ReadError) -> Result<T, End> {
-        Err(End::Failed(error(self.seat.segment.name().clone())))
+impl Source for Every<'_> {
+    fn segment(&self) -> &Segment {
+        &self.seat.segment
     }
-}
-
-impl Awaited for Arrival<'_> {
-    type Output = Found;
-    type Error = End;
 
     #[inline]
-    fn poll(&mut self) -> Result<Option<Found>, End> {
-        self.consumer.poll(&self.seat.segment).or_else(|problem| {
-            *self.damage = Some(problem);
-            let position = self.consumer.position().0;
-            self.failed(|name| ReadError::Damaged { name, position, problem })
-        })
+    fn poll(&mut self) -> Result<Option<Found>, Damage> {
+        self.consumer.poll(&self.seat.segment)
     }
 
-    fn glance(&mut self) -> Result<Option<Found>, End> {
-        let segment = &self.seat.segment;
-        if !segment.is_sound() || segment.is_retired() {
-            return self.failed(|name| ReadError::Retired { name });
-        }
-        if !self.seat.is_taken() {
-            return self.failed(|name| ReadError::Evicted { name });
-        }
-        let area = segment.writer();
-        let generation = area.writer_generation.load(Ordering::Acquire);
-        if area.writer_state.load(Ordering::Acquire) != writer_state::CLOSED
-            || self.noticed.ended == generation
-        {
-            return Ok(None);
-        }
-        // Closed, seen with Acquire: every frame of that Writer is visible by now.
-        if let Some(found) = self.poll()? {
-            return Ok(Some(found));
-        }
-        self.noticed.ended = generation;
-        self.noticed.closed = true;
-        Err(End::Closed)
+    #[inline(always)]
+    fn poll_ready(&mut self) -> Option<Found> {
+        self.consumer.poll_ready(&self.seat.segment)
     }
 
-    fn probe(&mut self) -> Result<Option<Found>, End> {
-        let segment = &self.seat.segment;
-        let area = segment.writer();
-        let generation = area.writer_generation.load(Ordering::Acquire);
-        if area.writer_state.load(Ordering::Acquire) != writer_state::ATTACHED
-            || self.noticed.ended == generation
-            || segment.is_lock_held(WRITER_LOCK)
-        {
-            return Ok(None);
-        }
-        // The lock is free: what that Writer committed is visible. It may also have closed, or a successor come.
-        if let Some(found) = self.poll()? {
-            return Ok(Some(found));
-        }
-        if area.writer_state.load(Ordering::Acquire) != writer_state::ATTACHED
-            || area.writer_generation.load(Ordering::Acquire) != generation
-        {
-            return Ok(None);
-        }
-        let pid = area.writer_pid.load(Ordering::Relaxed);
-        self.noticed.ended = generation;
-        self.noticed.died = Some(pid);
-        self.failed(|name| ReadError::WriterGone { name, pid })
+    fn position(&self) -> Position {
+        self.consumer.position()
+    }
+
+    fn is_registered(&self) -> bool {
+        self.seat.is_taken()
     }
 
     fn announce(&mut self) -> Announced {
@@ -522,13 +376,6 @@ impl Awaited for Arrival<'_> {
     }
 
     fn sleep(&mut self, limit: Duration) -> bool {
-        self.stats.parks += 1;
-        let parks = &self.seat.segment.slots()[self.seat.slot as usize].parks;
-        parks.store(parks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        wake::reader_sleeps(&self.seat.segment, self.seat.slot, limit)
-    }
-
-    fn overslept(&mut self) {
-        self.stats.late_wakes += 1;
+        wake::sleep_as_reader(&self.seat.segment, self.seat.slot, limit)
     }
 }

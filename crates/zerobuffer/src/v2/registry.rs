@@ -1,6 +1,6 @@
 //! Who reads: joining the ring, and holding the Writer back.
 
-use super::layout::{owner_state, slot_state};
+use super::layout::{Slot, owner_state, slot_kind, slot_state};
 use super::memory::Memory;
 use super::position::Position;
 use crate::config::StartAt;
@@ -86,6 +86,12 @@ pub(crate) fn mark(memory: &impl Memory, index: u32) {
 pub(crate) fn free(memory: &impl Memory, index: u32) {
     memory.slots()[index as usize].state.store(slot_state::FREE, Ordering::Release);
     memory.registry().active.fetch_and(!(1 << index), Ordering::SeqCst);
+}
+
+/// Whether frames are kept for the owner of a slot, present or to come.
+pub(crate) fn is_served(slot: &Slot) -> bool {
+    slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
+        && slot.kind.load(Ordering::Relaxed) != slot_kind::LOSSY
 }
 
 /// Whether an active slot has an owner who has not left (it may have died: locks tell).

@@ -551,6 +551,23 @@ impl Found {
         Self { header: start, start, len, end, sequence, skipped: 0, marks: 0 }
     }
 
+    /// A frame that was copied out by a reader who holds nobody back.
+    pub(crate) fn copied(
+        header: Position,
+        extent: Extent,
+        len: u64,
+        sequence: u64,
+        skipped: u64,
+    ) -> Self {
+        let Extent { start, end } = extent;
+        Self { header, start, len, end, sequence, skipped, marks: 0 }
+    }
+
+    /// Bytes skipped on the way to it.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// Whether a predecessor of this reader had received it and not released it.
     #[inline(always)]
     pub(crate) fn is_redelivered(&self) -> bool {
@@ -783,7 +800,7 @@ fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
 }
 
 /// The number of the frame at a position, which is at most `next`; that one where there is no frame.
-fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
+pub(crate) fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
     match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
         Ok(Word::Frame { number_bits, .. } | Word::Skip { number_bits, .. }) => {
             word::rebuild_number(number_bits, next)

@@ -54,6 +54,8 @@ const fn in_oieb(offset: usize) -> u64 {
 pub(crate) enum Access {
     Writer,
     Reader,
+    /// Nothing.
+    Observer,
 }
 
 /// Who may open a new segment.
@@ -162,6 +164,13 @@ impl Segment {
         }
     }
 
+    /// Maps the segment that has the name for looking only: takes no lock, and may write nothing.
+    pub(crate) fn observe(place: &Place) -> Result<Self, OpenError> {
+        let fd = open(place, false)?;
+        let layout = read_layout(place, fd.as_fd(), true)?;
+        Self::map(place, &layout, fd.as_fd(), Access::Observer)
+    }
+
     /// `None`: it is being removed or replaced at this moment; try again.
     fn try_join(place: &Place, access: Access) -> Result<Option<(Self, OwnedFd)>, OpenError> {
         let io = |operation| io_error(place, operation);
@@ -209,13 +218,15 @@ impl Segment {
         let region = |offset, end: u64, writable| Region { offset, len: end - offset, writable };
         let regions = [
             region(0, layout.registry_offset, writer),
-            region(layout.registry_offset, layout.metadata_offset, true),
+            region(layout.registry_offset, layout.metadata_offset, access != Access::Observer),
             region(layout.metadata_offset, layout.payload_offset, writer),
             region(layout.payload_offset, layout.segment_bytes, writer),
         ];
         let mapping = Mapping::new(fd, &regions).map_err(io_error(place, "map"))?;
-        let probe = file::reopen(fd, &place.path).map_err(io_error(place, "reopen"))?;
+        let attached = access != Access::Observer;
+        let probe = file::reopen(fd, &place.path, attached).map_err(io_error(place, "reopen"))?;
         let farewell = Farewell {
+            attached,
             probe,
             layout: layout.clone(),
             place: place.clone(),
@@ -514,6 +525,8 @@ impl Drop for Registration<'_> {
 /// What is left to do after unmapping.
 #[derive(Debug)]
 struct Farewell {
+    /// Whether this end counts among those who use the segment, the last of whom removes it.
+    attached: bool,
     probe: OwnedFd,
     layout: Layout,
     place: Place,
@@ -522,7 +535,7 @@ struct Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        if self.mark.is_current() {
+        if self.attached && self.mark.is_current() {
             // Nobody to tell: the process is leaving. What could not be removed, the next user of the name finds.
             let probe = self.probe.as_fd();
             let _ = match file::size(probe) {

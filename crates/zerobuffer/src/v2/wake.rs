@@ -56,6 +56,13 @@ pub(crate) fn reader_sleeps(memory: &impl Memory, slot: u32, limit: Duration) ->
     memory.sleep(&memory.slots()[slot as usize].wait_flag, 1, limit)
 }
 
+/// Sleeps as [`reader_sleeps`], and counts it.
+pub(crate) fn sleep_as_reader(memory: &impl Memory, slot: u32, limit: Duration) -> bool {
+    let parks = &memory.slots()[slot as usize].parks;
+    parks.store(parks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    reader_sleeps(memory, slot, limit)
+}
+
 /// After progress: wakes the readers that sleep. Returns how many were called.
 #[inline(always)]
 pub(crate) fn wake_readers(memory: &impl Memory, barrier: Barrier) -> u32 {

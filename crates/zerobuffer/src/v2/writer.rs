@@ -398,6 +398,8 @@ impl Engine {
                 let lag = members::lag(&self.segment, index);
                 ReaderInfo {
                     name: members::printable(&slot.name()),
+                    kind: members::kind(slot.kind.load(Ordering::Relaxed)),
+                    missed: slot.missed.load(Ordering::Relaxed),
                     pid: slot.pid.load(Ordering::Relaxed),
                     durable: slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0,
                     attached: registry::is_attached(&self.segment, index),
@@ -420,7 +422,7 @@ impl Engine {
         }
         for index in 0..self.layout().slot_count {
             let slot = &self.segment.slots()[index as usize];
-            if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
+            if !registry::is_served(slot) {
                 continue;
             }
             let Lag { frames, bytes } = members::lag(&self.segment, index);

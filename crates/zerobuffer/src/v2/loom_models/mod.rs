@@ -17,6 +17,7 @@ mod crash;
 use super::heap::Heap;
 use super::layout::FrameGeometry;
 use super::memory::Memory;
+use super::observe::{Copied, Observation};
 use super::position::Position;
 use super::registry::activate;
 use super::ring::{self, Claim, Consumer, Footprint, Found, Producer};
@@ -240,29 +241,31 @@ fn loom_a_skip_leads_to_its_frame() {
 
 #[test]
 fn loom_an_observer_never_takes_overwritten_bytes_for_valid() {
-    loom::model(|| {
+    // Three preemptions: the observer looks at every word of two frames.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
         let heap = heap(1, 0);
         let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        // Every word: the third frame lies over the middle of the first, not over its ends.
+        let write = |heap: &Heap, producer: &mut Producer| {
+            let claim = producer.claim(heap, LEN).unwrap();
+            heap.fill(claim.start(), LEN, producer.next_sequence());
+            producer.commit(heap, &claim);
+        };
         write(&heap, &mut producer);
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
             for _ in 0..2 {
-                // Every word: the third frame lies over the middle of the first, not over its ends.
-                let claim = producer.claim(&*shared, LEN).unwrap();
-                shared.fill(claim.start(), LEN, producer.next_sequence());
-                producer.stage(&*shared, &claim);
-                producer.publish(&*shared);
+                write(&shared, &mut producer);
             }
         });
-        let area = heap.writer();
-        let position = Position(area.newest.load(Ordering::Acquire));
-        let word = heap.word(position).load(Ordering::Relaxed);
-        let bytes = heap.word(position.plus(8)).load(Ordering::Relaxed);
-        crate::sync::fence(Ordering::Acquire);
-        let reserve = Position(area.reserve.load(Ordering::Relaxed));
-        if reserve.since(position) <= heap.frames().capacity {
-            let number = word >> 36;
-            assert_eq!(bytes, number, "torn bytes passed for frame {number}");
+        let mut copied = Copied::default();
+        let mut observation = Observation::begin(&*heap, StartAt::Oldest);
+        if let Some(found) = observation.look(&*heap, &mut copied).unwrap() {
+            let number = found.sequence;
+            let expected = number.to_ne_bytes().repeat(LEN as usize / 8);
+            assert_eq!(copied.payload(LEN), expected, "frame {number} is torn");
         }
         writer.join().unwrap();
     });

@@ -1,0 +1,259 @@
+//! Waiting for a frame: what every kind of reader does while there is none, and what it is told meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::layout::{WRITER_LOCK, writer_state};
+use super::memory::Memory;
+use super::position::Position;
+use super::ring::{Damage, Found};
+use super::segment::Segment;
+use super::wake::Announced;
+use crate::config::WaitStrategy;
+use crate::error::{ReadError, WriterPresence};
+use crate::events::Noticed;
+use crate::stats::ReaderStats;
+use crate::sync::Ordering;
+use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
+
+/// Where one kind of reader has its frames from.
+pub(crate) trait Source {
+    fn segment(&self) -> &Segment;
+    /// The next frame, if it is there.
+    fn poll(&mut self) -> Result<Option<Found>, Damage>;
+    /// The next frame, if that is plain to see. Damage is for [`poll`](Self::poll) to tell.
+    #[inline]
+    fn poll_ready(&mut self) -> Option<Found> {
+        self.poll().ok().flatten()
+    }
+    /// Where that is, or will be.
+    fn position(&self) -> Position;
+    /// Whether this reader's registration still stands.
+    fn is_registered(&self) -> bool;
+    /// Announces a sleep; everything is looked at once more before it.
+    fn announce(&mut self) -> Announced;
+    /// Whether the announcement still stands.
+    fn is_announced(&self) -> bool;
+    /// Sleeps until woken; false when `limit` passed first.
+    fn sleep(&mut self, limit: Duration) -> bool;
+    /// Sees after other readers, once in a while.
+    fn look_after_others(&mut self) {}
+}
+
+/// What a reader remembers from one wait to the next.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) noticed: Noticed,
+    pub(crate) stats: ReaderStats,
+    pub(crate) damage: Option<Damage>,
+    spinner: Spinner,
+}
+
+impl Watch {
+    pub(crate) fn new(segment: &Segment, strategy: WaitStrategy) -> Self {
+        let (writer, metadata) = generations(segment);
+        Self {
+            noticed: Noticed { writer, metadata, ..Noticed::default() },
+            stats: ReaderStats::default(),
+            damage: None,
+            spinner: Spinner::new(strategy),
+        }
+    }
+
+    /// Finds the next frame of `source`; waits as long as `patience` allows. `progress` is how far it has come.
+    #[inline(never)]
+    pub(crate) fn find(
+        &mut self,
+        source: &mut impl Source,
+        progress: Progress,
+        patience: Patience,
+    ) -> Result<Option<Found>, ReadError> {
+        check(source.segment())?;
+        // What was found amiss in a segment that was cut short meanwhile is not what is wrong with it.
+        self.find_in_sound(source, progress, patience)
+            .or_else(|error| check(source.segment()).and(Err(error)))
+    }
+
+    fn find_in_sound(
+        &mut self,
+        source: &mut impl Source,
+        progress: Progress,
+        patience: Patience,
+    ) -> Result<Option<Found>, ReadError> {
+        if let Some(found) = self.poll(source)? {
+            return Ok(Some(found));
+        }
+        self.stats.waits += 1;
+        let spin = self.spinner.begin(progress, source.segment().layout().frames.capacity);
+        if patience != Patience::None
+            && let Some(found) = self.poll_briefly(source, spin)
+        {
+            return Ok(Some(found));
+        }
+        let (noticed, stats) = (&mut self.noticed, &mut self.stats);
+        let mut awaited = Arrival { source, noticed, stats, damage: &mut self.damage };
+        match wait(&mut awaited, &mut self.spinner, spin, patience) {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => Err(ReadError::Timeout {
+                name: source.segment().name().clone(),
+                waited: patience.limit(),
+                writer: writer_presence(source.segment()),
+            }),
+            Err(End::Closed) => Ok(None),
+            Err(End::Failed(error)) => Err(error),
+        }
+    }
+
+    fn poll_briefly(&mut self, source: &mut impl Source, spin: Spin) -> Option<Found> {
+        let mut arrived = None;
+        self.spinner.poll_briefly(spin, || {
+            arrived = source.poll_ready();
+            arrived.is_some()
+        });
+        arrived
+    }
+
+    /// Looks once; damage stays.
+    fn poll(&mut self, source: &mut impl Source) -> Result<Option<Found>, ReadError> {
+        let polled = match self.damage {
+            Some(problem) => Err(problem),
+            None => source.poll(),
+        };
+        polled.map_err(|problem| {
+            self.damage = Some(problem);
+            damaged(source, problem)
+        })
+    }
+}
+
+fn damaged(source: &impl Source, problem: Damage) -> ReadError {
+    let (name, position) = (source.segment().name().clone(), source.position().0);
+    ReadError::Damaged { name, position, problem }
+}
+
+/// Fails if the segment's memory is not to be used any more.
+#[inline]
+pub(crate) fn check(segment: &Segment) -> Result<(), ReadError> {
+    if segment.is_sound() { Ok(()) } else { Err(segment.lost().to_read_error(segment.name())) }
+}
+
+/// Newest generations of the Writer and of the metadata.
+pub(crate) fn generations(segment: &Segment) -> (u64, u64) {
+    let area = segment.writer();
+    let writer = area.writer_generation.load(Ordering::Acquire);
+    (writer, area.metadata_generation.load(Ordering::Acquire))
+}
+
+/// Whether a writer is there. Asks the kernel.
+pub(crate) fn writer_presence(segment: &Segment) -> WriterPresence {
+    if !segment.is_sound() {
+        return WriterPresence::Never;
+    }
+    match segment.writer().writer_state.load(Ordering::Acquire) {
+        writer_state::NEVER => WriterPresence::Never,
+        writer_state::ATTACHED if segment.is_lock_held(WRITER_LOCK) => WriterPresence::Attached,
+        writer_state::ATTACHED => WriterPresence::Dead,
+        _ => WriterPresence::Closed,
+    }
+}
+
+/// How a wait ended without a frame.
+enum End {
+    Closed,
+    Failed(ReadError),
+}
+
+/// A frame, waited for; or the news that none will come from this Writer.
+struct Arrival<'a, S> {
+    source: &'a mut S,
+    noticed: &'a mut Noticed,
+    stats: &'a mut ReaderStats,
+    damage: &'a mut Option<Damage>,
+}
+
+impl<S: Source> Arrival<'_, S> {
+    fn failed<T>(&self, error: impl FnOnce(Arc<str>) -> ReadError) -> Result<T, End> {
+        Err(End::Failed(error(self.source.segment().name().clone())))
+    }
+}
+
+impl<S: Source> Awaited for Arrival<'_, S> {
+    type Output = Found;
+    type Error = End;
+
+    #[inline]
+    fn poll(&mut self) -> Result<Option<Found>, End> {
+        self.source.poll().map_err(|problem| {
+            *self.damage = Some(problem);
+            End::Failed(damaged(self.source, problem))
+        })
+    }
+
+    fn glance(&mut self) -> Result<Option<Found>, End> {
+        let segment = self.source.segment();
+        let retired = |name| ReadError::Retired { name };
+        if !segment.is_sound() {
+            return self.failed(retired);
+        }
+        if !self.source.is_registered() {
+            return self.failed(|name| ReadError::Evicted { name });
+        }
+        let area = segment.writer();
+        let generation = area.writer_generation.load(Ordering::Acquire);
+        let has_closed = area.writer_state.load(Ordering::Acquire) == writer_state::CLOSED;
+        if !has_closed || self.noticed.ended == generation {
+            // One who only looks on may be the last to see a buffer that everybody has left: first the end.
+            return if segment.is_retired() { self.failed(retired) } else { Ok(None) };
+        }
+        // Closed, seen with Acquire: every frame of that Writer is visible by now.
+        if let Some(found) = self.poll()? {
+            return Ok(Some(found));
+        }
+        self.noticed.ended = generation;
+        self.noticed.closed = true;
+        Err(End::Closed)
+    }
+
+    fn probe(&mut self) -> Result<Option<Found>, End> {
+        self.source.look_after_others();
+        let area = self.source.segment().writer();
+        let generation = area.writer_generation.load(Ordering::Acquire);
+        if area.writer_state.load(Ordering::Acquire) != writer_state::ATTACHED
+            || self.noticed.ended == generation
+            || self.source.segment().is_lock_held(WRITER_LOCK)
+        {
+            return Ok(None);
+        }
+        // The lock is free: what that Writer committed is visible. It may also have closed, or a successor come.
+        if let Some(found) = self.poll()? {
+            return Ok(Some(found));
+        }
+        let area = self.source.segment().writer();
+        if area.writer_state.load(Ordering::Acquire) != writer_state::ATTACHED
+            || area.writer_generation.load(Ordering::Acquire) != generation
+        {
+            return Ok(None);
+        }
+        let pid = area.writer_pid.load(Ordering::Relaxed);
+        self.noticed.ended = generation;
+        self.noticed.died = Some(pid);
+        self.failed(|name| ReadError::WriterGone { name, pid })
+    }
+
+    fn announce(&mut self) -> Announced {
+        self.source.announce()
+    }
+
+    fn is_announced(&self) -> bool {
+        self.source.is_announced()
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
+        self.stats.parks += 1;
+        self.source.sleep(limit)
+    }
+
+    fn overslept(&mut self) {
+        self.stats.late_wakes += 1;
+    }
+}
