@@ -12,6 +12,10 @@ const V1_PAYLOAD_BYTES: usize = 1 << 20;
 const V1_METADATA_BYTES: usize = 1 << 10;
 /// Default number of reader slots.
 pub const DEFAULT_READER_SLOTS: u32 = 16;
+/// Default number of work groups that a buffer has room for.
+pub const DEFAULT_WORK_GROUPS: u32 = 4;
+/// Default number of frames that a work group can have in hand.
+pub const DEFAULT_GROUP_WINDOW: u32 = 1024;
 /// Name of the durable reader slot that a reader takes when it names none.
 pub const MAIN_READER: &str = "main";
 
@@ -39,6 +43,8 @@ pub struct BufferConfig {
     pub(crate) payload_bytes: usize,
     pub(crate) metadata_bytes: usize,
     pub(crate) reader_slots: u32,
+    pub(crate) work_groups: u32,
+    pub(crate) group_window: u32,
     pub(crate) timestamps: bool,
     pub(crate) keep_for_main: bool,
     pub(crate) mode: u32,
@@ -53,6 +59,8 @@ impl Default for BufferConfig {
             payload_bytes: DEFAULT_PAYLOAD_BYTES,
             metadata_bytes: DEFAULT_METADATA_BYTES,
             reader_slots: DEFAULT_READER_SLOTS,
+            work_groups: DEFAULT_WORK_GROUPS,
+            group_window: DEFAULT_GROUP_WINDOW,
             timestamps: false,
             keep_for_main: true,
             mode: 0o600,
@@ -100,6 +108,10 @@ impl BufferConfig {
         [
             (self.timestamps, "timestamps"),
             (self.reader_slots != plain.reader_slots, "reader slots"),
+            (
+                (self.work_groups, self.group_window) != (plain.work_groups, plain.group_window),
+                "work groups",
+            ),
             (!self.keep_for_main, "a choice of what happens before its reader, who makes it"),
             (self.mode != plain.mode || self.group.is_some(), "a choice of mode or group"),
             (self.start_position != 0, "a start position"),
@@ -135,6 +147,22 @@ impl BufferConfig {
     #[must_use]
     pub fn reader_slots(mut self, count: u32) -> Self {
         self.reader_slots = count;
+        self
+    }
+
+    /// How many [work groups](crate::ReaderOptions::group) the buffer has room for; default
+    /// [`DEFAULT_WORK_GROUPS`], range 0 to 64. A group takes a reader slot too, and each of its members one.
+    #[must_use]
+    pub fn work_groups(mut self, count: u32) -> Self {
+        self.work_groups = count;
+        self
+    }
+
+    /// How many frames a work group can be ahead of the oldest one that some member still holds; default
+    /// [`DEFAULT_GROUP_WINDOW`], range 1 to 2^20, rounded up to a power of two; 8 bytes each.
+    #[must_use]
+    pub fn group_window(mut self, frames: u32) -> Self {
+        self.group_window = frames;
         self
     }
 
@@ -221,6 +249,10 @@ pub enum ReaderKind {
     Lossy,
     /// The same, without a registration: nobody can tell that it is there.
     Observer,
+    /// Its share: the members of a work group divide the frames among them.
+    Member,
+    /// What a work group's members divide. Only in what is told of registered readers.
+    Group,
 }
 
 impl std::fmt::Display for ReaderKind {
@@ -229,6 +261,8 @@ impl std::fmt::Display for ReaderKind {
             Self::Every => "every frame",
             Self::Lossy => "lossy",
             Self::Observer => "observer",
+            Self::Member => "member",
+            Self::Group => "group",
         })
     }
 }

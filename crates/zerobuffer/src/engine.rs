@@ -18,6 +18,7 @@ use crate::v1::ring::Fit;
 use crate::v1::writer::V1Writer;
 use crate::v2;
 use crate::v2::arrival;
+use crate::v2::member;
 use crate::v2::observe::Copied;
 use crate::v2::onlooker::Onlooker;
 use crate::v2::position::Position;
@@ -328,6 +329,7 @@ pub(crate) enum Reading {
     V2(v2::reader::Engine),
     V1(Box<V1Reader>),
     Onlooker(Box<Onlooker>),
+    Member(Box<member::Engine>),
 }
 
 /// How a Reader behaves, by its kind.
@@ -339,6 +341,8 @@ pub(crate) enum Attendance {
     Lossy(v2::onlooker::Behaviour),
     /// It looks on from outside.
     Observer(v2::onlooker::Behaviour),
+    /// It gets its share of a work group's frames.
+    Member(member::Behaviour),
 }
 
 impl Reading {
@@ -357,6 +361,10 @@ impl Reading {
                 refuse_live_v1(name, dir, USE_ANOTHER_NAME)?;
                 return Onlooker::create(name, dir, config, behaviour).map(Self::onlooker);
             }
+            (Protocol::V2, Attendance::Member(behaviour)) => {
+                refuse_live_v1(name, dir, USE_ANOTHER_NAME)?;
+                return member::Engine::create(name, dir, config, behaviour).map(Self::member);
+            }
             (Protocol::V1, Attendance::Every(behaviour)) => {
                 return Self::create_v1(name, dir, config, behaviour.wait);
             }
@@ -366,8 +374,15 @@ impl Reading {
             (Protocol::V1, Attendance::Lossy(_)) => {
                 "protocol 1.0 has no lossy readers: use 2.0, or read every frame"
             }
+            (Protocol::V1, Attendance::Member(_)) => {
+                "protocol 1.0 has one reader and no work groups: use 2.0"
+            }
         };
         Err(OpenError::InvalidConfig { name: name.to_owned(), problem: kind.to_owned() })
+    }
+
+    fn member(member: member::Engine) -> Self {
+        Self::Member(Box::new(member))
     }
 
     fn onlooker(onlooker: Onlooker) -> Self {
@@ -411,6 +426,9 @@ impl Reading {
             Attendance::Observer(behaviour) => {
                 Onlooker::observe(name, dir, behaviour).map(Self::onlooker)
             }
+            Attendance::Member(behaviour) => {
+                member::Engine::join(name, dir, behaviour).map(Self::member)
+            }
         };
         if let Err(OpenError::NotFound { .. }) = joined {
             let advice = "a 1.0 buffer has one reader, who makes it: read it there, or create \
@@ -422,7 +440,7 @@ impl Reading {
 
     pub(crate) fn protocol(&self) -> Protocol {
         match self {
-            Self::V2(_) | Self::Onlooker(_) => Protocol::V2,
+            Self::V2(_) | Self::Onlooker(_) | Self::Member(_) => Protocol::V2,
             Self::V1(_) => Protocol::V1,
         }
     }
@@ -432,6 +450,7 @@ impl Reading {
             Self::V2(engine) => engine.name(),
             Self::V1(engine) => engine.name(),
             Self::Onlooker(engine) => engine.name(),
+            Self::Member(engine) => engine.name(),
         }
     }
 
@@ -440,6 +459,7 @@ impl Reading {
             Self::V2(engine) => engine.layout().frames.max_frame() as usize,
             Self::V1(engine) => engine.max_frame_bytes(),
             Self::Onlooker(engine) => engine.segment().layout().frames.max_frame() as usize,
+            Self::Member(engine) => engine.segment().layout().frames.max_frame() as usize,
         }
     }
 
@@ -448,6 +468,7 @@ impl Reading {
             Self::V2(engine) => engine.layout().frames.capacity as usize,
             Self::V1(engine) => engine.payload_bytes(),
             Self::Onlooker(engine) => engine.segment().layout().frames.capacity as usize,
+            Self::Member(engine) => engine.segment().layout().frames.capacity as usize,
         }
     }
 
@@ -457,6 +478,7 @@ impl Reading {
             Self::V2(engine) => SeatRef::V2(engine.seat()),
             Self::V1(engine) => SeatRef::V1(engine.seat()),
             Self::Onlooker(engine) => SeatRef::Copied(engine.copied()),
+            Self::Member(engine) => SeatRef::Member(engine.seat()),
         }
     }
 
@@ -465,7 +487,7 @@ impl Reading {
     pub(crate) fn next_ready(&mut self) -> Option<Found> {
         match self {
             Self::V2(engine) => engine.next_ready(),
-            Self::V1(_) | Self::Onlooker(_) => None,
+            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => None,
         }
     }
 
@@ -486,6 +508,13 @@ impl Reading {
                 }
                 Ok(found)
             }
+            Self::Member(engine) => {
+                let found = engine.find(patience)?;
+                if let Some(found) = &found {
+                    engine.take(found);
+                }
+                Ok(found)
+            }
         }
     }
 
@@ -495,6 +524,7 @@ impl Reading {
             Self::V2(engine) => engine.find(patience),
             Self::V1(engine) => Ok(engine.find(patience)?.map(foreign)),
             Self::Onlooker(engine) => engine.find(patience),
+            Self::Member(engine) => engine.find(patience),
         }
     }
 
@@ -506,6 +536,7 @@ impl Reading {
             Self::V1(engine) => engine.find_behind().map(foreign),
             // There is one copy, and a frame of the batch is in it.
             Self::Onlooker(_) => None,
+            Self::Member(engine) => engine.find_behind(),
         }
     }
 
@@ -515,6 +546,7 @@ impl Reading {
             Self::V2(engine) => engine.take(found),
             Self::V1(engine) => engine.take(),
             Self::Onlooker(engine) => engine.take(found),
+            Self::Member(engine) => engine.take(found),
         }
     }
 
@@ -525,6 +557,7 @@ impl Reading {
             Self::V2(engine) => engine.advance(found),
             Self::V1(engine) => engine.take_into_batch(),
             Self::Onlooker(engine) => engine.take(found),
+            Self::Member(engine) => engine.take_into_batch(found),
         }
     }
 
@@ -537,6 +570,7 @@ impl Reading {
             }
             Self::V2(_) | Self::Onlooker(_) => {}
             Self::V1(engine) => engine.release_batch(newest.end.0),
+            Self::Member(engine) => engine.release_batch(),
         }
     }
 
@@ -545,6 +579,7 @@ impl Reading {
             Self::V2(engine) => &mut engine.watch.noticed,
             Self::V1(engine) => &mut engine.noticed,
             Self::Onlooker(engine) => &mut engine.watch.noticed,
+            Self::Member(engine) => &mut engine.watch.noticed,
         }
     }
 
@@ -554,6 +589,7 @@ impl Reading {
             Self::V2(engine) => known_generations(engine.segment()),
             Self::V1(engine) => engine.generations(),
             Self::Onlooker(engine) => known_generations(engine.segment()),
+            Self::Member(engine) => known_generations(engine.segment()),
         }
     }
 
@@ -562,6 +598,7 @@ impl Reading {
             Self::V2(engine) => arrival::writer_presence(engine.segment()),
             Self::V1(engine) => engine.writer_presence(),
             Self::Onlooker(engine) => arrival::writer_presence(engine.segment()),
+            Self::Member(engine) => arrival::writer_presence(engine.segment()),
         }
     }
 
@@ -570,6 +607,7 @@ impl Reading {
             Self::V2(engine) => engine.stats(),
             Self::V1(engine) => engine.stats(),
             Self::Onlooker(engine) => engine.stats(),
+            Self::Member(engine) => engine.stats(),
         }
     }
 
@@ -580,6 +618,7 @@ impl Reading {
             Self::V2(engine) => arrival::check(engine.segment()),
             Self::V1(engine) => engine.check(),
             Self::Onlooker(engine) => arrival::check(engine.segment()),
+            Self::Member(engine) => arrival::check(engine.segment()),
         }
     }
 
@@ -588,6 +627,7 @@ impl Reading {
             Self::V2(engine) => engine.backlog_bytes(),
             Self::V1(engine) => engine.backlog_bytes(),
             Self::Onlooker(engine) => engine.backlog_bytes(),
+            Self::Member(engine) => engine.backlog_bytes(),
         }
     }
 
@@ -596,6 +636,8 @@ impl Reading {
             Self::V2(engine) => engine.is_durable(),
             // The one's buffer goes with it; nothing is kept for the other.
             Self::V1(_) | Self::Onlooker(_) => false,
+            // Frames are kept for its group.
+            Self::Member(_) => true,
         }
     }
 
@@ -603,6 +645,7 @@ impl Reading {
         match self {
             Self::V2(_) | Self::V1(_) => ReaderKind::Every,
             Self::Onlooker(engine) => engine.kind(),
+            Self::Member(_) => ReaderKind::Member,
         }
     }
 
@@ -612,8 +655,12 @@ impl Reading {
             engine.go_to_newest();
         }
         let Some(mut newest) = self.next(Patience::None)? else { return Ok(None) };
+        if let Self::Member(_) = self {
+            // What it passes over would be processed by nobody.
+            return Ok(Some(newest));
+        }
         while let Some(later) = self.find_behind(&newest) {
-            self.seat().release_lent(newest.end);
+            self.seat().release_lent(&newest);
             self.take(&later);
             newest = later;
         }
@@ -621,8 +668,10 @@ impl Reading {
     }
 
     pub(crate) fn leave_for_good(&self) {
-        if let Self::V2(engine) = self {
-            engine.leave_for_good();
+        match self {
+            Self::V2(engine) => engine.leave_for_good(),
+            Self::Member(engine) => engine.leave_for_good(),
+            Self::V1(_) | Self::Onlooker(_) => {}
         }
     }
 }
@@ -643,6 +692,7 @@ pub(crate) enum SeatRef<'a> {
     V1(&'a Arc<v1::reader::Seat>),
     /// Nothing: the bytes are the reader's own.
     Copied(&'a Copied),
+    Member(&'a Arc<member::Seat>),
 }
 
 /// What a kept frame is released to.
@@ -651,6 +701,7 @@ pub(crate) enum OwnedSeat {
     V2(Arc<v2::reader::Seat>),
     V1(Arc<v1::reader::Seat>),
     Copied(Arc<Copied>),
+    Member(Arc<member::Seat>),
 }
 
 impl<'a> SeatRef<'a> {
@@ -664,6 +715,7 @@ impl<'a> SeatRef<'a> {
             Self::V2(seat) => seat.segment().lend(found.start, len, holder),
             Self::V1(seat) => seat.segment().mapping.lend(found.start.0, len, holder),
             Self::Copied(copied) => copied.payload(found.len),
+            Self::Member(seat) => seat.segment().lend(found.start, len, holder),
         }
     }
 
@@ -672,6 +724,7 @@ impl<'a> SeatRef<'a> {
             Self::V2(seat) => seat.segment().copy_out(start, space),
             Self::V1(seat) => seat.segment().mapping.read_payload(start.0, space),
             Self::Copied(copied) => space.copy_from_slice(copied.payload(space.len() as u64)),
+            Self::Member(seat) => seat.segment().copy_out(start, space),
         }
     }
 
@@ -680,16 +733,18 @@ impl<'a> SeatRef<'a> {
             Self::V2(seat) => seat.segment().committed_at(found.header),
             Self::V1(_) => None,
             Self::Copied(copied) => copied.committed_at(),
+            Self::Member(seat) => seat.segment().committed_at(found.header),
         }
     }
 
     /// Releases a lent frame.
     #[inline(always)]
-    pub(crate) fn release_lent(self, end: Position) {
+    pub(crate) fn release_lent(self, found: &Found) {
         match self {
-            Self::V2(seat) => seat.release_lent(end),
-            Self::V1(seat) => release_v1(seat, end),
+            Self::V2(seat) => seat.release_lent(found.end),
+            Self::V1(seat) => release_v1(seat, found.end),
             Self::Copied(_) => {}
+            Self::Member(seat) => seat.release(found),
         }
     }
 
@@ -703,6 +758,8 @@ impl<'a> SeatRef<'a> {
             // Every frame is kept until it is released.
             Self::V1(seat) => OwnedSeat::V1(Arc::clone(seat)),
             Self::Copied(copied) => OwnedSeat::Copied(Arc::new(copied.only(found.len))),
+            // Every frame is kept until it is released.
+            Self::Member(seat) => OwnedSeat::Member(Arc::clone(seat)),
         }
     }
 }
@@ -718,15 +775,17 @@ impl OwnedSeat {
             Self::V2(seat) => SeatRef::V2(seat),
             Self::V1(seat) => SeatRef::V1(seat),
             Self::Copied(copied) => SeatRef::Copied(copied),
+            Self::Member(seat) => SeatRef::Member(seat),
         }
     }
 
     /// Releases a kept frame, from any thread and in any order.
-    pub(crate) fn release(&self, end: Position) {
+    pub(crate) fn release(&self, found: &Found) {
         match self {
-            Self::V2(seat) => seat.release_kept(end),
-            Self::V1(seat) => seat.release(end.0),
+            Self::V2(seat) => seat.release_kept(found.end),
+            Self::V1(seat) => seat.release(found.end.0),
             Self::Copied(_) => {}
+            Self::Member(seat) => seat.release(found),
         }
     }
 }

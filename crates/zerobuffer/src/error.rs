@@ -27,6 +27,10 @@ pub(crate) enum Presence {
     Attached,
     Left,
     Died,
+    /// A work group, some member of which is attached.
+    Group,
+    /// A work group without a live member.
+    EmptyGroup,
 }
 
 impl Peer {
@@ -48,7 +52,7 @@ impl Peer {
 
     /// Whether it was attached and alive when this was noted.
     pub fn is_alive(&self) -> bool {
-        self.presence == Presence::Attached
+        matches!(self.presence, Presence::Attached | Presence::Group)
     }
 }
 
@@ -64,6 +68,8 @@ impl std::fmt::Display for Peer {
             // A 1.0 reader takes its pid along.
             Presence::Left if self.pid == 0 => write!(f, "reader `{name}` (left)"),
             Presence::Left => write!(f, "reader `{name}` (pid {}, left)", self.pid),
+            Presence::Group => write!(f, "work group `{name}` (a member: pid {})", self.pid),
+            Presence::EmptyGroup => write!(f, "work group `{name}`, which has no member"),
             Presence::Died => write!(f, "reader `{name}` (pid {}, died)", self.pid),
         }
     }
@@ -132,6 +138,28 @@ pub enum OpenError {
         reader: String,
         /// Process id that the reader announced (in its own PID namespace).
         pid: u32,
+    },
+    /// The name of a reader, or of a work group, stands for something else.
+    #[error(
+        "buffer `{name}`: `{reader}` is the name of {by} there: use another name, or wait until that one has left for good"
+    )]
+    NameTaken {
+        /// Name of the buffer.
+        name: String,
+        /// The name that was asked for.
+        reader: String,
+        /// What has it.
+        by: &'static str,
+    },
+    /// There is no room for another work group.
+    #[error(
+        "buffer `{name}`: all {groups} work groups it has room for are in use: create the buffer with more `work_groups`, or let a group end (its last member unsubscribes)"
+    )]
+    NoWorkGroup {
+        /// Name of the buffer.
+        name: String,
+        /// Number of groups.
+        groups: u32,
     },
     /// All reader slots are taken.
     #[error(
@@ -379,6 +407,13 @@ fn reader_gone(name: &str, holder: &Peer, took_buffer: bool) -> String {
         return format!(
             "{holder} is no longer attached to buffer `{name}`, which was its own (protocol 1.0): restart it, and \
              connect again"
+        );
+    }
+    if holder.presence == Presence::EmptyGroup {
+        return format!(
+            "buffer `{name}` is full and work group `{}` has no member any more: start one (its frames are kept), or \
+             write again to wait for it",
+            holder.name()
         );
     }
     format!(

@@ -102,7 +102,7 @@ impl AsRef<[u8]> for Frame<'_> {
 impl Drop for Frame<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.seat.release_lent(self.facts.found.end);
+        self.seat.release_lent(&self.facts.found);
     }
 }
 
@@ -160,6 +160,6 @@ impl AsRef<[u8]> for OwnedFrame {
 
 impl Drop for OwnedFrame {
     fn drop(&mut self) {
-        self.seat.release(self.facts.found.end);
+        self.seat.release(&self.facts.found);
     }
 }

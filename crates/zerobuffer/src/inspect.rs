@@ -332,7 +332,7 @@ fn look(
         bytes_committed: oieb.u64(0x118),
         fill_bytes: readers
             .iter()
-            .filter(|reader| reader.kind == ReaderKind::Every)
+            .filter(|reader| matches!(reader.kind, ReaderKind::Every | ReaderKind::Group))
             .map(|reader| reader.lag_bytes)
             .max()
             .unwrap_or(0),
@@ -388,7 +388,8 @@ fn readers(
         let name = printable(&name);
         let cursor = Position(registry.u64(at(0)));
         let kind = members::kind(registry.u32(at(0x84)));
-        if kind == ReaderKind::Every && cursor.since(floor) > layout.frames.capacity {
+        let holds_back = matches!(kind, ReaderKind::Every | ReaderKind::Group);
+        if holds_back && cursor.since(floor) > layout.frames.capacity {
             problems
                 .push(format!("the cursor {} of reader `{name}` lies outside the ring", cursor.0));
         }

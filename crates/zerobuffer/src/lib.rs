@@ -86,8 +86,9 @@ mod wait;
 mod writer;
 
 pub use config::{
-    BufferConfig, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES, DEFAULT_READER_SLOTS, FullPolicy,
-    MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy,
+    BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
+    DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, FullPolicy, MAIN_READER, Protocol, ReaderKind,
+    StartAt, WaitStrategy,
 };
 pub use error::{
     Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,

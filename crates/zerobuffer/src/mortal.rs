@@ -70,6 +70,22 @@ macro_rules! atomic {
                 self.0.swap(value, order)
             }
 
+            pub(crate) fn compare_exchange(
+                &self,
+                expected: $value,
+                value: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                step();
+                self.0.compare_exchange(expected, value, success, failure)
+            }
+
+            pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                step();
+                self.0.fetch_add(value, order)
+            }
+
             pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
                 step();
                 self.0.fetch_or(value, order)

@@ -10,11 +10,13 @@ use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
 use crate::events::Events;
 use crate::frame::Frame;
 use crate::stats::ReaderStats;
-use crate::v2::members::{ReaderWish, slot_name};
-use crate::v2::metadata::Version;
+use crate::v2::member;
+use crate::v2::members::{MemberWish, ReaderWish, slot_name};
+use crate::v2::metadata::{self, Version};
 use crate::v2::onlooker;
 use crate::v2::reader::{Behaviour, Engine};
 use crate::v2::ring::Found;
+use crate::v2::segment::Segment;
 use crate::wait::Patience;
 use crate::writer::look_until;
 
@@ -27,6 +29,7 @@ pub struct ReaderOptions {
     wait_for_buffer: Option<Duration>,
     name: Option<String>,
     kind: ReaderKind,
+    group: String,
     start: StartAt,
     prefault: bool,
 }
@@ -39,6 +42,7 @@ impl Default for ReaderOptions {
             wait_for_buffer: None,
             name: Some(MAIN_READER.to_owned()),
             kind: ReaderKind::Every,
+            group: String::new(),
             start: StartAt::default(),
             prefault: false,
         }
@@ -116,6 +120,34 @@ impl ReaderOptions {
         self
     }
 
+    /// Reads as a member of the work group `name`, 1 to 32 bytes: each frame goes to one of the members.
+    ///
+    /// One holder at a time: a frame that a member received and did not release before it died is handed to another
+    /// one, [marked](Frame::is_redelivered) and possibly out of order, so processing is at least once. Members that
+    /// wait are served in turn; one that is slow, or stopped, keeps nobody else waiting, until the frame it holds is
+    /// [the whole window](BufferConfig::group_window) or the ring behind. The group stays when its members leave, and
+    /// its frames with it, until the last one [unsubscribes](Reader::unsubscribe). Several groups, and readers that
+    /// get every frame, can read one buffer.
+    ///
+    /// ```
+    /// use zerobuffer::{BufferConfig, Reader, Writer};
+    /// # fn main() -> zerobuffer::Result<()> {
+    /// # let name = format!("doc-group-{}", std::process::id());
+    /// let mut writer = Writer::create(&name, &BufferConfig::new())?;
+    /// let mut one = Reader::options().group("workers").join(&name)?;
+    /// let mut other = Reader::options().group("workers").join(&name)?;
+    /// writer.write(b"first")?;
+    /// writer.write(b"second")?;
+    /// let (first, second) = (one.read()?.unwrap(), other.read()?.unwrap());
+    /// assert_eq!((&first[..], &second[..]), (&b"first"[..], &b"second"[..]));
+    /// # Ok(()) }
+    /// ```
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.kind = ReaderKind::Member;
+        self.group = name.into();
+        self
+    }
+
     /// Where to begin when registering for the first time; default at the oldest frame still there.
     pub fn start_at(mut self, start: StartAt) -> Self {
         self.start = start;
@@ -152,22 +184,28 @@ impl ReaderOptions {
     }
 
     fn attendance(&self, buffer: &str) -> Result<Attendance, OpenError> {
-        let looking = onlooker::Behaviour { wait: self.wait, start: self.start };
-        match self.kind {
-            ReaderKind::Every => {}
-            ReaderKind::Lossy => return Ok(Attendance::Lossy(looking)),
-            ReaderKind::Observer => return Ok(Attendance::Observer(looking)),
-        }
-        let name = match self.name.as_deref() {
-            None => None,
-            Some(name) => Some(slot_name(name).ok_or_else(|| OpenError::InvalidConfig {
+        let to_slot_name = |name: &str| {
+            slot_name(name).ok_or_else(|| OpenError::InvalidConfig {
                 name: buffer.to_owned(),
                 problem: format!("reader name {name:?} must have 1 to 32 bytes, none of them zero"),
-            })?),
+            })
         };
-        let wish =
-            ReaderWish { name, start: self.start, may_sleep: self.wait != WaitStrategy::Spin };
-        Ok(Attendance::Every(Behaviour { wait: self.wait, wish, prefault: self.prefault }))
+        let (wait, start) = (self.wait, self.start);
+        let may_sleep = wait != WaitStrategy::Spin;
+        match self.kind {
+            ReaderKind::Lossy => return Ok(Attendance::Lossy(onlooker::Behaviour { wait, start })),
+            ReaderKind::Observer => {
+                return Ok(Attendance::Observer(onlooker::Behaviour { wait, start }));
+            }
+            ReaderKind::Member | ReaderKind::Group => {
+                let wish = MemberWish { group: to_slot_name(&self.group)?, start, may_sleep };
+                return Ok(Attendance::Member(member::Behaviour { wait, wish }));
+            }
+            ReaderKind::Every => {}
+        }
+        let name = self.name.as_deref().map(to_slot_name).transpose()?;
+        let wish = ReaderWish { name, start, may_sleep };
+        Ok(Attendance::Every(Behaviour { wait, wish, prefault: self.prefault }))
     }
 }
 
@@ -249,9 +287,8 @@ impl Reader {
         let held = match &self.engine {
             Reading::V2(engine) => engine.hold_metadata()?.map(|v| MetadataPlace::Held(engine, v)),
             Reading::V1(engine) => engine.metadata()?.map(|bytes| MetadataPlace::Copied(1, bytes)),
-            Reading::Onlooker(engine) => engine
-                .metadata()?
-                .map(|(generation, bytes)| MetadataPlace::Copied(generation, bytes)),
+            Reading::Onlooker(engine) => copied(engine.segment())?,
+            Reading::Member(engine) => copied(engine.segment())?,
         };
         Ok(held.map(|place| Metadata { place }))
     }
@@ -403,11 +440,21 @@ impl Reader {
     }
 }
 
-/// Metadata. While it lives the writer of a 2.0 buffer cannot replace this version's successor. For a lossy reader
-/// or an observer, and from a 1.0 buffer, it is a copy.
+/// Metadata. While it lives the writer of a 2.0 buffer cannot replace this version's successor. For other
+/// kinds of readers than those that get every frame, and from a 1.0 buffer, it is a copy.
 #[derive(Debug)]
 pub struct Metadata<'a> {
     place: MetadataPlace<'a>,
+}
+
+/// The metadata, for one who cannot ask the writer to leave it as it is.
+fn copied(segment: &Segment) -> Result<Option<MetadataPlace<'static>>, MetadataError> {
+    if !segment.is_sound() {
+        return Err(segment.lost().to_metadata_error(segment.name()));
+    }
+    let copy = metadata::copy(segment)
+        .map_err(|problem| MetadataError::Damaged { name: segment.name().clone(), problem })?;
+    Ok(copy.map(|(generation, bytes)| MetadataPlace::Copied(generation, bytes)))
 }
 
 #[derive(Debug)]

@@ -206,6 +206,41 @@ impl Naps {
     }
 }
 
+/// How long a member of a work group lets the one go first whose turn it is: long enough to wake up.
+const COURTESY: Duration = Duration::from_micros(300);
+
+/// Letting others go first, within limits.
+#[derive(Debug, Default)]
+pub(crate) struct Courtesy {
+    since: Option<Instant>,
+}
+
+impl Courtesy {
+    /// Notes whether there is something that another should take; true when he has had his time.
+    pub(crate) fn is_exhausted(&mut self, something_is_there: bool) -> bool {
+        if !something_is_there {
+            self.since = None;
+            return false;
+        }
+        let exhausted = self.since.get_or_insert_with(Instant::now).elapsed() >= COURTESY;
+        if exhausted {
+            self.since = None;
+        }
+        exhausted
+    }
+
+    /// What is left of it, if it has begun.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        // Not zero: that would be no sleep at all.
+        self.since.map(|since| COURTESY.saturating_sub(since.elapsed()).max(COURTESY / 8))
+    }
+
+    /// It is our turn.
+    pub(crate) fn begin_anew(&mut self) {
+        self.since = None;
+    }
+}
+
 /// Waits for `awaited` as long as `patience` allows. `Ok(None)`: it did not come in time.
 pub(crate) fn wait<A: Awaited>(
     awaited: &mut A,

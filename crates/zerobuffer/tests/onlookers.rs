@@ -16,7 +16,9 @@ fn small() -> BufferConfig {
     BufferConfig::new().payload_bytes(16 << 10).keep_for_first_reader(false)
 }
 
-fn kinds() -> [(ReaderKind, fn(ReaderOptions) -> ReaderOptions); 2] {
+type Choice = fn(ReaderOptions) -> ReaderOptions;
+
+fn kinds() -> [(ReaderKind, Choice); 2] {
     [(ReaderKind::Lossy, ReaderOptions::lossy), (ReaderKind::Observer, ReaderOptions::observe)]
 }
 
@@ -120,7 +122,7 @@ fn one_that_reads_every_frame_beside_it_still_holds_the_writer_back() {
 }
 
 /// The writer goes round a small ring as fast as it can; what comes is whole, in order, and adds up.
-fn watched_at_full_speed(choose: fn(ReaderOptions) -> ReaderOptions, wait: WaitStrategy) {
+fn watched_at_full_speed(choose: Choice, wait: WaitStrategy) {
     const FRAMES: u64 = 200_000;
     let _watchdog = Watchdog::new("a lossy stream");
     let dir = shm_dir();

@@ -38,6 +38,8 @@ pub(crate) trait Source {
     fn sleep(&mut self, limit: Duration) -> bool;
     /// Sees after other readers, once in a while.
     fn look_after_others(&mut self) {}
+    /// The wait ended without a frame.
+    fn stop_waiting(&mut self) {}
 }
 
 /// What a reader remembers from one wait to the next.
@@ -92,7 +94,11 @@ impl Watch {
         }
         let (noticed, stats) = (&mut self.noticed, &mut self.stats);
         let mut awaited = Arrival { source, noticed, stats, damage: &mut self.damage };
-        match wait(&mut awaited, &mut self.spinner, spin, patience) {
+        let waited = wait(&mut awaited, &mut self.spinner, spin, patience);
+        if !matches!(waited, Ok(Some(_))) {
+            source.stop_waiting();
+        }
+        match waited {
             Ok(Some(found)) => Ok(Some(found)),
             Ok(None) => Err(ReadError::Timeout {
                 name: source.segment().name().clone(),

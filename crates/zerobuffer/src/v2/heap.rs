@@ -7,12 +7,17 @@ use loom::sync::{Condvar, Mutex};
 #[cfg(not(loom))]
 use std::sync::{Condvar, Mutex};
 
+use super::group::Table;
 use super::layout::{
-    FrameGeometry, RegistryHeader, Slot, SlotName, WriterArea, owner_state, slot_flags, slot_state,
+    FrameGeometry, GroupHeader, RegistryHeader, Slot, SlotName, WriterArea, owner_state,
+    slot_flags, slot_state,
 };
 use super::memory::Memory;
 use super::position::Position;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Entries of the one group: few, so that models meet the end of its window.
+pub(crate) const GROUP_ENTRIES: usize = 4;
 
 /// A segment's words, without a segment.
 pub(crate) struct Heap {
@@ -20,6 +25,8 @@ pub(crate) struct Heap {
     writer: WriterArea,
     registry: RegistryHeader,
     slots: Vec<Slot>,
+    group: GroupHeader,
+    entries: Vec<AtomicU64>,
     words: Vec<AtomicU64>,
     sleeping: Mutex<()>,
     woken: Condvar,
@@ -36,6 +43,8 @@ impl Heap {
             writer,
             registry: RegistryHeader::default(),
             slots: (0..slots).map(|_| Slot::default()).collect(),
+            group: GroupHeader::default(),
+            entries: (0..GROUP_ENTRIES).map(|_| AtomicU64::new(0)).collect(),
             words: (0..frames.capacity / 8).map(|_| AtomicU64::new(0)).collect(),
             sleeping: Mutex::new(()),
             woken: Condvar::new(),
@@ -83,6 +92,10 @@ impl Memory for Heap {
 
     fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    fn group(&self, _table: u32) -> Table<'_> {
+        Table { header: &self.group, entries: &self.entries }
     }
 
     fn word(&self, position: Position) -> &AtomicU64 {

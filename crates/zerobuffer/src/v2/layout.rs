@@ -32,6 +32,15 @@ pub(crate) const REGISTRY_HEADER_BYTES: u64 = 512;
 /// Size of one reader slot.
 pub(crate) const SLOT_BYTES: u32 = 256;
 
+/// Bits of a slot's number.
+pub(crate) const SLOT_INDEX_BITS: u32 = MAX_SLOTS.ilog2();
+/// Size of what precedes a group's entries.
+pub(crate) const GROUP_HEADER_BYTES: u64 = 128;
+/// Most work groups of one buffer.
+pub(crate) const MAX_GROUPS: u32 = 64;
+/// Most entries of a group's table.
+pub(crate) const MAX_GROUP_ENTRIES: u32 = 1 << 20;
+
 const SLOT_NAME_BYTES: usize = 32;
 const CACHE_LINE: u64 = 64;
 
@@ -143,6 +152,19 @@ pub(crate) struct RegistryHeader {
     _pad3: Pad<31>,
 }
 
+/// What the members of a work group share, besides one entry a frame behind it.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub(crate) struct GroupHeader {
+    /// Bit i: the member in slot i waits for its turn.
+    pub(crate) waiting: AtomicU64,
+    /// Next ticket.
+    pub(crate) tickets: AtomicU64,
+    /// Frames that were taken over from members that had died.
+    pub(crate) redelivered: AtomicU64,
+    _pad0: Pad<13>,
+}
+
 /// One reader's registration.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -160,7 +182,11 @@ pub(crate) struct Slot {
     pub(crate) metadata_held: [AtomicU64; 2],
     pub(crate) missed: AtomicU64,
     pub(crate) parks: AtomicU64,
-    _pad0: Pad<7>,
+    /// Of a group's member that waits: its turn.
+    pub(crate) ticket: AtomicU64,
+    /// Of a group's member: frames handed out.
+    pub(crate) frames_read: AtomicU64,
+    _pad0: Pad<5>,
     /// See [`slot_state`].
     pub(crate) state: AtomicU32,
     /// See [`slot_kind`].
@@ -193,8 +219,12 @@ pub(crate) mod slot_state {
 pub(crate) mod slot_kind {
     /// Gets every frame, and holds the Writer back.
     pub(crate) const BROADCAST: u32 = 0;
+    /// A work group's anchor: its cursor holds the Writer back for all members.
+    pub(crate) const GROUP: u32 = 1;
     /// Gets what it is in time for; its cursor holds nobody back, so its bit in `active` stays 0.
     pub(crate) const LOSSY: u32 = 2;
+    /// Gets its share of a group's frames; its bit in `active` stays 0 too.
+    pub(crate) const MEMBER: u32 = 4;
 }
 
 /// Bits of a slot's `flags`.
@@ -275,6 +305,8 @@ const _: () = {
     assert!(offset_of!(Slot, metadata_held) == 0x28);
     assert!(offset_of!(Slot, missed) == 0x38);
     assert!(offset_of!(Slot, parks) == 0x40);
+    assert!(offset_of!(Slot, ticket) == 0x48);
+    assert!(offset_of!(Slot, frames_read) == 0x50);
     assert!(offset_of!(Slot, state) == 0x80);
     assert!(offset_of!(Slot, kind) == 0x84);
     assert!(offset_of!(Slot, wait_flag) == 0x88);
@@ -288,6 +320,10 @@ const _: () = {
     assert!(offset_of!(Slot, group) == 0xb8);
     assert!(offset_of!(Slot, name) == 0xc0);
     assert!(size_of::<Slot>() == SLOT_BYTES as usize);
+    assert!(offset_of!(GroupHeader, waiting) == 0);
+    assert!(offset_of!(GroupHeader, tickets) == 0x08);
+    assert!(offset_of!(GroupHeader, redelivered) == 0x10);
+    assert!(size_of::<GroupHeader>() == GROUP_HEADER_BYTES as usize);
 };
 
 /// The numbers that frame arithmetic needs.
@@ -342,6 +378,9 @@ impl FrameGeometry {
 pub(crate) struct Layout {
     pub(crate) frames: FrameGeometry,
     pub(crate) slot_count: u32,
+    /// Tables for work groups, and entries of each.
+    pub(crate) group_count: u32,
+    pub(crate) group_entries: u32,
     pub(crate) page_bytes: u64,
     pub(crate) registry_offset: u64,
     pub(crate) metadata_offset: u64,
@@ -391,6 +430,8 @@ pub(crate) struct Wish {
     pub(crate) payload_bytes: u64,
     pub(crate) metadata_bytes: u64,
     pub(crate) slot_count: u32,
+    pub(crate) group_count: u32,
+    pub(crate) group_entries: u32,
     pub(crate) timestamps: bool,
     pub(crate) start_position: u64,
     pub(crate) page_bytes: u64,
@@ -427,11 +468,27 @@ impl Layout {
                 wish.slot_count
             ));
         }
+        if wish.group_count > MAX_GROUPS {
+            return Err(format!(
+                "{} work groups asked for; possible are 0 to {MAX_GROUPS}",
+                wish.group_count
+            ));
+        }
+        let group_entries = wish.group_entries.checked_next_power_of_two();
+        let Some(group_entries) = group_entries.filter(|n| (1..=MAX_GROUP_ENTRIES).contains(n))
+        else {
+            return Err(format!(
+                "a group window of {} frames asked for; possible are 1 to {MAX_GROUP_ENTRIES}",
+                wish.group_entries
+            ));
+        };
         let capacity = wish.payload_bytes.next_power_of_two().max(page);
         let header = if wish.timestamps { 16 } else { 8 };
         Ok(Self {
             frames: FrameGeometry::new(capacity, header, ALIGN_THRESHOLD),
             slot_count: wish.slot_count,
+            group_count: wish.group_count,
+            group_entries: if wish.group_count == 0 { 0 } else { group_entries },
             page_bytes: page,
             metadata_bytes: wish.metadata_bytes.next_multiple_of(8),
             registry_offset: 0,
@@ -451,7 +508,9 @@ impl Layout {
     /// The one arrangement of the regions that the sizes allow.
     fn with_offsets(mut self) -> Self {
         let page = self.page_bytes;
-        let registry = REGISTRY_HEADER_BYTES + u64::from(self.slot_count) * u64::from(SLOT_BYTES);
+        let groups = u64::from(self.group_count) * self.group_bytes();
+        let registry =
+            REGISTRY_HEADER_BYTES + u64::from(self.slot_count) * u64::from(SLOT_BYTES) + groups;
         let metadata = match self.metadata_bytes {
             0 => 0,
             bytes => 2 * (METADATA_HEAD + bytes),
@@ -461,6 +520,18 @@ impl Layout {
         self.payload_offset = self.metadata_offset + metadata.next_multiple_of(page);
         self.segment_bytes = self.payload_offset + self.frames.capacity;
         self
+    }
+
+    /// Size of one group's header and entries.
+    fn group_bytes(&self) -> u64 {
+        GROUP_HEADER_BYTES + 8 * u64::from(self.group_entries)
+    }
+
+    /// Offset of a work group's header; its entries follow.
+    pub(crate) fn group_offset(&self, group: u32) -> u64 {
+        let slots = u64::from(self.slot_count) * u64::from(SLOT_BYTES);
+        let first = self.registry_offset + REGISTRY_HEADER_BYTES + slots;
+        first + u64::from(group) * self.group_bytes()
     }
 
     /// Whether frames carry the time of their commit.
@@ -498,6 +569,8 @@ impl Layout {
         put(0x080, &self.boot_id);
         put(0x090, &self.created_ns.to_le_bytes());
         put(0x098, &self.creator_pid.to_le_bytes());
+        put(0x0a0, &self.group_count.to_le_bytes());
+        put(0x0a4, &self.group_entries.to_le_bytes());
         for offset in [0x100, 0x110, 0x180, 0x200] {
             put(offset, &self.start_position.0.to_le_bytes());
         }
@@ -550,6 +623,17 @@ impl Layout {
         require(u32_at(0x4c) == SLOT_BYTES, "slot_bytes", u32_at(0x4c).into(), "256")?;
         let slot_count = u32_at(0x48);
         require((1..=MAX_SLOTS).contains(&slot_count), "slot_count", slot_count.into(), "1 to 64")?;
+        let (group_count, group_entries) = (u32_at(0xa0), u32_at(0xa4));
+        require(group_count <= MAX_GROUPS, "group_count", group_count.into(), "0 to 64")?;
+        require(
+            match group_count {
+                0 => group_entries == 0,
+                _ => group_entries.is_power_of_two() && group_entries <= MAX_GROUP_ENTRIES,
+            },
+            "group_entries",
+            group_entries.into(),
+            "a power of two up to 2^20, 0 without groups",
+        )?;
         let metadata_bytes = u64_at(0x58);
         require(
             metadata_bytes % 8 == 0 && metadata_bytes <= MAX_METADATA,
@@ -578,6 +662,8 @@ impl Layout {
         let layout = Self {
             frames: FrameGeometry::new(capacity, header, align_threshold),
             slot_count,
+            group_count,
+            group_entries,
             page_bytes: page,
             registry_offset: u64_at(0x40),
             metadata_offset: u64_at(0x50),
@@ -617,6 +703,8 @@ mod tests {
             payload_bytes: 1 << 20,
             metadata_bytes: 100,
             slot_count: 3,
+            group_count: 2,
+            group_entries: 64,
             timestamps: true,
             start_position: 0,
             page_bytes: 4096,
@@ -672,6 +760,9 @@ mod tests {
             Wish { metadata_bytes: MAX_METADATA + 1, ..wish() },
             Wish { slot_count: 0, ..wish() },
             Wish { slot_count: 65, ..wish() },
+            Wish { group_count: 65, ..wish() },
+            Wish { group_entries: 0, ..wish() },
+            Wish { group_entries: u32::MAX, ..wish() },
         ] {
             assert!(Layout::build(&bad, BIRTH).is_err());
         }
@@ -694,6 +785,8 @@ mod tests {
             (0x060, "payload_offset"),
             (0x068, "payload_bytes"),
             (0x078, "start_position"),
+            (0x0a0, "group_count"),
+            (0x0a4, "group_entries"),
         ] {
             let mut oieb = encoded(&layout);
             oieb[offset + 1] ^= 0x55;
@@ -717,7 +810,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic_and_never_parse_to_something_larger_than_the_file(
-            changes in proptest::collection::vec((0usize..0xb0, any::<u8>()), 0..12),
+            changes in proptest::collection::vec((0usize..0xc0, any::<u8>()), 0..12),
             file in any::<u64>(),
         ) {
             let layout = Layout::build(&wish(), BIRTH).unwrap();

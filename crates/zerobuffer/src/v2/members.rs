@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use super::group::{Membership, Owner};
 use super::layout::{
     Slot, SlotName, WRITER_LOCK, WRITER_RELIES_ON_MEMBARRIER, owner_state, slot_flags, slot_kind,
     slot_lock, slot_state, writer_state,
@@ -10,7 +11,7 @@ use super::layout::{
 use super::memory::Memory;
 use super::position::Position;
 use super::registry::{self, Lag, Mark};
-use super::ring::{Consumer, Footprint, Producer};
+use super::ring::{Consumer, Footprint, Producer, number_of};
 use super::segment::{Segment, io_error};
 use super::wake::{self, Barrier};
 use crate::config::{ReaderKind, StartAt};
@@ -176,6 +177,7 @@ fn take_reserved(
 ) -> Result<Option<u32>, OpenError> {
     for (index, slot) in (0..).zip(segment.slots()) {
         if slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
+            && slot.kind.load(Ordering::Acquire) == slot_kind::BROADCAST
             && slot.owner_state.load(Ordering::Acquire) == owner_state::NEVER
             && lock::try_exclusive(fd, slot_lock(index)).map_err(io_error(place, "lock"))?
         {
@@ -199,6 +201,13 @@ fn take_over(
             || slot.name() != *name
         {
             continue;
+        }
+        if slot.kind.load(Ordering::Acquire) == slot_kind::GROUP {
+            return Err(OpenError::NameTaken {
+                name: place.name.to_string(),
+                reader: printable(name),
+                by: "a work group",
+            });
         }
         let attached = || registry::is_attached(segment, index);
         if take_lock(fd, slot_lock(index), place, attached)? {
@@ -311,6 +320,170 @@ pub(crate) fn attach_lossy(
     Ok((index, generation))
 }
 
+/// What a member asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemberWish {
+    pub(crate) group: SlotName,
+    /// Where the group begins, if this is its first member.
+    pub(crate) start: StartAt,
+    pub(crate) may_sleep: bool,
+}
+
+/// Takes a slot as a member of the group of that name, which the first one makes.
+pub(crate) fn attach_member(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+    wish: &MemberWish,
+) -> Result<(Membership, Barrier), OpenError> {
+    let _registration = segment.registration()?;
+    let anchor = match find_group(segment, place, &wish.group)? {
+        Some(anchor) => anchor,
+        None => found_group(segment, place, wish)?,
+    };
+    let slots = segment.slots();
+    let table = slots[anchor as usize].group.load(Ordering::Relaxed);
+    let groups = segment.layout().group_count;
+    let Some(table) = u32::try_from(table).ok().filter(|table| *table < groups) else {
+        return Err(damaged(place, "a work group without a table"));
+    };
+    // The Writer is told once of each time that nobody is left in it.
+    let revived = slots[anchor as usize].generation.load(Ordering::Relaxed).wrapping_add(1);
+    slots[anchor as usize].generation.store(revived, Ordering::Release);
+    let index = take_free(segment, fd, place)?;
+    fault::point(Fault::ReaderTookFree);
+    let relies = barrier::register();
+    let mut flags = if wish.may_sleep { slot_flags::MAY_SLEEP } else { 0 };
+    if relies {
+        flags |= slot_flags::RELIES_ON_MEMBARRIER;
+    }
+    let slot = &slots[index as usize];
+    slot.state.store(slot_state::JOINING, Ordering::Release);
+    slot.set_name(&wish.group);
+    clear(slot, slot_kind::MEMBER);
+    slot.group.store(anchor.into(), Ordering::Relaxed);
+    let generation = sign(segment, index, flags);
+    slot.state.store(slot_state::ACTIVE, Ordering::Release);
+    let barrier = if relies { Barrier::LeftToSleeper } else { Barrier::Fence };
+    Ok((Membership { anchor, table, slot: index, generation }, barrier))
+}
+
+/// The anchor of the group of that name.
+fn find_group(segment: &Segment, place: &Place, name: &SlotName) -> Result<Option<u32>, OpenError> {
+    for (index, slot) in (0..).zip(segment.slots()) {
+        let active = slot.state.load(Ordering::Acquire) == slot_state::ACTIVE;
+        if !active || slot.name() != *name {
+            continue;
+        }
+        match slot.kind.load(Ordering::Acquire) {
+            slot_kind::GROUP => return Ok(Some(index)),
+            slot_kind::BROADCAST
+                if slot.owner_state.load(Ordering::Acquire) != owner_state::NEVER =>
+            {
+                return Err(OpenError::NameTaken {
+                    name: place.name.to_string(),
+                    reader: printable(name),
+                    by: "a reader that gets every frame",
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the group: in the place that was kept for the first reader, with its frames, or in a free slot.
+fn found_group(segment: &Segment, place: &Place, wish: &MemberWish) -> Result<u32, OpenError> {
+    let slots = segment.slots();
+    let is_group = |slot: &&Slot| {
+        slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
+            && slot.kind.load(Ordering::Acquire) == slot_kind::GROUP
+    };
+    let in_use: Vec<u64> =
+        slots.iter().filter(is_group).map(|slot| slot.group.load(Ordering::Relaxed)).collect();
+    let groups = segment.layout().group_count;
+    let table = (0..groups)
+        .find(|table| !in_use.contains(&u64::from(*table)))
+        .ok_or_else(|| OpenError::NoWorkGroup { name: place.name.to_string(), groups })?;
+    segment.group(table).clear(segment.writer().sequence.load(Ordering::Acquire));
+    // The lock only for as long as this takes: nobody owns a group.
+    let (kept, index) = match take_reserved(segment, segment.probe(), place)? {
+        Some(index) => (wish.start != StartAt::Newest, index),
+        None => (false, take_free(segment, segment.probe(), place)?),
+    };
+    let slot = &slots[index as usize];
+    slot.group.store(table.into(), Ordering::Relaxed);
+    if kept {
+        slot.set_name(&wish.group);
+        slot.flags.store(slot_flags::DURABLE, Ordering::Relaxed);
+        slot.kind.store(slot_kind::GROUP, Ordering::Release);
+    } else {
+        slot.state.store(slot_state::JOINING, Ordering::Release);
+        slot.set_name(&wish.group);
+        clear(slot, slot_kind::GROUP);
+        slot.flags.store(slot_flags::DURABLE, Ordering::Relaxed);
+        // Lower than it is, until it is known: see `group::Membership::is_in_window`.
+        let newest = segment.writer().sequence.load(Ordering::Acquire);
+        slot.read_sequence.store(newest.wrapping_sub(1 << 32), Ordering::Relaxed);
+        let skipped = segment.writer().skipped_bytes.load(Ordering::Relaxed);
+        slot.skipped_bytes.store(skipped, Ordering::Relaxed);
+        let cursor = registry::activate(segment, index, wish.start, REGISTRATION_ATTEMPTS);
+        wake::wake_writer_anyway(segment);
+        cursor.ok_or_else(|| damaged(place, "its floor does not stand still"))?;
+    }
+    slot.owner_state.store(owner_state::ATTACHED, Ordering::Release);
+    fault::point(Fault::GroupFounded);
+    let first = number_of(segment, Position(slot.cursor.load(Ordering::Acquire)));
+    slot.read_sequence.store(first.wrapping_sub(1), Ordering::Release);
+    let _ = lock::release(segment.probe(), slot_lock(index));
+    Ok(index)
+}
+
+/// Leaves a group gracefully. `for_good`: the group ends if nobody else is in it.
+pub(crate) fn detach_member(segment: &Segment, member: &Membership, for_good: bool) {
+    let slot = &segment.slots()[member.slot as usize];
+    slot.owner_state.store(owner_state::LEFT, Ordering::Release);
+    fault::point(Fault::ReaderLeft);
+    registry::free(segment, member.slot);
+    if for_good
+        && let Ok(_registration) = segment.registration()
+        && live_member(segment, member.anchor).is_none()
+    {
+        registry::free(segment, member.anchor);
+    }
+    wake::wake_waiting_writer(segment);
+}
+
+/// A member of a group that is alive.
+fn live_member(segment: &Segment, anchor: u32) -> Option<u32> {
+    (0..).zip(segment.slots()).find_map(|(index, slot)| {
+        let is_member = slot.kind.load(Ordering::Relaxed) == slot_kind::MEMBER
+            && slot.group.load(Ordering::Relaxed) == u64::from(anchor);
+        (is_member && is_alive(segment, index)).then_some(index)
+    })
+}
+
+/// Whether the holder of a group's frame lives.
+pub(crate) fn is_owner_alive(segment: &Segment, owner: Owner) -> bool {
+    segment.slots().get(owner.slot as usize).is_some_and(|slot| {
+        owner.has_generation(slot.generation.load(Ordering::Acquire))
+            && is_alive(segment, owner.slot)
+    })
+}
+
+/// Whether somebody is there to release what holds the Writer back at a slot, or will come.
+pub(crate) fn is_looked_after(segment: &Segment, index: u32) -> bool {
+    let slot = &segment.slots()[index as usize];
+    if slot.kind.load(Ordering::Relaxed) == slot_kind::GROUP {
+        return live_member(segment, index).is_some();
+    }
+    match slot.owner_state.load(Ordering::Acquire) {
+        owner_state::NEVER => true,
+        owner_state::ATTACHED => segment.is_lock_held(slot_lock(index)),
+        _ => false,
+    }
+}
+
 /// Resets what a slot's last owner left.
 fn clear(slot: &Slot, kind: u32) {
     slot.kind.store(kind, Ordering::Relaxed);
@@ -319,6 +492,7 @@ fn clear(slot: &Slot, kind: u32) {
         &slot.bytes_read,
         &slot.missed,
         &slot.parks,
+        &slot.frames_read,
         &slot.metadata_held[0],
         &slot.metadata_held[1],
     ] {
@@ -330,6 +504,8 @@ fn clear(slot: &Slot, kind: u32) {
 pub(crate) fn kind(kind: u32) -> ReaderKind {
     match kind {
         slot_kind::LOSSY => ReaderKind::Lossy,
+        slot_kind::GROUP => ReaderKind::Group,
+        slot_kind::MEMBER => ReaderKind::Member,
         _ => ReaderKind::Every,
     }
 }
@@ -385,6 +561,12 @@ pub(crate) fn is_alive(segment: &Segment, index: u32) -> bool {
 /// How a slot's owner is named in messages.
 pub(crate) fn peer(segment: &Segment, index: u32) -> Peer {
     let slot = &segment.slots()[index as usize];
+    if slot.kind.load(Ordering::Relaxed) == slot_kind::GROUP {
+        let member = live_member(segment, index);
+        let pid = member.map_or(0, |i| segment.slots()[i as usize].pid.load(Ordering::Relaxed));
+        let presence = if member.is_some() { Presence::Group } else { Presence::EmptyGroup };
+        return Peer { name: slot.name(), pid, presence };
+    }
     let presence = match slot.owner_state.load(Ordering::Relaxed) {
         owner_state::NEVER => Presence::Never,
         owner_state::ATTACHED if segment.is_lock_held(slot_lock(index)) => Presence::Attached,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::group::Table;
 use super::layout::{FrameGeometry, RegistryHeader, Slot, WriterArea};
 use super::position::Position;
 use crate::sync::{AtomicU32, AtomicU64};
@@ -16,6 +17,8 @@ pub(crate) trait Memory {
     fn registry(&self) -> &RegistryHeader;
     /// The reader slots.
     fn slots(&self) -> &[Slot];
+    /// A work group's table, which was laid out.
+    fn group(&self, table: u32) -> Table<'_>;
     /// The commit word at a position (a multiple of 8), in the first mapping.
     fn word(&self, position: Position) -> &AtomicU64;
 

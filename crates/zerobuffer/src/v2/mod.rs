@@ -1,12 +1,15 @@
 //! Protocol 2.0.
 //!
 //! Rules, which touch no operating system: [`position`], [`layout`], [`word`], [`memory`] (what they need),
-//! [`ring`], [`registry`], [`wake`], [`observe`]. Ground: [`segment`]. Engines behind the public endpoints: [`members`],
-//! [`metadata`], [`writer`], [`reader`], [`onlooker`], and [`arrival`], which both kinds of readers wait with.
+//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`]. Ground: [`segment`]. Engines behind the public endpoints: [`members`],
+//! [`metadata`], [`writer`], [`reader`], [`onlooker`], [`member`], and [`arrival`], which all kinds of readers wait with.
 
 #[cfg(not(loom))]
 pub(crate) mod arrival;
+pub(crate) mod group;
 pub(crate) mod layout;
+#[cfg(not(loom))]
+pub(crate) mod member;
 #[cfg(not(loom))]
 pub(crate) mod members;
 pub(crate) mod memory;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::position::Position;
-use super::ring::{Damage, Found, number_at};
+use super::ring::{Damage, Found, number_of};
 use super::word::{self, Word};
 use crate::config::StartAt;
 use crate::sync::{Ordering, fence};
@@ -148,10 +148,7 @@ impl Observation {
 
     /// Goes on at `position`, where a frame begins or will begin.
     fn go_to(&mut self, memory: &impl Memory, position: Position) {
-        // Loaded after the position: at least the number of the frame before it. And before the word there: so
-        // if there is none, no newer one.
-        let newest = memory.writer().sequence.load(Ordering::Acquire);
-        self.number = number_at(memory, position, newest.wrapping_add(1));
+        self.number = number_of(memory, position);
         self.position = position;
     }
 

@@ -8,7 +8,6 @@ use super::arrival::{Source, Watch};
 use super::layout::slot_state;
 use super::members;
 use super::memory::Memory;
-use super::metadata;
 use super::observe::{Copied, Observation};
 use super::position::Position;
 use super::ring::{Damage, Found};
@@ -16,7 +15,7 @@ use super::segment::{Access, Segment};
 use super::wake::{self, Announced};
 use super::writer::create_or_join;
 use crate::config::{BufferConfig, ReaderKind, StartAt, WaitStrategy};
-use crate::error::{MetadataError, OpenError, ReadError};
+use crate::error::{OpenError, ReadError};
 use crate::name::Place;
 use crate::stats::ReaderStats;
 use crate::sync::Ordering;
@@ -162,15 +161,6 @@ impl Onlooker {
             skipped_bytes: observation.skipped_bytes(),
             ..self.watch.stats
         }
-    }
-
-    /// The metadata, copied, and its generation: an observer cannot ask the Writer to leave it as it is.
-    pub(crate) fn metadata(&self) -> Result<Option<(u64, Vec<u8>)>, MetadataError> {
-        if !self.segment().is_sound() {
-            return Err(self.segment().lost().to_metadata_error(self.name()));
-        }
-        metadata::copy(self.segment())
-            .map_err(|problem| MetadataError::Damaged { name: self.name().clone(), problem })
     }
 }
 

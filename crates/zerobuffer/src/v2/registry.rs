@@ -91,7 +91,7 @@ pub(crate) fn free(memory: &impl Memory, index: u32) {
 /// Whether frames are kept for the owner of a slot, present or to come.
 pub(crate) fn is_served(slot: &Slot) -> bool {
     slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
-        && slot.kind.load(Ordering::Relaxed) != slot_kind::LOSSY
+        && matches!(slot.kind.load(Ordering::Relaxed), slot_kind::BROADCAST | slot_kind::GROUP)
 }
 
 /// Whether an active slot has an owner who has not left (it may have died: locks tell).

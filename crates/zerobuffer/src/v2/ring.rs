@@ -563,6 +563,11 @@ impl Found {
         Self { header, start, len, end, sequence, skipped, marks: 0 }
     }
 
+    /// The same, handed out for the second time at least.
+    pub(crate) fn redelivered(self) -> Self {
+        Self { marks: REDELIVERED, ..self }
+    }
+
     /// Bytes skipped on the way to it.
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped
@@ -572,6 +577,26 @@ impl Found {
     #[inline(always)]
     pub(crate) fn is_redelivered(&self) -> bool {
         self.marks & REDELIVERED != 0
+    }
+}
+
+/// The frame `sequence` at `position`, or behind the skip there, if it is committed.
+pub(crate) fn find_frame(
+    memory: &impl Memory,
+    position: Position,
+    sequence: u64,
+) -> Result<Option<Found>, Damage> {
+    let mut walk = Walk { position, skipped: false };
+    let mut skipped = 0;
+    // At most two steps: a second skip in a row is damage.
+    loop {
+        match walk.step(memory, sequence)? {
+            Step::Empty => return Ok(None),
+            Step::Skip { bytes } => skipped = bytes,
+            Step::Frame { position: header, len, extent: Extent { start, end } } => {
+                return Ok(Some(Found { header, start, len, end, sequence, skipped, marks: 0 }));
+            }
+        }
     }
 }
 
@@ -708,26 +733,8 @@ impl Consumer {
         position: Position,
         sequence: u64,
     ) -> Result<Option<Found>, Damage> {
-        let mut walk = Walk { position, skipped: false };
-        let mut skipped = 0;
-        // At most two steps: a second skip in a row is damage.
-        loop {
-            match walk.step(memory, sequence)? {
-                Step::Empty => return Ok(None),
-                Step::Skip { bytes } => skipped = bytes,
-                Step::Frame { position, len, extent } => {
-                    return Ok(Some(Found {
-                        header: position,
-                        start: extent.start,
-                        len,
-                        end: extent.end,
-                        sequence,
-                        skipped,
-                        marks: self.marks_at(position),
-                    }));
-                }
-            }
-        }
+        let found = find_frame(memory, position, sequence)?;
+        Ok(found.map(|found| Found { marks: self.marks_at(found.header), ..found }))
     }
 
     /// Hands a found frame out: publishes that it was received.
@@ -799,8 +806,16 @@ fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
     number_at(memory, position, next)
 }
 
+/// The number of the frame at a position that begins one, or where the next one will begin.
+pub(crate) fn number_of(memory: &impl Memory, position: Position) -> u64 {
+    // Loaded after the position: at least the number of the frame before it. And before the word there: so if
+    // there is none, no newer one.
+    let newest = memory.writer().sequence.load(Ordering::Acquire);
+    number_at(memory, position, newest.wrapping_add(1))
+}
+
 /// The number of the frame at a position, which is at most `next`; that one where there is no frame.
-pub(crate) fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
+fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
     match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
         Ok(Word::Frame { number_bits, .. } | Word::Skip { number_bits, .. }) => {
             word::rebuild_number(number_bits, next)

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::group::Table;
 use super::layout::{
-    self, FrameGeometry, LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES, REGISTRY_HEADER_BYTES,
-    RegistryHeader, SLOT_BYTES, Slot, WRITER_AREA_OFFSET, WriterArea, owner_state, segment_state,
-    slot_flags, slot_state, writer_state,
+    self, FrameGeometry, GroupHeader, LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES,
+    REGISTRY_HEADER_BYTES, RegistryHeader, SLOT_BYTES, Slot, WRITER_AREA_OFFSET, WriterArea,
+    owner_state, segment_state, slot_flags, slot_state, writer_state,
 };
 use super::memory::Memory;
 use super::position::Position;
@@ -84,6 +85,7 @@ struct View {
     writer: NonNull<WriterArea>,
     registry: NonNull<RegistryHeader>,
     slots: NonNull<[Slot]>,
+    groups: NonNull<u8>,
     payload: NonNull<u8>,
     /// Takes a position to its offset in the payload.
     mask: u64,
@@ -101,6 +103,7 @@ impl View {
             writer: mapping.at(WRITER_AREA_OFFSET as u64).cast(),
             registry: mapping.at(layout.registry_offset).cast(),
             slots: NonNull::slice_from_raw_parts(slots, layout.slot_count as usize),
+            groups: mapping.at(layout.group_offset(0)),
             payload: mapping.at(layout.payload_offset),
             mask: layout.frames.capacity - 1,
         }
@@ -469,6 +472,19 @@ impl Memory for Segment {
     fn slots(&self) -> &[Slot] {
         // SAFETY: the registry region was laid out for `slot_count` slots behind its header; atomics only.
         unsafe { self.view.slots.as_ref() }
+    }
+
+    fn group(&self, table: u32) -> Table<'_> {
+        assert!(table < self.layout.group_count, "checked when the group was joined");
+        let offset = self.layout.group_offset(table) - self.layout.group_offset(0);
+        let entries = self.layout.group_entries as usize;
+        // SAFETY: the registry region was laid out for `group_count` such tables behind its slots, each a multiple
+        // of 8 long; atomics only.
+        unsafe {
+            let header = self.view.groups.add(offset as usize).cast::<GroupHeader>();
+            let entries = NonNull::slice_from_raw_parts(header.add(1).cast::<AtomicU64>(), entries);
+            Table { header: header.as_ref(), entries: entries.as_ref() }
+        }
     }
 
     #[inline(always)]

@@ -92,6 +92,15 @@ pub(crate) fn wake_announced(memory: &impl Memory) -> u32 {
     woken
 }
 
+/// Wakes reader `slot`, if it sleeps or is about to.
+pub(crate) fn wake_reader(memory: &impl Memory, slot: u32) {
+    let flag = &memory.slots()[slot as usize].wait_flag;
+    if flag.load(Ordering::Acquire) != 0 {
+        flag.store(0, Ordering::Release);
+        memory.wake(flag);
+    }
+}
+
 /// Wakes all readers, announced or not: a Writer that died may have taken up an announcement and not followed it.
 /// For its successor.
 #[cold]

@@ -45,6 +45,8 @@ pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout,
         payload_bytes: config.payload_bytes as u64,
         metadata_bytes: config.metadata_bytes as u64,
         slot_count: config.reader_slots,
+        group_count: config.work_groups,
+        group_entries: config.group_window,
         timestamps: config.timestamps,
         start_position: config.start_position,
         page_bytes: rustix::param::page_size() as u64,
@@ -101,6 +103,8 @@ fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), Open
         ("payload_bytes", found.frames.capacity, wanted.frames.capacity),
         ("metadata_bytes", found.metadata_bytes, wanted.metadata_bytes),
         ("reader_slots", found.slot_count.into(), wanted.slot_count.into()),
+        ("work_groups", found.group_count.into(), wanted.group_count.into()),
+        ("group_window", found.group_entries.into(), wanted.group_entries.into()),
         ("timestamps", found.timestamps().into(), wanted.timestamps().into()),
     ] {
         if found != wanted {
@@ -570,13 +574,10 @@ impl Awaited for Room<'_> {
         let Some(index) = self.full.holder else {
             return Ok(None);
         };
-        let slot = &self.segment.slots()[index as usize];
-        let owner = slot.owner_state.load(Ordering::Acquire);
-        if owner == owner_state::NEVER
-            || (owner == owner_state::ATTACHED && self.segment.is_lock_held(slot_lock(index)))
-        {
+        if members::is_looked_after(self.segment, index) {
             return Ok(None);
         }
+        let slot = &self.segment.slots()[index as usize];
         if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0 {
             members::reap(self.segment, index);
             return self.poll();

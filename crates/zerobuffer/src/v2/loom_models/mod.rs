@@ -13,6 +13,7 @@ use loom::thread;
 use std::time::Duration;
 
 mod crash;
+mod group;
 
 use super::heap::Heap;
 use super::layout::FrameGeometry;
