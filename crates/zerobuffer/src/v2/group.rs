@@ -169,8 +169,9 @@ impl Membership {
             .compare_exchange(held.0, done.0, Ordering::AcqRel, Ordering::Relaxed)
             .ok()?;
         fault::point(Fault::GroupReleased);
-        // Each releaser stores its own entry, then loads its neighbours'. Excluded: two frames are done, and
-        // each of those who did them sees the other as held.
+        // Each releaser stores its own entry, then loads the cursor and its neighbours' entries. Excluded: two frames
+        // are done, and each of those who did them sees the other as held. Who sees an old cursor, where the frame
+        // is done, fails to move it from there and looks again.
         fence(Ordering::SeqCst);
         self.advance(memory)
     }
@@ -201,8 +202,6 @@ impl Membership {
                 anchor.read_sequence.store(number, Ordering::Release);
                 anchor.read_position.store(found.end.0, Ordering::Relaxed);
                 moved = Some(found.end);
-                // As in `release`: the cursor was stored, the next entry is loaded.
-                fence(Ordering::SeqCst);
             }
         }
         moved
@@ -309,9 +308,8 @@ impl Claimant {
     fn look(&mut self, memory: &impl Memory) -> Result<Option<Found>, Damage> {
         for _ in 0..LOOKS {
             let seen = ring::find_frame(memory, self.position, self.number);
-            // The Writer changes bytes only after it saw the cursor behind them, and a fence. Excluded: a changed
-            // word was loaded before, and the cursor of before is loaded now.
-            fence(Ordering::Acquire);
+            // The Writer changes words only after it saw the cursor behind them, and a fence. The words were loaded
+            // with Acquire. Excluded: a changed one was, and the cursor of before is loaded now.
             let cursor = self.member.cursor(memory);
             if cursor.is_at_or_before(self.position) {
                 return seen;

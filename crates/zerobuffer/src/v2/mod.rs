@@ -30,6 +30,8 @@ pub(crate) mod word;
 #[cfg(not(loom))]
 pub(crate) mod writer;
 
+#[cfg(all(test, not(loom)))]
+mod group_properties;
 #[cfg(test)]
 mod heap;
 #[cfg(all(test, loom))]

@@ -4,7 +4,7 @@ use loom::sync::Arc;
 use loom::thread;
 use std::time::Duration;
 
-use super::{LEN, check, fill, heap, write};
+use super::{LEN, check, heap, write};
 use crate::mortal;
 use crate::sync::Ordering;
 use crate::v2::group::{Claimant, Membership};
@@ -89,7 +89,8 @@ fn loom_a_place_is_reused_when_all_before_it_is_done() {
         // Full is an outcome here: the other one may not have passed anything yet.
         if let Ok(claim) = producer.claim(&*heap, LEN) {
             assert_eq!(claim.header(), Position(112), "it lies over the first");
-            fill(&heap, claim.start(), 3);
+            // Every word, the first of which lies where the first frame's commit word was.
+            heap.fill(claim.start(), LEN, 3);
             producer.commit(&*heap, &claim);
         }
         let others = other.join().unwrap();
