@@ -161,19 +161,25 @@ impl Membership {
 
     /// Releases frame `number`, and passes what is done; the cursor, if it moved.
     pub(crate) fn release(&self, memory: &impl Memory, number: u64) -> Option<Position> {
-        let (held, done) = (Entry::held(number, self), Entry::done(number));
-        fault::point(Fault::GroupReleaseBegun);
-        // GROUP-DONE (Release): the frame's bytes were read before.
-        self.table(memory)
-            .entry(number)
-            .compare_exchange(held.0, done.0, Ordering::AcqRel, Ordering::Relaxed)
-            .ok()?;
-        fault::point(Fault::GroupReleased);
+        if !self.finish(memory, number) {
+            return None;
+        }
         // Each releaser stores its own entry, then loads the cursor and its neighbours' entries. Excluded: two frames
         // are done, and each of those who did them sees the other as held. Who sees an old cursor, where the frame
         // is done, fails to move it from there and looks again.
         fence(Ordering::SeqCst);
         self.advance(memory)
+    }
+
+    /// Marks a frame that this member holds as done; false if it does not hold it.
+    pub(crate) fn finish(&self, memory: &impl Memory, number: u64) -> bool {
+        let (held, done) = (Entry::held(number, self).0, Entry::done(number).0);
+        let entry = self.table(memory).entry(number);
+        fault::point(Fault::GroupReleaseBegun);
+        // GROUP-DONE (Release): the frame's bytes were read before.
+        let marked = entry.compare_exchange(held, done, Ordering::AcqRel, Ordering::Relaxed);
+        fault::point(Fault::GroupReleased);
+        marked.is_ok()
     }
 
     /// Passes frames that are done; the cursor, if it moved. Who did them may have died before it came to that.

@@ -25,6 +25,8 @@ enum Action {
     Claim(usize),
     /// Release the nth frame that a member holds.
     Release(usize, usize),
+    /// The same, and die before the cursor could be moved.
+    FinishAndDie(usize, usize),
     /// A member dies with what it holds; another comes in its place.
     Die(usize),
     Reclaim(usize),
@@ -38,6 +40,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         6 => size.prop_map(Action::Write),
         6 => member.clone().prop_map(Action::Claim),
         6 => (member.clone(), 0usize..4).prop_map(|(m, n)| Action::Release(m, n)),
+        1 => (member.clone(), 0usize..4).prop_map(|(m, n)| Action::FinishAndDie(m, n)),
         1 => member.clone().prop_map(Action::Die),
         2 => member.prop_map(Action::Reclaim),
         2 => Just(Action::Look),
@@ -59,6 +62,8 @@ struct Bench {
     in_hand: BTreeSet<u64>,
     orphans: BTreeSet<u64>,
     done: BTreeSet<u64>,
+    /// Number of the last frame that the cursor has passed.
+    passed: u64,
     /// Where each frame that is not passed ends.
     ends: BTreeMap<u64, Position>,
     copied: Copied,
@@ -82,6 +87,7 @@ impl Bench {
             in_hand: BTreeSet::new(),
             orphans: BTreeSet::new(),
             done: BTreeSet::new(),
+            passed: 0,
             ends: BTreeMap::new(),
             copied: Copied::default(),
             onlooker,
@@ -112,6 +118,29 @@ impl Bench {
         (1..).find(|number| !self.done.contains(number)).unwrap()
     }
 
+    /// Takes a frame out of a member's hands, to be done; its number.
+    fn put_down(&mut self, index: usize, which: usize) -> Option<u64> {
+        let held = &mut self.sides[index].held;
+        if held.is_empty() {
+            return None;
+        }
+        let found = held.remove(which % held.len());
+        self.check_content(&found);
+        self.in_hand.remove(&found.sequence);
+        self.done.insert(found.sequence);
+        Some(found.sequence)
+    }
+
+    /// The cursor has moved over all that is done, and nothing else.
+    fn check_passed(&mut self, moved: Option<Position>) {
+        let passed = self.oldest_open() - 1;
+        assert_eq!(moved.is_some(), passed > self.passed);
+        if let Some(cursor) = moved {
+            assert_eq!(cursor, self.ends[&passed]);
+        }
+        self.passed = passed;
+    }
+
     fn check_content(&self, found: &Found) {
         let whole = self.heap.is_filled(found.start, found.len, found.sequence);
         assert!(whole, "frame {} was overwritten", found.sequence);
@@ -121,7 +150,7 @@ impl Bench {
         match *action {
             Action::Write(len) => {
                 let Ok(claim) = self.producer.claim(&self.heap, len) else {
-                    assert!(self.oldest_open() <= self.newest(), "an empty ring refused a frame");
+                    assert!(self.passed < self.newest(), "an empty ring refused a frame");
                     return;
                 };
                 let number = self.producer.next_sequence();
@@ -135,7 +164,7 @@ impl Bench {
                 let oldest = self.oldest_open();
                 let taken = |n: &u64| self.done.contains(n) || self.in_hand.contains(n);
                 let next = (oldest..).find(|n| !taken(n)).unwrap();
-                let possible = next <= self.newest() && next < oldest + GROUP_ENTRIES as u64;
+                let possible = next <= self.newest().min(self.passed + GROUP_ENTRIES as u64);
                 match found {
                     Some(found) => {
                         assert_eq!(found.sequence, next, "the oldest that nobody has");
@@ -148,20 +177,15 @@ impl Bench {
                 }
             }
             Action::Release(index, which) => {
-                let side = &mut self.sides[index];
-                if side.held.is_empty() {
-                    return;
+                if let Some(number) = self.put_down(index, which) {
+                    let moved = self.sides[index].member.release(&self.heap, number);
+                    self.check_passed(moved);
                 }
-                let found = side.held.remove(which % side.held.len());
-                let member = side.member;
-                self.check_content(&found);
-                let was_oldest = self.oldest_open() == found.sequence;
-                self.in_hand.remove(&found.sequence);
-                self.done.insert(found.sequence);
-                let moved = member.release(&self.heap, found.sequence);
-                assert_eq!(moved.is_some(), was_oldest);
-                if let Some(cursor) = moved {
-                    assert_eq!(cursor, self.ends[&(self.oldest_open() - 1)]);
+            }
+            Action::FinishAndDie(index, which) => {
+                if let Some(number) = self.put_down(index, which) {
+                    assert!(self.sides[index].member.finish(&self.heap, number));
+                    self.run(&Action::Die(index));
                 }
             }
             Action::Die(index) => {
@@ -186,6 +210,8 @@ impl Bench {
                     self.check_content(&found);
                     self.sides[index].held.push(found);
                 }
+                let moved = self.sides[index].member.advance(&self.heap);
+                self.check_passed(moved);
             }
             Action::Look => {
                 let looked = self.onlooker.look(&self.heap, &mut self.copied).unwrap();
@@ -219,7 +245,7 @@ proptest! {
             bench.run(action);
         }
         // Whatever happened: those who live finish, and nothing is left.
-        while !bench.orphans.is_empty() {
+        for _ in 0..=bench.orphans.len() {
             bench.run(&Action::Reclaim(0));
         }
         while bench.oldest_open() <= bench.newest() {
