@@ -46,6 +46,7 @@ pub struct BufferConfig {
     pub(crate) work_groups: u32,
     pub(crate) group_window: u32,
     pub(crate) timestamps: bool,
+    pub(crate) payload_sharing: bool,
     pub(crate) keep_for_main: bool,
     pub(crate) mode: u32,
     pub(crate) group: Option<u32>,
@@ -62,6 +63,7 @@ impl Default for BufferConfig {
             work_groups: DEFAULT_WORK_GROUPS,
             group_window: DEFAULT_GROUP_WINDOW,
             timestamps: false,
+            payload_sharing: false,
             keep_for_main: true,
             mode: 0o600,
             group: None,
@@ -107,6 +109,7 @@ impl BufferConfig {
         let plain = Self::v1();
         [
             (self.timestamps, "timestamps"),
+            (self.payload_sharing, "payload sharing"),
             (self.reader_slots != plain.reader_slots, "reader slots"),
             (
                 (self.work_groups, self.group_window) != (plain.work_groups, plain.group_window),
@@ -170,6 +173,17 @@ impl BufferConfig {
     #[must_use]
     pub fn timestamps(mut self, on: bool) -> Self {
         self.timestamps = on;
+        self
+    }
+
+    /// Whether this buffer takes part in payload sharing; default off.
+    ///
+    /// [`Writer::forward`](crate::Writer::forward) passes a frame on without copying it when both buffers do: the one
+    /// that the frame lies in, and the one that it is forwarded to. Its readers then need access to the first one,
+    /// in the same directory. Work groups cannot read a buffer that takes part.
+    #[must_use]
+    pub fn payload_sharing(mut self, on: bool) -> Self {
+        self.payload_sharing = on;
         self
     }
 
@@ -253,6 +267,8 @@ pub enum ReaderKind {
     Member,
     /// What a work group's members divide. Only in what is told of registered readers.
     Group,
+    /// What readers of another buffer have of this one by reference. Only in what is told of registered readers.
+    Export,
 }
 
 impl std::fmt::Display for ReaderKind {
@@ -263,6 +279,7 @@ impl std::fmt::Display for ReaderKind {
             Self::Observer => "observer",
             Self::Member => "member",
             Self::Group => "group",
+            Self::Export => "export",
         })
     }
 }

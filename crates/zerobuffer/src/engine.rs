@@ -11,7 +11,7 @@ use crate::config::{BufferConfig, Protocol, ReaderKind, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
 use crate::events::Noticed;
 use crate::name::{self, Place};
-use crate::stats::{ReaderInfo, ReaderStats, Undelivered, WriterStats};
+use crate::stats::{ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};
 use crate::v1;
 use crate::v1::reader::V1Reader;
 use crate::v1::ring::Fit;
@@ -22,8 +22,10 @@ use crate::v2::member;
 use crate::v2::observe::Copied;
 use crate::v2::onlooker::Onlooker;
 use crate::v2::position::Position;
+use crate::v2::reader::Shared;
 use crate::v2::ring::{Claim, Found};
 use crate::v2::segment::Segment;
+use crate::v2::writer::Elsewhere;
 use crate::wait::Patience;
 
 /// 1.0 buffers have one directory.
@@ -220,6 +222,20 @@ impl Writing {
         match self {
             Self::V2(engine) => engine.stage(claim),
             Self::V1(engine) => engine.stage(claim.len() as usize).unwrap_or_default(),
+        }
+    }
+
+    /// Passes a frame on by reference; its number, or why it has to be copied.
+    pub(crate) fn pass_on(
+        &mut self,
+        seat: SeatRef<'_>,
+        found: &Found,
+        patience: Patience,
+    ) -> Result<Result<u64, WhyCopied>, WriteError> {
+        match (self, seat.elsewhere(found)) {
+            (Self::V2(engine), Ok(frame)) => engine.pass_on(&frame, patience),
+            (Self::V1(_), _) => Ok(Err(WhyCopied::Protocol)),
+            (_, Err(why)) => Ok(Err(why)),
         }
     }
 
@@ -482,6 +498,17 @@ impl Reading {
         }
     }
 
+    /// What a found frame is released to.
+    #[inline]
+    pub(crate) fn seat_of(&self, found: &Found) -> SeatRef<'_> {
+        match self {
+            Self::V2(engine) if found.is_reference() => {
+                engine.shared().map_or(SeatRef::V2(engine.seat()), SeatRef::Shared)
+            }
+            _ => self.seat(),
+        }
+    }
+
     /// Receives the next frame, if it is plain to see that there is one.
     #[inline(always)]
     pub(crate) fn next_ready(&mut self) -> Option<Found> {
@@ -567,6 +594,7 @@ impl Reading {
             Self::V2(engine) if engine.segment().is_sound() => {
                 engine.publish_received(newest);
                 engine.seat().release_lent(newest.end);
+                engine.seat().settle();
             }
             Self::V2(_) | Self::Onlooker(_) => {}
             Self::V1(engine) => engine.release_batch(newest.end.0),
@@ -660,6 +688,7 @@ impl Reading {
             return Ok(Some(newest));
         }
         while let Some(later) = self.find_behind(&newest) {
+            // Of frames in other buffers: those are given back with the newest one.
             self.seat().release_lent(&newest);
             self.take(&later);
             newest = later;
@@ -693,6 +722,8 @@ pub(crate) enum SeatRef<'a> {
     /// Nothing: the bytes are the reader's own.
     Copied(&'a Copied),
     Member(&'a Arc<member::Seat>),
+    /// The frame lies in another buffer.
+    Shared(&'a Arc<Shared>),
 }
 
 /// What a kept frame is released to.
@@ -702,6 +733,7 @@ pub(crate) enum OwnedSeat {
     V1(Arc<v1::reader::Seat>),
     Copied(Arc<Copied>),
     Member(Arc<member::Seat>),
+    Shared(Arc<Shared>),
 }
 
 impl<'a> SeatRef<'a> {
@@ -716,6 +748,7 @@ impl<'a> SeatRef<'a> {
             Self::V1(seat) => seat.segment().mapping.lend(found.start.0, len, holder),
             Self::Copied(copied) => copied.payload(found.len),
             Self::Member(seat) => seat.segment().lend(found.start, len, holder),
+            Self::Shared(shared) => shared.origin.segment.lend(found.start, len, holder),
         }
     }
 
@@ -725,6 +758,7 @@ impl<'a> SeatRef<'a> {
             Self::V1(seat) => seat.segment().mapping.read_payload(start.0, space),
             Self::Copied(copied) => space.copy_from_slice(copied.payload(space.len() as u64)),
             Self::Member(seat) => seat.segment().copy_out(start, space),
+            Self::Shared(shared) => shared.origin.segment.copy_out(start, space),
         }
     }
 
@@ -734,6 +768,7 @@ impl<'a> SeatRef<'a> {
             Self::V1(_) => None,
             Self::Copied(copied) => copied.committed_at(),
             Self::Member(seat) => seat.segment().committed_at(found.header),
+            Self::Shared(shared) => shared.seat().segment().committed_at(found.header),
         }
     }
 
@@ -745,6 +780,40 @@ impl<'a> SeatRef<'a> {
             Self::V1(seat) => release_v1(seat, found.end),
             Self::Copied(_) => {}
             Self::Member(seat) => seat.release(found),
+            Self::Shared(shared) => shared.release_lent(found),
+        }
+    }
+
+    /// Where the frame lies, for another buffer's Writer.
+    fn elsewhere(self, found: &Found) -> Result<Elsewhere<'a>, WhyCopied> {
+        let Found { header, start, end, len, .. } = *found;
+        match self {
+            Self::V2(seat) => Ok(Elsewhere {
+                origin: seat.segment(),
+                exports: &seat.exports,
+                header,
+                start,
+                end,
+                len,
+            }),
+            Self::Member(seat) => Ok(Elsewhere {
+                origin: seat.segment(),
+                exports: &seat.exports,
+                header,
+                start,
+                end,
+                len,
+            }),
+            Self::Shared(shared) => Ok(Elsewhere {
+                origin: &shared.origin.segment,
+                exports: &shared.seat().exports,
+                header: shared.header,
+                start,
+                end: shared.end,
+                len,
+            }),
+            Self::V1(_) => Err(WhyCopied::Protocol),
+            Self::Copied(_) => Err(WhyCopied::NotInARing),
         }
     }
 
@@ -760,6 +829,10 @@ impl<'a> SeatRef<'a> {
             Self::Copied(copied) => OwnedSeat::Copied(Arc::new(copied.only(found.len))),
             // Every frame is kept until it is released.
             Self::Member(seat) => OwnedSeat::Member(Arc::clone(seat)),
+            Self::Shared(shared) => {
+                shared.seat().keep(found.end);
+                OwnedSeat::Shared(Arc::clone(shared))
+            }
         }
     }
 }
@@ -776,6 +849,7 @@ impl OwnedSeat {
             Self::V1(seat) => SeatRef::V1(seat),
             Self::Copied(copied) => SeatRef::Copied(copied),
             Self::Member(seat) => SeatRef::Member(seat),
+            Self::Shared(shared) => SeatRef::Shared(shared),
         }
     }
 
@@ -786,6 +860,7 @@ impl OwnedSeat {
             Self::V1(seat) => seat.release(found.end.0),
             Self::Copied(_) => {}
             Self::Member(seat) => seat.release(found),
+            Self::Shared(shared) => shared.release_kept(found),
         }
     }
 }

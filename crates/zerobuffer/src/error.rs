@@ -31,6 +31,8 @@ pub(crate) enum Presence {
     Group,
     /// A work group without a live member.
     EmptyGroup,
+    /// Readers of another buffer, to which frames were passed on.
+    Export,
 }
 
 impl Peer {
@@ -52,7 +54,7 @@ impl Peer {
 
     /// Whether it was attached and alive when this was noted.
     pub fn is_alive(&self) -> bool {
-        matches!(self.presence, Presence::Attached | Presence::Group)
+        matches!(self.presence, Presence::Attached | Presence::Group | Presence::Export)
     }
 }
 
@@ -69,6 +71,9 @@ impl std::fmt::Display for Peer {
             Presence::Left if self.pid == 0 => write!(f, "reader `{name}` (left)"),
             Presence::Left => write!(f, "reader `{name}` (pid {}, left)", self.pid),
             Presence::Group => write!(f, "work group `{name}` (a member: pid {})", self.pid),
+            Presence::Export => {
+                write!(f, "the readers of buffer `{name}`, to which frames were forwarded")
+            }
             Presence::EmptyGroup => write!(f, "work group `{name}`, which has no member"),
             Presence::Died => write!(f, "reader `{name}` (pid {}, died)", self.pid),
         }
@@ -480,6 +485,19 @@ pub enum ReadError {
         expected: u64,
         /// The sequence that came.
         found: u64,
+    },
+    /// A frame was forwarded by reference, and what it refers to is gone: everybody who kept it alive, the relay and
+    /// the readers of this buffer, had died or left. Reading again goes on behind it.
+    #[error(
+        "buffer `{name}`: the payload of frame {sequence} is gone: {problem}; read again to go on behind it"
+    )]
+    PayloadLost {
+        /// Name of the buffer.
+        name: Arc<str>,
+        /// Number of the frame.
+        sequence: u64,
+        /// Why.
+        problem: &'static str,
     },
     /// Shared memory holds a value that no conforming peer writes.
     #[error(

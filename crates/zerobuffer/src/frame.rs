@@ -50,6 +50,11 @@ impl<'a> Frame<'a> {
         Self { seat, facts: Facts { found }, _reader: PhantomData }
     }
 
+    /// Where it lies.
+    pub(crate) fn place(&self) -> (SeatRef<'_>, &Found) {
+        (self.seat, &self.facts.found)
+    }
+
     /// Number of the frame: from 1, without gaps, across writers.
     #[inline]
     pub fn sequence(&self) -> u64 {
@@ -118,6 +123,11 @@ pub struct OwnedFrame {
 }
 
 impl OwnedFrame {
+    /// Where it lies.
+    pub(crate) fn place(&self) -> (SeatRef<'_>, &Found) {
+        (self.seat.as_ref(), &self.facts.found)
+    }
+
     /// Number of the frame: from 1, without gaps, across writers.
     pub fn sequence(&self) -> u64 {
         self.facts.found.sequence

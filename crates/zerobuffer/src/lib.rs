@@ -101,7 +101,7 @@ pub use frame::{Frame, OwnedFrame};
 pub use name::{DIR_VARIABLE, default_dir};
 #[cfg(not(loom))]
 pub use reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
-pub use stats::{ReaderInfo, ReaderStats, Undelivered, WriterStats};
+pub use stats::{Forwarded, ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};
 #[cfg(not(loom))]
 pub use sys::guard::survive_truncation;
 #[cfg(not(loom))]

@@ -197,7 +197,7 @@ impl ReaderOptions {
             ReaderKind::Observer => {
                 return Ok(Attendance::Observer(onlooker::Behaviour { wait, start }));
             }
-            ReaderKind::Member | ReaderKind::Group => {
+            ReaderKind::Member | ReaderKind::Group | ReaderKind::Export => {
                 let wish = MemberWish { group: to_slot_name(&self.group)?, start, may_sleep };
                 return Ok(Attendance::Member(member::Behaviour { wait, wish }));
             }
@@ -329,7 +329,7 @@ impl Reader {
             return Ok(Some(Frame::new(self.engine.seat(), found)));
         }
         let found = self.engine.next(patience)?;
-        Ok(found.map(|found| Frame::new(self.engine.seat(), found)))
+        Ok(found.map(|found| Frame::new(self.engine.seat_of(&found), found)))
     }
 
     /// The newest frame, if there is one that was not handed out yet; releases, or passes over, all before it.
@@ -339,7 +339,7 @@ impl Reader {
     /// As [`try_read`](Self::try_read).
     pub fn latest(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let found = self.engine.next_newest()?;
-        Ok(found.map(|found| Frame::new(self.engine.seat(), found)))
+        Ok(found.map(|found| Frame::new(self.engine.seat_of(&found), found)))
     }
 
     /// Up to `max` frames at once: waits for the first, takes what else is there, releases all together.
@@ -402,7 +402,7 @@ impl Reader {
             });
         }
         self.engine.take(&found);
-        let copied = Frame::new(self.engine.seat(), found).copy_to(space);
+        let copied = Frame::new(self.engine.seat_of(&found), found).copy_to(space);
         // The bytes may be zeros of a buffer that was cut short while they were copied.
         self.engine.check()?;
         Ok(Some(copied))
@@ -530,7 +530,7 @@ impl<'a> Batch<'a> {
             self.next = engine.find_behind(&found);
         }
         let engine = &self.reader.engine;
-        let seat = engine.seat();
+        let seat = engine.seat_of(&found);
         let payload = seat.lend(&found, engine);
         Some(BatchFrame {
             sequence: found.sequence,

@@ -27,6 +27,55 @@ pub struct WriterStats {
     pub skipped_bytes: u64,
 }
 
+/// How a frame was [forwarded](crate::Writer::forward).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Its number in the buffer that it was forwarded to; `None` if the full-policy dropped it.
+    pub sequence: Option<u64>,
+    /// `None`: by reference, without touching its bytes.
+    pub copied: Option<WhyCopied>,
+}
+
+/// Why a frame was copied when it was forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhyCopied {
+    /// The buffer that it is forwarded to does not take part in payload sharing.
+    NotAllowedHere,
+    /// The buffer that it lies in does not take part in payload sharing.
+    NotAllowedThere,
+    /// One of the two buffers speaks protocol 1.0.
+    Protocol,
+    /// The reader had copied it already, as lossy readers and observers do.
+    NotInARing,
+    /// The two buffers are in different directories.
+    OtherDirectory,
+    /// It lies in the buffer that it is forwarded to, or that one's frames are passed on there.
+    Circle,
+    /// It is older than one that was forwarded before; also after a relay was restarted.
+    OutOfOrder,
+    /// The buffer that it lies in has no free reader slot, of which sharing takes one.
+    NoReaderSlot,
+    /// The buffer that it lies in cannot be opened a second time.
+    NoAccess,
+}
+
+impl std::fmt::Display for WhyCopied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotAllowedHere => "the output buffer was created without `payload_sharing`",
+            Self::NotAllowedThere => "the input buffer was created without `payload_sharing`",
+            Self::Protocol => "a buffer of protocol 1.0 holds its own frames",
+            Self::NotInARing => "a lossy reader's frames are its own",
+            Self::OtherDirectory => "the two buffers are in different directories",
+            Self::Circle => "the frame would come back to where it lies",
+            Self::OutOfOrder => "it is older than one that was forwarded before",
+            Self::NoReaderSlot => "the input buffer has no free reader slot",
+            Self::NoAccess => "the input buffer could not be opened again",
+        })
+    }
+}
+
 /// What a [`Reader`](crate::Reader) has done since it attached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
-use crate::engine::Writing;
+use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
-use crate::stats::{ReaderInfo, Undelivered, WriterStats};
-use crate::v2::ring::{Claim, Footprint};
+use crate::frame::{Frame, OwnedFrame};
+use crate::stats::{Forwarded, ReaderInfo, Undelivered, WriterStats};
+use crate::v2::ring::{Claim, Footprint, Found};
 use crate::v2::writer::Behaviour;
 use crate::wait::Patience;
 
@@ -306,6 +307,78 @@ impl Writer {
     fn fill(&mut self, claim: &Claim, payload: &[u8]) -> Written {
         self.engine.copy_in(claim, payload);
         Written::Committed(self.engine.commit(claim))
+    }
+
+    /// Passes on a frame that a [`Reader`](crate::Reader) of another buffer received: by reference if both buffers take
+    /// part in [payload sharing](BufferConfig::payload_sharing), and otherwise copied, which the result says and why.
+    ///
+    /// By reference no byte of it is touched, and it costs the same whatever its size. Readers of this buffer read it
+    /// where it lies; its place is not reused before the last of them has released it, whoever dies meanwhile. Only if
+    /// this writer and all of those readers are gone at once, it is given back, and what was not read by then is
+    /// [`ReadError::PayloadLost`](crate::ReadError::PayloadLost). Drop the frame as usual afterwards.
+    ///
+    /// When the ring is full, does what the full-policy says. While frames are out, the readers of this buffer hold
+    /// back the writer of the other one.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); nothing was passed on then.
+    ///
+    /// # Examples
+    /// ```
+    /// use zerobuffer::{BufferConfig, Reader, Writer};
+    /// # fn main() -> zerobuffer::Result<()> {
+    /// # let (camera, checked) = (format!("doc-fwd-a-{}", std::process::id()), format!("doc-fwd-b-{}", std::process::id()));
+    /// # let (camera, checked) = (&camera[..], &checked[..]);
+    /// # /*
+    /// let (camera, checked) = ("camera", "checked");
+    /// # */
+    /// let config = BufferConfig::new().payload_sharing(true);
+    /// let mut source = Writer::create(camera, &config)?;
+    /// let mut input = Reader::create(camera, &config)?;
+    /// let mut output = Writer::create(checked, &config.clone().payload_bytes(64 << 10))?; // holds references only
+    /// let mut sink = Reader::join(checked)?;
+    ///
+    /// source.write(&[7; 1_000_000])?;
+    /// let frame = input.read()?.unwrap();
+    /// if frame[0] == 7 {
+    ///     assert_eq!(output.forward(&frame)?.copied, None);
+    /// }
+    /// drop(frame);
+    /// assert_eq!(sink.read()?.unwrap()[..], [7; 1_000_000]);
+    /// # Ok(()) }
+    /// ```
+    pub fn forward(&mut self, frame: &Frame<'_>) -> Result<Forwarded, WriteError> {
+        let (seat, found) = frame.place();
+        self.forward_from(seat, found, frame)
+    }
+
+    /// Like [`forward`](Self::forward), for a frame that was kept.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_owned(&mut self, frame: &OwnedFrame) -> Result<Forwarded, WriteError> {
+        let (seat, found) = frame.place();
+        self.forward_from(seat, found, frame)
+    }
+
+    fn forward_from(
+        &mut self,
+        seat: SeatRef<'_>,
+        found: &Found,
+        payload: &[u8],
+    ) -> Result<Forwarded, WriteError> {
+        match self.engine.pass_on(seat, found, self.default_patience()) {
+            Ok(Ok(sequence)) => Ok(Forwarded { sequence: Some(sequence), copied: None }),
+            Ok(Err(why)) => {
+                let sequence = self.write(payload)?.sequence();
+                Ok(Forwarded { sequence, copied: Some(why) })
+            }
+            Err(WriteError::Full { .. } | WriteError::ReaderGone { .. }) if self.drops_newest() => {
+                self.engine.count_dropped(payload.len());
+                Ok(Forwarded { sequence: None, copied: None })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Lends `len` bytes of the ring to be filled in place and committed: no copy.

@@ -13,6 +13,8 @@ pub(crate) const VERSION: [u8; 4] = [2, 0, 0, 0];
 pub(crate) const MAGIC: [u8; 8] = *b"ZEROBUF2";
 /// Feature (observe): frames carry the time of their commit.
 pub(crate) const FEATURE_TIMESTAMPS: u64 = 1;
+/// Feature (observe): frames may lie in other buffers, and other buffers' frames in this one.
+pub(crate) const FEATURE_SHARING: u64 = 2;
 /// Most slots a registry can have: one bit each in `sleepers`.
 pub(crate) const MAX_SLOTS: u32 = 64;
 /// Largest ring: frame lengths have 32 bits, frame numbers 28.
@@ -186,7 +188,9 @@ pub(crate) struct Slot {
     pub(crate) ticket: AtomicU64,
     /// Of a group's member: frames handed out.
     pub(crate) frames_read: AtomicU64,
-    _pad0: Pad<5>,
+    /// Of an export: end of the newest frame passed on.
+    pub(crate) exported: AtomicU64,
+    _pad0: Pad<4>,
     /// See [`slot_state`].
     pub(crate) state: AtomicU32,
     /// See [`slot_kind`].
@@ -223,6 +227,8 @@ pub(crate) mod slot_kind {
     pub(crate) const GROUP: u32 = 1;
     /// Gets what it is in time for; its cursor holds nobody back, so its bit in `active` stays 0.
     pub(crate) const LOSSY: u32 = 2;
+    /// Holds the Writer back for those who read its frames in another buffer.
+    pub(crate) const EXPORT: u32 = 3;
     /// Gets its share of a group's frames; its bit in `active` stays 0 too.
     pub(crate) const MEMBER: u32 = 4;
 }
@@ -307,6 +313,7 @@ const _: () = {
     assert!(offset_of!(Slot, parks) == 0x40);
     assert!(offset_of!(Slot, ticket) == 0x48);
     assert!(offset_of!(Slot, frames_read) == 0x50);
+    assert!(offset_of!(Slot, exported) == 0x58);
     assert!(offset_of!(Slot, state) == 0x80);
     assert!(offset_of!(Slot, kind) == 0x84);
     assert!(offset_of!(Slot, wait_flag) == 0x88);
@@ -381,6 +388,8 @@ pub(crate) struct Layout {
     /// Tables for work groups, and entries of each.
     pub(crate) group_count: u32,
     pub(crate) group_entries: u32,
+    /// Whether it takes part in payload sharing.
+    pub(crate) sharing: bool,
     pub(crate) page_bytes: u64,
     pub(crate) registry_offset: u64,
     pub(crate) metadata_offset: u64,
@@ -433,6 +442,7 @@ pub(crate) struct Wish {
     pub(crate) group_count: u32,
     pub(crate) group_entries: u32,
     pub(crate) timestamps: bool,
+    pub(crate) sharing: bool,
     pub(crate) start_position: u64,
     pub(crate) page_bytes: u64,
 }
@@ -475,8 +485,8 @@ impl Layout {
             ));
         }
         let group_entries = wish.group_entries.checked_next_power_of_two();
-        let Some(group_entries) = group_entries.filter(|n| (1..=MAX_GROUP_ENTRIES).contains(n))
-        else {
+        let in_range = |n: &u32| *n <= MAX_GROUP_ENTRIES && wish.group_entries > 0;
+        let Some(group_entries) = group_entries.filter(in_range) else {
             return Err(format!(
                 "a group window of {} frames asked for; possible are 1 to {MAX_GROUP_ENTRIES}",
                 wish.group_entries
@@ -489,6 +499,7 @@ impl Layout {
             slot_count: wish.slot_count,
             group_count: wish.group_count,
             group_entries: if wish.group_count == 0 { 0 } else { group_entries },
+            sharing: wish.sharing,
             page_bytes: page,
             metadata_bytes: wish.metadata_bytes.next_multiple_of(8),
             registry_offset: 0,
@@ -552,7 +563,9 @@ impl Layout {
         put(0x000, &(OIEB_BYTES as u32).to_le_bytes());
         put(0x004, &self.version);
         put(0x008, &MAGIC);
-        put(0x018, &u64::from(self.timestamps()).to_le_bytes());
+        let timestamps = if self.timestamps() { FEATURE_TIMESTAMPS } else { 0 };
+        let sharing = if self.sharing { FEATURE_SHARING } else { 0 };
+        put(0x018, &(timestamps | sharing).to_le_bytes());
         put(0x028, &self.segment_id.to_le_bytes());
         put(0x030, &self.segment_bytes.to_le_bytes());
         put(0x038, &(self.page_bytes as u32).to_le_bytes());
@@ -601,7 +614,8 @@ impl Layout {
             return Err(LayoutProblem::Version(version));
         }
         require(u32_at(0) as usize == OIEB_BYTES, "oieb_size", u32_at(0).into(), "4096")?;
-        let unknown = u64_at(0x10) | if observe { 0 } else { u64_at(0x18) & !FEATURE_TIMESTAMPS };
+        let known = FEATURE_TIMESTAMPS | FEATURE_SHARING;
+        let unknown = u64_at(0x10) | if observe { 0 } else { u64_at(0x18) & !known };
         if unknown != 0 {
             return Err(LayoutProblem::Features(unknown));
         }
@@ -664,6 +678,7 @@ impl Layout {
             slot_count,
             group_count,
             group_entries,
+            sharing: u64_at(0x18) & FEATURE_SHARING != 0,
             page_bytes: page,
             registry_offset: u64_at(0x40),
             metadata_offset: u64_at(0x50),
@@ -706,6 +721,7 @@ mod tests {
             group_count: 2,
             group_entries: 64,
             timestamps: true,
+            sharing: true,
             start_position: 0,
             page_bytes: 4096,
         }

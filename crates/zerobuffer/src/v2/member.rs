@@ -10,6 +10,7 @@ use super::group::{Claimant, Membership};
 use super::layout::slot_state;
 use super::members::{self, MemberWish};
 use super::memory::Memory;
+use super::origin::Exports;
 use super::position::Position;
 use super::ring::{Damage, Found};
 use super::segment::{Access, Segment};
@@ -28,6 +29,8 @@ pub(crate) struct Seat {
     segment: Segment,
     member: Membership,
     barrier: Barrier,
+    /// Through which its frames were passed on.
+    pub(crate) exports: Exports,
     leaves_for_good: AtomicBool,
 }
 
@@ -131,7 +134,13 @@ impl Engine {
         let claimant = Claimant::new(member, &segment);
         let leaves_for_good = AtomicBool::new(false);
         Self {
-            seat: Arc::new(Seat { segment, member, barrier, leaves_for_good }),
+            seat: Arc::new(Seat {
+                segment,
+                member,
+                barrier,
+                exports: Exports::default(),
+                leaves_for_good,
+            }),
             claims: Claims { claimant, courtesy: Courtesy::default(), look_for_orphans: true },
             pending: None,
             batch: Vec::new(),
@@ -321,6 +330,7 @@ impl Source for Claiming<'_> {
 
     fn look_after_others(&mut self) {
         self.claims.look_for_orphans = true;
+        self.seat.exports.tidy();
         let segment = &self.seat.segment;
         self.member().pass_over(segment, |slot| !members::is_alive(segment, slot));
     }

@@ -13,6 +13,7 @@ use super::position::Position;
 use super::registry::{self, Lag, Mark};
 use super::ring::{Consumer, Footprint, Producer, number_of};
 use super::segment::{Segment, io_error};
+use super::sharing;
 use super::wake::{self, Barrier};
 use crate::config::{ReaderKind, StartAt};
 use crate::error::{OpenError, Peer, Presence};
@@ -336,6 +337,14 @@ pub(crate) fn attach_member(
     place: &Place,
     wish: &MemberWish,
 ) -> Result<(Membership, Barrier), OpenError> {
+    if segment.layout().sharing {
+        return Err(OpenError::InvalidConfig {
+            name: place.name.to_string(),
+            problem: "it takes part in payload sharing, and work groups cannot read such a buffer: create it without \
+                      `payload_sharing`, or read every frame"
+                .to_owned(),
+        });
+    }
     let _registration = segment.registration()?;
     let anchor = match find_group(segment, place, &wish.group)? {
         Some(anchor) => anchor,
@@ -474,14 +483,70 @@ pub(crate) fn is_owner_alive(segment: &Segment, owner: Owner) -> bool {
 /// Whether somebody is there to release what holds the Writer back at a slot, or will come.
 pub(crate) fn is_looked_after(segment: &Segment, index: u32) -> bool {
     let slot = &segment.slots()[index as usize];
-    if slot.kind.load(Ordering::Relaxed) == slot_kind::GROUP {
-        return live_member(segment, index).is_some();
+    match slot.kind.load(Ordering::Relaxed) {
+        slot_kind::GROUP => return live_member(segment, index).is_some(),
+        slot_kind::EXPORT => return segment.is_lock_shared(slot_lock(index)),
+        _ => {}
     }
     match slot.owner_state.load(Ordering::Acquire) {
         owner_state::NEVER => true,
         owner_state::ATTACHED => segment.is_lock_held(slot_lock(index)),
         _ => false,
     }
+}
+
+/// Makes, or takes over, the slot in an origin's registry by which the target of that id holds the origin's Writer back;
+/// its number and generation. All who hold a lock on it together own it.
+pub(crate) fn attach_export(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+    target_id: u64,
+    target_name: &str,
+) -> Result<(u32, u64), OpenError> {
+    let _registration = segment.registration()?;
+    let share = |index| lock::try_shared(fd, slot_lock(index)).map_err(io_error(place, "lock"));
+    for (index, slot) in (0..).zip(segment.slots()) {
+        if sharing::is_export(slot, target_id) && share(index)? {
+            return Ok((index, slot.generation.load(Ordering::Acquire)));
+        }
+    }
+    let index = take_free(segment, segment.probe(), place)?;
+    let slot = &segment.slots()[index as usize];
+    slot.state.store(slot_state::JOINING, Ordering::Release);
+    let end = target_name.floor_char_boundary(target_name.len().min(SlotName::default().len()));
+    slot.set_name(&slot_name(&target_name[..end]).unwrap_or_default());
+    clear(slot, slot_kind::EXPORT);
+    slot.group.store(target_id, Ordering::Relaxed);
+    let start = segment.writer().floor.load(Ordering::Acquire);
+    for word in [&slot.cursor, &slot.read_position, &slot.exported] {
+        word.store(start, Ordering::Relaxed);
+    }
+    let generation = sign(segment, index, 0);
+    registry::mark(segment, index);
+    slot.state.store(slot_state::ACTIVE, Ordering::Release);
+    // From one lock to the other: whoever reaps takes part in registration.
+    let _ = lock::release(segment.probe(), slot_lock(index));
+    share(index)?;
+    Ok((index, generation))
+}
+
+/// Takes part in the export of the target of that id, which is in slot `index`; its generation.
+pub(crate) fn attach_origin(
+    segment: &Segment,
+    fd: BorrowedFd<'_>,
+    place: &Place,
+    index: u32,
+    target_id: u64,
+) -> Result<u64, OpenError> {
+    let slot = segment.slots().get(index as usize);
+    let slot = slot.ok_or_else(|| damaged(place, "a reference to a slot that is not there"))?;
+    let locked = lock::try_shared(fd, slot_lock(index)).map_err(io_error(place, "lock"))?;
+    // Locked, so it stays what it is.
+    if !locked || !sharing::is_export(slot, target_id) {
+        return Err(damaged(place, "a reference to what was given back"));
+    }
+    Ok(slot.generation.load(Ordering::Acquire))
 }
 
 /// Resets what a slot's last owner left.
@@ -493,6 +558,7 @@ fn clear(slot: &Slot, kind: u32) {
         &slot.missed,
         &slot.parks,
         &slot.frames_read,
+        &slot.exported,
         &slot.metadata_held[0],
         &slot.metadata_held[1],
     ] {
@@ -506,6 +572,7 @@ pub(crate) fn kind(kind: u32) -> ReaderKind {
         slot_kind::LOSSY => ReaderKind::Lossy,
         slot_kind::GROUP => ReaderKind::Group,
         slot_kind::MEMBER => ReaderKind::Member,
+        slot_kind::EXPORT => ReaderKind::Export,
         _ => ReaderKind::Every,
     }
 }
@@ -546,7 +613,17 @@ pub(crate) fn reap(segment: &Segment, index: u32) -> bool {
     let Ok(_registration) = segment.registration() else {
         return false;
     };
-    if segment.is_lock_held(slot_lock(index)) {
+    let byte = slot_lock(index);
+    if segment.slots()[index as usize].kind.load(Ordering::Acquire) == slot_kind::EXPORT {
+        // Its owners do not register, so this must keep them out.
+        if !lock::try_exclusive(segment.probe(), byte).unwrap_or(false) {
+            return false;
+        }
+        registry::free(segment, index);
+        let _ = lock::release(segment.probe(), byte);
+        return true;
+    }
+    if segment.is_lock_held(byte) {
         return false;
     }
     registry::free(segment, index);
@@ -561,6 +638,11 @@ pub(crate) fn is_alive(segment: &Segment, index: u32) -> bool {
 /// How a slot's owner is named in messages.
 pub(crate) fn peer(segment: &Segment, index: u32) -> Peer {
     let slot = &segment.slots()[index as usize];
+    if slot.kind.load(Ordering::Relaxed) == slot_kind::EXPORT {
+        let presence =
+            if is_looked_after(segment, index) { Presence::Export } else { Presence::Died };
+        return Peer { name: slot.name(), pid: slot.pid.load(Ordering::Relaxed), presence };
+    }
     if slot.kind.load(Ordering::Relaxed) == slot_kind::GROUP {
         let member = live_member(segment, index);
         let pid = member.map_or(0, |i| segment.slots()[i as usize].pid.load(Ordering::Relaxed));

@@ -1,7 +1,7 @@
 //! Protocol 2.0.
 //!
 //! Rules, which touch no operating system: [`position`], [`layout`], [`word`], [`memory`] (what they need),
-//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`]. Ground: [`segment`]. Engines behind the public endpoints: [`members`],
+//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]. Ground: [`segment`]. Engines behind the public endpoints: [`members`],
 //! [`metadata`], [`writer`], [`reader`], [`onlooker`], [`member`], and [`arrival`], which all kinds of readers wait with.
 
 #[cfg(not(loom))]
@@ -18,6 +18,8 @@ pub(crate) mod metadata;
 pub(crate) mod observe;
 #[cfg(not(loom))]
 pub(crate) mod onlooker;
+#[cfg(not(loom))]
+pub(crate) mod origin;
 pub(crate) mod position;
 #[cfg(not(loom))]
 pub(crate) mod reader;
@@ -25,6 +27,7 @@ pub(crate) mod registry;
 pub(crate) mod ring;
 #[cfg(not(loom))]
 pub(crate) mod segment;
+pub(crate) mod sharing;
 pub(crate) mod wake;
 pub(crate) mod word;
 #[cfg(not(loom))]

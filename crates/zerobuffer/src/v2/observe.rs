@@ -195,6 +195,7 @@ impl Observation {
                 Word::Skip { .. } if skipped != 0 => return Err("two skips in a row"),
                 Word::Skip { number_bits, .. } => (0, number_bits),
                 Word::Frame { len, number_bits } => (len, number_bits),
+                Word::Reference { .. } => return Err("a reference, which onlookers do not follow"),
             };
             if !word::is_number(number_bits, self.number) {
                 return Err("a frame whose number is not the next one");

@@ -12,6 +12,7 @@ use super::layout::{Layout, slot_flags, slot_state};
 use super::members::{self, ReaderRole, ReaderWish};
 use super::memory::Memory;
 use super::metadata::{self, Version};
+use super::origin::{self, Borrowed, Exports, Lost, Origin, Reference};
 use super::position::Position;
 use super::ring::{self, Consumer, Damage, Found};
 use super::segment::{Access, Segment};
@@ -35,6 +36,10 @@ pub(crate) struct Seat {
     careful: AtomicBool,
     /// Frames handed out and not passed by the cursor, oldest first; empty while none is kept.
     holds: Mutex<VecDeque<Hold>>,
+    /// Of frames that lie in other buffers: what is to be given back there.
+    borrowed: Borrowed,
+    /// Through which its frames were passed on.
+    pub(crate) exports: Exports,
     leaves_for_good: AtomicBool,
 }
 
@@ -106,6 +111,13 @@ impl Seat {
         wake::wake_writer(&self.segment, self.barrier, cursor);
     }
 
+    /// Gives back what was released of other buffers' frames.
+    pub(crate) fn settle(&self) {
+        if self.segment.layout().sharing {
+            self.borrowed.settle(&self.segment, self.slot);
+        }
+    }
+
     fn lock_holds(&self) -> std::sync::MutexGuard<'_, VecDeque<Hold>> {
         // Nothing panics while it is held; and its contents are consistent between any two statements.
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,6 +128,35 @@ impl Seat {
         let slot = &self.segment.slots()[self.slot as usize];
         slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
             && slot.generation.load(Ordering::Acquire) == self.generation
+    }
+}
+
+/// A frame that lies in another buffer.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    seat: Arc<Seat>,
+    pub(crate) origin: Arc<Origin>,
+    /// Where it lies there: its header, and the next frame.
+    pub(crate) header: Position,
+    pub(crate) end: Position,
+}
+
+impl Shared {
+    /// The reader's own seat, in the buffer that it reads.
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    /// Releases the frame that was lent.
+    pub(crate) fn release_lent(&self, found: &Found) {
+        self.seat.release_lent(found.end);
+        self.seat.settle();
+    }
+
+    /// Releases the frame that was kept.
+    pub(crate) fn release_kept(&self, found: &Found) {
+        self.seat.release_kept(found.end);
+        self.seat.settle();
     }
 }
 
@@ -142,6 +183,9 @@ pub(crate) struct Engine {
     seat: Arc<Seat>,
     consumer: Consumer,
     pub(crate) watch: Watch,
+    /// Other buffers that frames lie in, and the one that was found last.
+    origins: Vec<Arc<Origin>>,
+    shared: Option<Arc<Shared>>,
     /// Looks at each metadata copy that are still going on.
     metadata_looks: [Cell<u32>; 2],
 }
@@ -184,12 +228,16 @@ impl Engine {
             barrier: role.barrier,
             careful: AtomicBool::new(role.barrier == Barrier::Fence),
             holds: Mutex::default(),
+            borrowed: Borrowed::default(),
+            exports: Exports::default(),
             leaves_for_good: AtomicBool::new(false),
         };
         Self {
             seat: Arc::new(seat),
             consumer: role.consumer,
             watch,
+            origins: Vec::new(),
+            shared: None,
             metadata_looks: Default::default(),
         }
     }
@@ -249,19 +297,79 @@ impl Engine {
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         let (frames, bytes) = (self.consumer.frames_read(), self.consumer.position().0);
         let mut source = Every { seat: &self.seat, consumer: &self.consumer };
-        self.watch.find(&mut source, Progress { frames, bytes }, patience)
+        match self.watch.find(&mut source, Progress { frames, bytes }, patience)? {
+            Some(found) if found.is_reference() => self.find_elsewhere(found).map(Some),
+            found => Ok(found),
+        }
+    }
+
+    /// Finds where the payload of a frame lies. If that is gone, the frame is passed over.
+    fn find_elsewhere(&mut self, found: Found) -> Result<Found, ReadError> {
+        self.follow(&found).map_err(|problem| {
+            self.take(&found);
+            self.seat.release_lent(found.end);
+            let (name, sequence) = (self.name().clone(), found.sequence);
+            ReadError::PayloadLost { name, sequence, problem }
+        })
+    }
+
+    fn follow(&mut self, found: &Found) -> Result<Found, Lost> {
+        let target = &self.seat.segment;
+        let reference = origin::read(target, found).ok_or("its reference is none")?;
+        let known = self.origins.iter().find(|origin| origin.is_meant_by(&reference));
+        let origin = match known {
+            Some(origin) => Arc::clone(origin),
+            None => {
+                // Those that nothing lies in any more were replaced, as a rule.
+                self.origins.retain(|origin| !self.seat.borrowed.is_free(origin));
+                let origin = Arc::new(Origin::follow(target, &reference)?);
+                if !origin.is_meant_by(&reference) {
+                    return Err("the buffer that it lies in was replaced, or has taken it back");
+                }
+                self.origins.push(Arc::clone(&origin));
+                origin
+            }
+        };
+        if !origin.is_there(&reference) {
+            return Err("the buffer that it lies in has taken it back");
+        }
+        self.seat.borrowed.note(found.end, reference.end, &origin);
+        let Reference { header, start, end, len, .. } = reference;
+        let seat = &self.seat;
+        match self.shared.as_mut().and_then(Arc::get_mut) {
+            Some(shared) => (shared.origin, shared.header, shared.end) = (origin, header, end),
+            None => {
+                let shared = Shared { seat: Arc::clone(seat), origin, header, end };
+                self.shared = Some(Arc::new(shared));
+            }
+        }
+        Ok(found.resolved(start, len))
+    }
+
+    /// Where a found frame lies that is not in this buffer.
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref()
     }
 
     /// The frame behind one that was found, if it is there already.
     #[inline]
     pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
         match self.consumer.poll_behind(&self.seat.segment, previous) {
+            Ok(Some(found)) if found.is_reference() => self.follow_behind(previous, &found),
             Ok(found) => found,
             Err(damage) => {
                 self.watch.damage = Some(damage);
                 None
             }
         }
+    }
+
+    /// As part of a batch a reference must lead where the one before it did, for there is one `shared`.
+    #[cold]
+    fn follow_behind(&mut self, previous: &Found, found: &Found) -> Option<Found> {
+        let reference = origin::read(&self.seat.segment, found)?;
+        let meant = self.shared.as_ref().is_some_and(|s| s.origin.is_meant_by(&reference));
+        if previous.is_reference() && !meant { None } else { self.follow(found).ok() }
     }
 
     /// Receives a found frame.
@@ -377,5 +485,10 @@ impl Source for Every<'_> {
 
     fn sleep(&mut self, limit: Duration) -> bool {
         wake::sleep_as_reader(&self.seat.segment, self.seat.slot, limit)
+    }
+
+    fn look_after_others(&mut self) {
+        self.seat.settle();
+        self.seat.exports.tidy();
     }
 }

@@ -20,7 +20,23 @@ pub(crate) struct Lowest {
 /// moved on, or damage, and then it can neither block the Writer for ever nor make it overwrite what others
 /// hold. It is passed over rather than evicted, for the joiner may be storing a better one right now.
 pub(crate) fn lowest_cursor(memory: &impl Memory, bound: Position, head: Position) -> Lowest {
+    let (mut lowest, exports) = scan(memory, bound, head);
+    // A frame is passed on by protecting it in an export, then releasing it where it came from. One scan may come to
+    // the export before the first and to the other place after the second; the next one finds the export.
+    for _ in 0..exports {
+        let (again, _) = scan(memory, bound, head);
+        if again.cursor.since(bound) < lowest.cursor.since(bound) {
+            lowest = again;
+        }
+    }
+    lowest
+}
+
+/// One look at all cursors; how many exports there are, too.
+#[inline]
+fn scan(memory: &impl Memory, bound: Position, head: Position) -> (Lowest, u32) {
     let mut lowest = Lowest { cursor: head, slot: None };
+    let mut exports = 0;
     let mut marked = memory.registry().active.load(Ordering::Acquire);
     while marked != 0 {
         let index = marked.trailing_zeros();
@@ -32,6 +48,13 @@ pub(crate) fn lowest_cursor(memory: &impl Memory, bound: Position, head: Positio
         }
         // RELEASE-FRAME: pairs with the store in `Consumer::release`; bytes below were read before it.
         let cursor = Position(slot.cursor.load(Ordering::Acquire));
+        if slot.kind.load(Ordering::Relaxed) == slot_kind::EXPORT {
+            exports += 1;
+            // Everything that was passed on is released.
+            if cursor.0 == slot.exported.load(Ordering::Acquire) {
+                continue;
+            }
+        }
         if !cursor.is_within(bound, head) {
             continue;
         }
@@ -39,7 +62,7 @@ pub(crate) fn lowest_cursor(memory: &impl Memory, bound: Position, head: Positio
             lowest = Lowest { cursor, slot: Some(index) };
         }
     }
-    lowest
+    (lowest, exports)
 }
 
 /// Registers a cursor in a slot whose lock is held; returns it.

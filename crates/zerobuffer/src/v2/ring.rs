@@ -407,11 +407,21 @@ impl Producer {
         self.prepare(memory, claim);
     }
 
+    /// Completes and publishes a claimed frame that says where the payload lies; with what is staged before it.
+    pub(crate) fn commit_reference(&mut self, memory: &impl Memory, claim: &Claim) {
+        self.stage_as(memory, claim, word::reference(claim.len, self.tail.next));
+        self.publish(memory);
+    }
+
     /// Completes a claimed frame whose payload is in place; invisible until [`publish`](Self::publish).
     #[inline]
     pub(crate) fn stage(&mut self, memory: &impl Memory, claim: &Claim) {
+        self.stage_as(memory, claim, word::frame(claim.len, self.tail.next));
+    }
+
+    #[inline(always)]
+    fn stage_as(&mut self, memory: &impl Memory, claim: &Claim, word: u64) {
         terminate(memory, claim);
-        let word = word::frame(claim.len, self.tail.next);
         let mut visible = word;
         let mut tail = self.tail.behind(claim);
         if claim.frame != claim.position {
@@ -486,7 +496,7 @@ struct Walk {
 enum Step {
     Empty,
     Skip { bytes: u64 },
-    Frame { position: Position, len: u64, extent: Extent },
+    Frame { position: Position, len: u64, extent: Extent, marks: u64 },
 }
 
 impl Walk {
@@ -499,7 +509,9 @@ impl Walk {
         match word::parse(word, frames)? {
             Word::Empty if self.skipped => Err("a skip that leads to no frame"),
             Word::Empty => Ok(Step::Empty),
-            Word::Skip { number_bits, .. } | Word::Frame { number_bits, .. }
+            Word::Skip { number_bits, .. }
+            | Word::Frame { number_bits, .. }
+            | Word::Reference { number_bits, .. }
                 if !word::is_number(number_bits, number) =>
             {
                 Err("a frame whose number is not the next one")
@@ -510,14 +522,21 @@ impl Walk {
                 self.skipped = true;
                 Ok(Step::Skip { bytes })
             }
-            Word::Frame { len, .. } => {
-                let position = self.position;
-                let extent = frames.extent(position, len);
-                self.position = extent.end;
-                self.skipped = false;
-                Ok(Step::Frame { position, len, extent })
-            }
+            Word::Frame { len, .. } => Ok(self.pass(frames, len, 0)),
+            Word::Reference { len, .. } => Ok(self.pass(frames, len, REFERENCE)),
         }
+    }
+}
+
+impl Walk {
+    /// Goes behind the frame here.
+    #[inline]
+    fn pass(&mut self, frames: &FrameGeometry, len: u64, marks: u64) -> Step {
+        let position = self.position;
+        let extent = frames.extent(position, len);
+        self.position = extent.end;
+        self.skipped = false;
+        Step::Frame { position, len, extent, marks }
     }
 }
 
@@ -543,6 +562,8 @@ pub(crate) struct Found {
 
 /// In `marks`: a predecessor of this reader had received it and not released it.
 const REDELIVERED: u64 = 1;
+/// In `marks`: what lies here says where the payload is.
+const REFERENCE: u64 = 2;
 
 impl Found {
     /// A frame whose accounts are kept by another protocol's rules; `end` is what it is released by.
@@ -561,6 +582,16 @@ impl Found {
     ) -> Self {
         let Extent { start, end } = extent;
         Self { header, start, len, end, sequence, skipped, marks: 0 }
+    }
+
+    /// Whether its payload lies in another buffer, and the bytes here say where.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.marks & REFERENCE != 0
+    }
+
+    /// The same frame, with its payload where it lies in the other buffer.
+    pub(crate) fn resolved(self, start: Position, len: u64) -> Self {
+        Self { start, len, ..self }
     }
 
     /// The same, handed out for the second time at least.
@@ -593,8 +624,8 @@ pub(crate) fn find_frame(
         match walk.step(memory, sequence)? {
             Step::Empty => return Ok(None),
             Step::Skip { bytes } => skipped = bytes,
-            Step::Frame { position: header, len, extent: Extent { start, end } } => {
-                return Ok(Some(Found { header, start, len, end, sequence, skipped, marks: 0 }));
+            Step::Frame { position: header, len, extent: Extent { start, end }, marks } => {
+                return Ok(Some(Found { header, start, len, end, sequence, skipped, marks }));
             }
         }
     }
@@ -734,7 +765,8 @@ impl Consumer {
         sequence: u64,
     ) -> Result<Option<Found>, Damage> {
         let found = find_frame(memory, position, sequence)?;
-        Ok(found.map(|found| Found { marks: self.marks_at(found.header), ..found }))
+        let marks = |found: &Found| found.marks | self.marks_at(found.header);
+        Ok(found.map(|found| Found { marks: marks(&found), ..found }))
     }
 
     /// Hands a found frame out: publishes that it was received.
@@ -817,9 +849,11 @@ pub(crate) fn number_of(memory: &impl Memory, position: Position) -> u64 {
 /// The number of the frame at a position, which is at most `next`; that one where there is no frame.
 fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
     match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
-        Ok(Word::Frame { number_bits, .. } | Word::Skip { number_bits, .. }) => {
-            word::rebuild_number(number_bits, next)
-        }
+        Ok(
+            Word::Frame { number_bits, .. }
+            | Word::Skip { number_bits, .. }
+            | Word::Reference { number_bits, .. },
+        ) => word::rebuild_number(number_bits, next),
         // Empty; or damage, which the first step will report.
         _ => next,
     }

@@ -11,6 +11,7 @@
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -247,6 +248,15 @@ impl Segment {
         &self.place.name
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The directory that it is in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.place.dir
+    }
+
     /// A description without a role, for probing locks and for short-lived ones.
     pub(crate) fn probe(&self) -> BorrowedFd<'_> {
         self.farewell.probe.as_fd()
@@ -266,6 +276,11 @@ impl Segment {
     /// Whether the segment was removed or replaced by force.
     pub(crate) fn is_retired(&self) -> bool {
         self.writer().segment_state.load(Ordering::Acquire) != segment_state::READY
+    }
+
+    /// Whether somebody else holds a lock, alone or with others.
+    pub(crate) fn is_lock_shared(&self, byte: u64) -> bool {
+        lock::is_shared_or_held(self.probe(), byte).unwrap_or(true)
     }
 
     /// Whether somebody else holds a role's lock. An error of the probe counts as held: nobody is declared dead

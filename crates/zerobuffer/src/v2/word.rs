@@ -3,6 +3,7 @@
 use super::layout::{FRAME_NUMBER_BITS, FrameGeometry};
 
 const FLAG_SKIP: u64 = 1 << 32;
+const FLAG_REFERENCE: u64 = 1 << 33;
 const FLAGS: u64 = 0xf << 32;
 const FRAME_NUMBER_SHIFT: u32 = 64 - FRAME_NUMBER_BITS;
 const NUMBER_MASK: u64 = (1 << FRAME_NUMBER_BITS) - 1;
@@ -14,6 +15,8 @@ pub(crate) enum Word {
     Empty,
     /// A frame of `len` bytes.
     Frame { len: u64, number_bits: u64 },
+    /// A frame whose payload lies in another buffer; the `len` bytes here say where.
+    Reference { len: u64, number_bits: u64 },
     /// No frame: go on `bytes` further.
     Skip { bytes: u64, number_bits: u64 },
 }
@@ -31,6 +34,12 @@ pub(crate) fn skip(bytes: u64, sequence: u64) -> u64 {
     frame(bytes, sequence) | FLAG_SKIP
 }
 
+/// The word of a frame whose payload lies elsewhere, described by `len` bytes here.
+#[inline]
+pub(crate) fn reference(len: u64, sequence: u64) -> u64 {
+    frame(len, sequence) | FLAG_REFERENCE
+}
+
 /// Takes a word apart and checks all that can be checked without knowing the reader.
 #[inline]
 pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'static str> {
@@ -41,6 +50,10 @@ pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'stati
     match word & FLAGS {
         0 if len >= 1 && len <= geometry.max_frame() => Ok(Word::Frame { len, number_bits }),
         0 => Err("a frame length that is zero or larger than the ring allows"),
+        FLAG_REFERENCE if len >= 1 && len <= geometry.max_frame() => {
+            Ok(Word::Reference { len, number_bits })
+        }
+        FLAG_REFERENCE => Err("a reference of impossible length"),
         FLAG_SKIP if len >= 8 && len % 8 == 0 && len < geometry.capacity => {
             Ok(Word::Skip { bytes: len, number_bits })
         }

@@ -10,15 +10,17 @@ use super::layout::{
 use super::members::{self, WriterRole};
 use super::memory::Memory;
 use super::metadata;
+use super::origin::{Export, Exports};
 use super::position::Position;
 use super::registry::{self, Lag};
 use super::ring::{Claim, Footprint, Full, Producer};
 use super::segment::{Access, Permissions, Segment};
+use super::sharing;
 use super::wake::{self, Announced, Barrier};
 use crate::config::{BufferConfig, MAIN_READER, WaitStrategy};
 use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
-use crate::stats::{ReaderInfo, Undelivered, WriterStats};
+use crate::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
 use crate::sync::Ordering;
 use crate::sys::process;
 use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
@@ -48,6 +50,7 @@ pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout,
         group_count: config.work_groups,
         group_entries: config.group_window,
         timestamps: config.timestamps,
+        sharing: config.payload_sharing,
         start_position: config.start_position,
         page_bytes: rustix::param::page_size() as u64,
     };
@@ -106,6 +109,7 @@ fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), Open
         ("work_groups", found.group_count.into(), wanted.group_count.into()),
         ("group_window", found.group_entries.into(), wanted.group_entries.into()),
         ("timestamps", found.timestamps().into(), wanted.timestamps().into()),
+        ("payload_sharing", found.sharing.into(), wanted.sharing.into()),
     ] {
         if found != wanted {
             return Err(OpenError::ConfigMismatch {
@@ -116,6 +120,18 @@ fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), Open
         }
     }
     Ok(())
+}
+
+/// A frame as it lies in another buffer, held by one of its readers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Elsewhere<'a> {
+    pub(crate) origin: &'a Segment,
+    /// Of the reader that holds it.
+    pub(crate) exports: &'a Exports,
+    pub(crate) header: Position,
+    pub(crate) start: Position,
+    pub(crate) end: Position,
+    pub(crate) len: u64,
 }
 
 /// The Writer of a 2.0 buffer.
@@ -136,6 +152,8 @@ pub(crate) struct Engine {
     /// Number of the next frame, and payload bytes before it, when this writer attached.
     begun_at: (u64, u64),
     readers_checked: Option<Instant>,
+    /// By which frames of other buffers are passed on here.
+    exports: Vec<Arc<Export>>,
 }
 
 impl Engine {
@@ -181,6 +199,7 @@ impl Engine {
             told: [0; MAX_SLOTS as usize],
             stats: WriterStats::default(),
             readers_checked: None,
+            exports: Vec::new(),
         }
     }
 
@@ -306,6 +325,61 @@ impl Engine {
         self.producer.commit(&self.segment, claim);
         self.wake();
         sequence
+    }
+
+    /// Passes a frame of another buffer on by reference; its number, or why it has to be copied.
+    pub(crate) fn pass_on(
+        &mut self,
+        frame: &Elsewhere<'_>,
+        patience: Patience,
+    ) -> Result<Result<u64, WhyCopied>, WriteError> {
+        let export = match self.export_in(frame) {
+            Ok(export) => export,
+            Err(why) => return Ok(Err(why)),
+        };
+        let reference = export.reference(frame.header, frame.start, frame.end, frame.len);
+        let claim = match self.claim_ready(reference.bytes()) {
+            Some(claim) => claim,
+            None => self.claim(reference.bytes(), patience)?,
+        };
+        reference.write_to(self.lend_mut(claim.start(), reference.bytes()));
+        self.stamp(&claim);
+        let sequence = self.producer.next_sequence();
+        let committed = export.pass_on(frame.header, frame.end, || {
+            self.producer.commit_reference(&self.segment, &claim);
+        });
+        self.wake();
+        Ok(committed.map(|()| sequence).ok_or(WhyCopied::OutOfOrder))
+    }
+
+    /// The export in the buffer that a frame lies in.
+    fn export_in(&mut self, frame: &Elsewhere<'_>) -> Result<Arc<Export>, WhyCopied> {
+        let origin = frame.origin;
+        if !self.layout().sharing {
+            return Err(WhyCopied::NotAllowedHere);
+        }
+        if !origin.layout().sharing {
+            return Err(WhyCopied::NotAllowedThere);
+        }
+        if origin.dir() != self.segment.dir() {
+            return Err(WhyCopied::OtherDirectory);
+        }
+        let (here, there) = (self.layout().segment_id, origin.layout().segment_id);
+        let is_target = |slot| sharing::is_export(slot, there);
+        if here == there || self.segment.slots().iter().any(is_target) {
+            return Err(WhyCopied::Circle);
+        }
+        if let Some(export) = self.exports.iter().find(|export| export.is_in(origin)) {
+            return Ok(Arc::clone(export));
+        }
+        let export = Export::open(origin, &self.segment).map_err(|error| match error {
+            OpenError::NoReaderSlot { .. } => WhyCopied::NoReaderSlot,
+            _ => WhyCopied::NoAccess,
+        })?;
+        let export = Arc::new(export);
+        frame.exports.note(&export);
+        self.exports.push(Arc::clone(&export));
+        Ok(export)
     }
 
     /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
