@@ -140,13 +140,11 @@ impl Origin {
             return true;
         }
         let is_needed = || sharing::is_needed_before(target, target_end);
-        if is_needed() {
-            return false;
-        }
-        if sharing::give_back(self.export(), end, is_needed) {
+        let given = sharing::give_back(self.export(), end, is_needed);
+        if given == Some(true) {
             wake::wake_writer(&self.segment, Barrier::Fence, end);
         }
-        true
+        given.is_some()
     }
 }
 

@@ -41,19 +41,26 @@ pub(crate) fn protect(export: &Slot, header: Position, end: Position) -> bool {
 }
 
 /// Gives back what ends at `end`, and all before it, unless some reader of the target still needs it, as `is_needed`
-/// tells. Whether the origin's Writer has more room now.
-pub(crate) fn give_back(export: &Slot, end: Position, is_needed: impl Fn() -> bool) -> bool {
+/// tells. The caller has released it. `None`: it is needed; otherwise whether the origin's Writer has more room now.
+pub(crate) fn give_back(
+    export: &Slot,
+    end: Position,
+    is_needed: impl Fn() -> bool,
+) -> Option<bool> {
+    // Each reader stores its own cursor, then loads the others'. Excluded: two release at once, and each leaves it to
+    // the other.
+    fence(Ordering::SeqCst);
     if is_needed() {
-        return false;
+        return None;
     }
     raise(&export.read_position, end);
     // The intention is stored, then the target's readers are loaded; a reader that joins stores its cursor there, then
     // loads the intention. Excluded: it follows a reference to what is given back.
     fence(Ordering::SeqCst);
     if is_needed() {
-        return false;
+        return None;
     }
-    raise(&export.cursor, end)
+    Some(raise(&export.cursor, end))
 }
 
 /// Whether a reader of the target, registered there, may follow a reference to the frame at `header`.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 mod crash;
 mod group;
+mod sharing;
 
 use super::heap::Heap;
 use super::layout::FrameGeometry;

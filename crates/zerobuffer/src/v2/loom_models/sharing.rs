@@ -1,0 +1,141 @@
+//! Payload sharing: passing on, giving back and reuse, over two rings.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{LEN, heap};
+use crate::config::StartAt;
+use crate::sync::Ordering;
+use crate::v2::heap::Heap;
+use crate::v2::layout::slot_kind;
+use crate::v2::memory::Memory;
+use crate::v2::position::Position;
+use crate::v2::registry::{self, activate};
+use crate::v2::ring::{self, Consumer, Footprint, Found, Producer};
+use crate::v2::sharing;
+
+/// Slots of the origin.
+const RELAY: u32 = 0;
+const EXPORT: u32 = 1;
+
+/// The origin and the target, each with one frame of the origin's: the relay has received it.
+struct Rings {
+    origin: Arc<Heap>,
+    target: Arc<Heap>,
+    camera: Producer,
+    held: Found,
+    output: Producer,
+}
+
+fn rings(viewers: usize) -> Rings {
+    let (origin, target) = (heap(2, 0), heap(viewers, 0));
+    origin.reserve(RELAY as usize, Position(0));
+    target.reserve(0, Position(0));
+    let mut camera = Producer::attach(&*origin, Footprint::Whole).unwrap();
+    for _ in 0..2 {
+        write(&origin, &mut camera);
+    }
+    let mut relay = Consumer::attach(&*origin, RELAY).unwrap();
+    let held = relay.poll(&*origin).unwrap().unwrap();
+    relay.take(&*origin, &held);
+    origin.slots()[EXPORT as usize].kind.store(slot_kind::EXPORT, Ordering::Relaxed);
+    registry::mark(&*origin, EXPORT);
+    origin.slots()[EXPORT as usize].state.store(2, Ordering::Release);
+    let output = Producer::attach(&*target, Footprint::Whole).unwrap();
+    Rings { origin, target, camera, held, output }
+}
+
+/// Every word, so that a place that is reused is seen wherever one looks.
+fn write(heap: &Heap, producer: &mut Producer) -> bool {
+    let Ok(claim) = producer.claim(heap, LEN) else { return false };
+    heap.fill(claim.start(), LEN, producer.next_sequence());
+    producer.commit(heap, &claim);
+    true
+}
+
+fn export(origin: &Heap) -> &crate::v2::layout::Slot {
+    &origin.slots()[EXPORT as usize]
+}
+
+/// The relay's part: protect, refer, release.
+fn pass_on(origin: &Heap, target: &Heap, output: &mut Producer, held: &Found) {
+    let claim = output.claim(target, 16).unwrap();
+    assert!(sharing::protect(export(origin), held.header, held.end));
+    output.commit_reference(target, &claim);
+    ring::release(origin, RELAY, held.end);
+}
+
+/// A viewer's part: what was found by reference is whole while it holds it.
+fn view(origin: &Heap, target: &Heap, slot: u32, consumer: &mut Consumer, frame: &Found) -> bool {
+    let Some(found) = consumer.poll(target).unwrap() else { return false };
+    assert!(found.is_reference());
+    consumer.take(target, &found);
+    if sharing::is_there(export(origin), frame.header) {
+        assert!(origin.is_filled(frame.start, LEN, 1), "reused under its reader");
+    }
+    ring::release(target, slot, found.end);
+    sharing::give_back(export(origin), frame.end, || sharing::is_needed_before(target, found.end));
+    true
+}
+
+#[test]
+fn loom_a_frame_passed_on_is_not_reused_before_it_is_given_back() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let Rings { origin, target, mut camera, held, mut output } = rings(1);
+        let (a, t) = (Arc::clone(&origin), Arc::clone(&target));
+        let relay = thread::spawn(move || {
+            pass_on(&a, &t, &mut output, &held);
+            // Then it is the viewer, too: the camera is whom it races with.
+            let mut viewer = Consumer::attach(&*t, 0).unwrap();
+            assert!(view(&a, &t, 0, &mut viewer, &held));
+        });
+        let early = write(&origin, &mut camera);
+        relay.join().unwrap();
+        // The relay holds nothing any more, and the viewer has given back.
+        assert!(early || write(&origin, &mut camera), "nobody needs the first frame's place");
+        drop(target);
+    });
+}
+
+/// One viewer gives back while another joins at the oldest frame of the target, and the camera takes what it can get.
+#[test]
+fn loom_a_viewer_that_joins_follows_no_reference_to_what_is_given_back() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let Rings { origin, target, mut camera, held, mut output } = rings(2);
+        pass_on(&origin, &target, &mut output, &held);
+        let (a, t) = (Arc::clone(&origin), Arc::clone(&target));
+        let first = thread::spawn(move || {
+            let mut viewer = Consumer::attach(&*t, 0).unwrap();
+            assert!(view(&a, &t, 0, &mut viewer, &held));
+            write(&a, &mut camera);
+        });
+        if activate(&*target, 1, StartAt::Oldest, 2).is_some() {
+            let mut late = Consumer::attach(&*target, 1).unwrap();
+            assert!(view(&origin, &target, 1, &mut late, &held));
+        }
+        first.join().unwrap();
+    });
+}
+
+/// Two viewers release at once: one of them gives back.
+#[test]
+fn loom_the_last_of_two_viewers_gives_back() {
+    loom::model(|| {
+        let Rings { origin, target, mut camera, held, mut output } = rings(2);
+        target.reserve(1, Position(0));
+        pass_on(&origin, &target, &mut output, &held);
+        let (a, t) = (Arc::clone(&origin), Arc::clone(&target));
+        let other = thread::spawn(move || {
+            let mut viewer = Consumer::attach(&*t, 1).unwrap();
+            assert!(view(&a, &t, 1, &mut viewer, &held));
+        });
+        let mut viewer = Consumer::attach(&*target, 0).unwrap();
+        assert!(view(&origin, &target, 0, &mut viewer, &held));
+        other.join().unwrap();
+        assert!(write(&origin, &mut camera), "nobody needs the first frame's place");
+    });
+}
