@@ -12,6 +12,7 @@ use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresen
 use crate::events::Noticed;
 use crate::name::{self, Place};
 use crate::stats::{ReaderInfo, ReaderStats, Undelivered, WriterStats};
+use crate::sync::Shared;
 use crate::v1;
 use crate::v1::reader::V1Reader;
 use crate::v1::ring::Fit;
@@ -548,15 +549,15 @@ fn foreign(found: v1::ring::Found) -> Found {
 /// What a lent frame is released to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SeatRef<'a> {
-    V2(&'a Arc<v2::reader::Seat>),
-    V1(&'a Arc<v1::reader::Seat>),
+    V2(&'a Shared<v2::reader::Seat>),
+    V1(&'a Shared<v1::reader::Seat>),
 }
 
 /// What a kept frame is released to.
 #[derive(Debug, Clone)]
 pub(crate) enum OwnedSeat {
-    V2(Arc<v2::reader::Seat>),
-    V1(Arc<v1::reader::Seat>),
+    V2(Shared<v2::reader::Seat>),
+    V1(Shared<v1::reader::Seat>),
 }
 
 impl<'a> SeatRef<'a> {
@@ -597,10 +598,10 @@ impl<'a> SeatRef<'a> {
         match self {
             Self::V2(seat) => {
                 seat.keep(end);
-                OwnedSeat::V2(Arc::clone(seat))
+                OwnedSeat::V2(Shared::clone(seat))
             }
             // Every frame is kept until it is released.
-            Self::V1(seat) => OwnedSeat::V1(Arc::clone(seat)),
+            Self::V1(seat) => OwnedSeat::V1(Shared::clone(seat)),
         }
     }
 }

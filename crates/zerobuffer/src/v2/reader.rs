@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::layout::{Layout, WRITER_LOCK, slot_flags, slot_state, writer_state};
@@ -21,7 +21,7 @@ use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
 use crate::events::Noticed;
 use crate::name::Place;
 use crate::stats::ReaderStats;
-use crate::sync::Ordering;
+use crate::sync::{Mutex, MutexGuard, Ordering, Shared};
 use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 
 /// A reader's place in the registry. Lives as long as the reader or any frame it still holds.
@@ -106,7 +106,7 @@ impl Seat {
         wake::wake_writer(&self.segment, self.barrier, cursor);
     }
 
-    fn lock_holds(&self) -> std::sync::MutexGuard<'_, VecDeque<Hold>> {
+    fn lock_holds(&self) -> MutexGuard<'_, VecDeque<Hold>> {
         // Nothing panics while it is held; and its contents are consistent between any two statements.
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,7 +139,7 @@ pub(crate) struct Behaviour {
 /// A reader of a 2.0 buffer.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    seat: Arc<Seat>,
+    seat: Shared<Seat>,
     consumer: Consumer,
     spinner: Spinner,
     pub(crate) noticed: Noticed,
@@ -200,7 +200,7 @@ impl Engine {
             leaves_for_good: AtomicBool::new(false),
         };
         Self {
-            seat: Arc::new(seat),
+            seat: Shared::new(seat),
             consumer: role.consumer,
             spinner: Spinner::new(behaviour.wait),
             noticed,
@@ -210,7 +210,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn seat(&self) -> &Arc<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<Seat> {
         &self.seat
     }
 
