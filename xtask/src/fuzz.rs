@@ -12,9 +12,9 @@ use crate::steps::{cargo, execute};
 pub(crate) const TARGETS: [&str; 4] = ["open_v2", "open_v1", "walk", "command_line"];
 
 #[cfg(target_arch = "aarch64")]
-const TRIPLE: &str = "aarch64-unknown-linux-gnu";
+pub(crate) const TRIPLE: &str = "aarch64-unknown-linux-gnu";
 #[cfg(not(target_arch = "aarch64"))]
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// What `cargo fuzz` passes: coverage that libFuzzer sees, and every read and write checked.
 const FLAGS: &str = "-Cpasses=sancov-module \

@@ -3,6 +3,7 @@
 mod fuzz;
 mod packages;
 mod steps;
+mod tsan;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +23,7 @@ struct Cli {
 enum Chore {
     /// Everything: formatting, lints, docs, tests, models, examples, containers, hot path
     Test {
-        /// Leave out what takes long: loom models, fuzzing, callgrind, examples
+        /// Leave out what takes long: loom models, ThreadSanitizer, fuzzing, callgrind, examples
         #[arg(long)]
         quick: bool,
         /// Install nothing; stop if something is missing
@@ -51,6 +52,8 @@ enum Chore {
         #[arg(value_parser = fuzz::TARGETS)]
         targets: Vec<String>,
     },
+    /// Both ends as threads of one process, under ThreadSanitizer
+    Tsan,
     /// System calls, allocations and instructions a frame
     HotPath,
     /// The examples, each run to its end
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Chore::Loom => loom(&mut steps),
         Chore::Torture { kills, seed } => torture(&mut steps, kills, seed),
         Chore::Fuzz { duration, targets } => fuzz(&mut steps, duration, &targets),
+        Chore::Tsan => tsan::run(&mut steps),
         Chore::HotPath => hot_path(&mut steps),
         Chore::Examples => examples(&mut steps),
     };
@@ -92,6 +96,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
     steps.cargo("release build", &build, &[])?;
     if !quick {
         loom(steps)?;
+        tsan::run(steps)?;
         fuzz(steps, 20, &[])?;
         hot_path(steps)?;
         examples(steps)?;

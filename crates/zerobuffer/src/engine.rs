@@ -12,6 +12,7 @@ use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresen
 use crate::events::Noticed;
 use crate::name::{self, Place};
 use crate::stats::{ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};
+use crate::sync::Shared;
 use crate::v1;
 use crate::v1::reader::V1Reader;
 use crate::v1::ring::Fit;
@@ -22,7 +23,7 @@ use crate::v2::member;
 use crate::v2::observe::Copied;
 use crate::v2::onlooker::Onlooker;
 use crate::v2::position::Position;
-use crate::v2::reader::Shared;
+use crate::v2::reader::Referred;
 use crate::v2::ring::{Claim, Found};
 use crate::v2::segment::Segment;
 use crate::v2::writer::Elsewhere;
@@ -503,7 +504,7 @@ impl Reading {
     pub(crate) fn seat_of(&self, found: &Found) -> SeatRef<'_> {
         match self {
             Self::V2(engine) if found.is_reference() => {
-                engine.shared().map_or(SeatRef::V2(engine.seat()), SeatRef::Shared)
+                engine.shared().map_or(SeatRef::V2(engine.seat()), SeatRef::Referred)
             }
             _ => self.seat(),
         }
@@ -717,23 +718,23 @@ fn foreign(found: v1::ring::Found) -> Found {
 /// What a lent frame is released to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SeatRef<'a> {
-    V2(&'a Arc<v2::reader::Seat>),
-    V1(&'a Arc<v1::reader::Seat>),
+    V2(&'a Shared<v2::reader::Seat>),
+    V1(&'a Shared<v1::reader::Seat>),
     /// Nothing: the bytes are the reader's own.
     Copied(&'a Copied),
-    Member(&'a Arc<member::Seat>),
+    Member(&'a Shared<member::Seat>),
     /// The frame lies in another buffer.
-    Shared(&'a Arc<Shared>),
+    Referred(&'a Arc<Referred>),
 }
 
 /// What a kept frame is released to.
 #[derive(Debug, Clone)]
 pub(crate) enum OwnedSeat {
-    V2(Arc<v2::reader::Seat>),
-    V1(Arc<v1::reader::Seat>),
+    V2(Shared<v2::reader::Seat>),
+    V1(Shared<v1::reader::Seat>),
     Copied(Arc<Copied>),
-    Member(Arc<member::Seat>),
-    Shared(Arc<Shared>),
+    Member(Shared<member::Seat>),
+    Referred(Arc<Referred>),
 }
 
 impl<'a> SeatRef<'a> {
@@ -748,7 +749,7 @@ impl<'a> SeatRef<'a> {
             Self::V1(seat) => seat.segment().mapping.lend(found.start.0, len, holder),
             Self::Copied(copied) => copied.payload(found.len),
             Self::Member(seat) => seat.segment().lend(found.start, len, holder),
-            Self::Shared(shared) => shared.origin.segment.lend(found.start, len, holder),
+            Self::Referred(shared) => shared.origin.segment.lend(found.start, len, holder),
         }
     }
 
@@ -758,7 +759,7 @@ impl<'a> SeatRef<'a> {
             Self::V1(seat) => seat.segment().mapping.read_payload(start.0, space),
             Self::Copied(copied) => space.copy_from_slice(copied.payload(space.len() as u64)),
             Self::Member(seat) => seat.segment().copy_out(start, space),
-            Self::Shared(shared) => shared.origin.segment.copy_out(start, space),
+            Self::Referred(shared) => shared.origin.segment.copy_out(start, space),
         }
     }
 
@@ -768,7 +769,7 @@ impl<'a> SeatRef<'a> {
             Self::V1(_) => None,
             Self::Copied(copied) => copied.committed_at(),
             Self::Member(seat) => seat.segment().committed_at(found.header),
-            Self::Shared(shared) => shared.seat().segment().committed_at(found.header),
+            Self::Referred(shared) => shared.seat().segment().committed_at(found.header),
         }
     }
 
@@ -780,7 +781,7 @@ impl<'a> SeatRef<'a> {
             Self::V1(seat) => release_v1(seat, found.end),
             Self::Copied(_) => {}
             Self::Member(seat) => seat.release(found),
-            Self::Shared(shared) => shared.release_lent(found),
+            Self::Referred(shared) => shared.release_lent(found),
         }
     }
 
@@ -804,7 +805,7 @@ impl<'a> SeatRef<'a> {
                 end,
                 len,
             }),
-            Self::Shared(shared) => Ok(Elsewhere {
+            Self::Referred(shared) => Ok(Elsewhere {
                 origin: &shared.origin.segment,
                 exports: &shared.seat().exports,
                 header: shared.header,
@@ -822,16 +823,16 @@ impl<'a> SeatRef<'a> {
         match self {
             Self::V2(seat) => {
                 seat.keep(found.end);
-                OwnedSeat::V2(Arc::clone(seat))
+                OwnedSeat::V2(Shared::clone(seat))
             }
             // Every frame is kept until it is released.
-            Self::V1(seat) => OwnedSeat::V1(Arc::clone(seat)),
+            Self::V1(seat) => OwnedSeat::V1(Shared::clone(seat)),
             Self::Copied(copied) => OwnedSeat::Copied(Arc::new(copied.only(found.len))),
             // Every frame is kept until it is released.
-            Self::Member(seat) => OwnedSeat::Member(Arc::clone(seat)),
-            Self::Shared(shared) => {
+            Self::Member(seat) => OwnedSeat::Member(Shared::clone(seat)),
+            Self::Referred(shared) => {
                 shared.seat().keep(found.end);
-                OwnedSeat::Shared(Arc::clone(shared))
+                OwnedSeat::Referred(Arc::clone(shared))
             }
         }
     }
@@ -849,7 +850,7 @@ impl OwnedSeat {
             Self::V1(seat) => SeatRef::V1(seat),
             Self::Copied(copied) => SeatRef::Copied(copied),
             Self::Member(seat) => SeatRef::Member(seat),
-            Self::Shared(shared) => SeatRef::Shared(shared),
+            Self::Referred(shared) => SeatRef::Referred(shared),
         }
     }
 
@@ -860,7 +861,7 @@ impl OwnedSeat {
             Self::V1(seat) => seat.release(found.end.0),
             Self::Copied(_) => {}
             Self::Member(seat) => seat.release(found),
-            Self::Shared(shared) => shared.release_kept(found),
+            Self::Referred(shared) => shared.release_kept(found),
         }
     }
 }

@@ -144,12 +144,17 @@ pub struct Snapshot {
     pub readers: Vec<ReaderInfo>,
     /// Version of the metadata; 0 before the first.
     pub metadata_generation: u64,
-    /// The metadata; `None` before the first, or when it is damaged.
+    /// The metadata; `None` before the first, or with a problem: damaged, or replaced too fast.
     pub metadata: Option<Vec<u8>>,
     /// What does not fit together. Values are read one after the other, so a running buffer may be suspected
     /// wrongly for a moment.
     pub problems: Vec<String>,
 }
+
+/// Offset of `metadata_generation`.
+const METADATA_GENERATION: u64 = 0x380;
+/// How often to read metadata that is being replaced.
+const METADATA_ATTEMPTS: u32 = 100;
 
 /// Words of a part of the file, read at once.
 struct Words(Vec<u8>);
@@ -303,8 +308,7 @@ fn look(
     }
     let readers = readers(fd.as_fd(), layout, oieb, registry, &mut problems)?;
     let facts = rustix::fs::fstat(fd)?;
-    let metadata_generation = oieb.u64(0x380);
-    let metadata = metadata(fd.as_fd(), layout, metadata_generation, &mut problems)?;
+    let (metadata_generation, metadata) = metadata(fd.as_fd(), layout, &mut problems)?;
     let version = layout.version;
     Ok(Snapshot {
         name: place.name.to_string(),
@@ -419,22 +423,34 @@ fn readers(
     Ok(readers)
 }
 
+/// The newest version's number, and its bytes, as they were together at one moment.
 fn metadata(
     fd: BorrowedFd<'_>,
     layout: &Layout,
-    generation: u64,
     problems: &mut Vec<String>,
-) -> io::Result<Option<Vec<u8>>> {
-    if generation == 0 || layout.metadata_bytes == 0 {
-        return Ok(None);
+) -> io::Result<(u64, Option<Vec<u8>>)> {
+    let newest = || Words::read(fd, METADATA_GENERATION, 8).map(|words| words.u64(0));
+    let mut generation = newest()?;
+    for _ in 0..METADATA_ATTEMPTS {
+        if generation == 0 || layout.metadata_bytes == 0 {
+            return Ok((generation, None));
+        }
+        let copy = layout.metadata_copy(generation);
+        let len = Words::read(fd, copy, METADATA_HEAD as usize)?.u64(0);
+        if len > layout.metadata_bytes {
+            problems
+                .push(format!("metadata of {len} bytes in a block of {}", layout.metadata_bytes));
+            return Ok((generation, None));
+        }
+        let bytes = Words::read(fd, copy + METADATA_HEAD, len as usize)?.0;
+        // Once another version is there, the one behind that may be on its way to the bytes just read.
+        let seen = std::mem::replace(&mut generation, newest()?);
+        if seen == generation {
+            return Ok((generation, Some(bytes)));
+        }
     }
-    let copy = layout.metadata_copy(generation);
-    let len = Words::read(fd, copy, METADATA_HEAD as usize)?.u64(0);
-    if len > layout.metadata_bytes {
-        problems.push(format!("metadata of {len} bytes in a block of {}", layout.metadata_bytes));
-        return Ok(None);
-    }
-    Words::read(fd, copy + METADATA_HEAD, len as usize).map(|words| Some(words.0))
+    problems.push("its metadata is replaced faster than it can be read".into());
+    Ok((generation, None))
 }
 
 fn since_1970(ns: u64) -> SystemTime {

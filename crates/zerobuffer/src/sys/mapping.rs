@@ -31,6 +31,9 @@ pub(crate) struct Mapping {
     len: usize,
     /// Dropped by hand, before the range is unmapped.
     guard: ManuallyDrop<Guard>,
+    /// Where the addresses given out are instead.
+    #[cfg(tsan)]
+    view: super::one_view::OneView,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread; shared bytes are accessed by atomics or under
@@ -59,7 +62,13 @@ impl Mapping {
         };
         let base = NonNull::new(address.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         // From here on dropping `mapping` unmaps the whole reservation, whatever was mapped into it.
-        let mapping = Self { base, len, guard: ManuallyDrop::new(Guard::new(base, len)) };
+        let mapping = Self {
+            base,
+            len,
+            guard: ManuallyDrop::new(Guard::new(base, len)),
+            #[cfg(tsan)]
+            view: super::one_view::OneView::of(fd, last.offset, last.offset + last.len)?,
+        };
         let twice = Region { offset: last.offset, ..*last };
         for (region, at) in regions
             .iter()
@@ -85,7 +94,7 @@ impl Mapping {
         // SAFETY: `at + region.len` lies within the reservation, by construction of `len` in `new`.
         unsafe {
             mmap(
-                self.at(at).cast::<c_void>().as_ptr(),
+                self.base.as_ptr().add(at as usize).cast::<c_void>(),
                 region.len as usize,
                 access,
                 flags,
@@ -110,8 +119,13 @@ impl Mapping {
     /// The address of a file offset (or of the payload's second appearance behind the file's end).
     pub(crate) fn at(&self, offset: u64) -> NonNull<u8> {
         debug_assert!(offset < self.len as u64, "offsets come from a checked layout");
+        #[cfg(tsan)]
+        return self.view.at(offset);
         // SAFETY: within the reservation.
-        unsafe { self.base.add(offset as usize) }
+        #[cfg(not(tsan))]
+        unsafe {
+            self.base.add(offset as usize)
+        }
     }
 
     /// Touches every page now, so that the first lap does not pay for it. Best effort.

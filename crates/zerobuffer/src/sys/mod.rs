@@ -3,6 +3,7 @@
 //! * [`file`]: opening, creating, naming and checking segment files
 //! * [`lock`]: open-file-description locks, which say who is alive
 //! * [`mapping`]: the segment in this process's address space, payload twice
+//!   (`one_view`: once for all endpoints of a process, for ThreadSanitizer)
 //! * [`guard`]: noticing that a mapping was left by fork, or cut short by a peer
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
@@ -15,6 +16,8 @@ pub(crate) mod futex;
 pub(crate) mod guard;
 pub(crate) mod lock;
 pub(crate) mod mapping;
+#[cfg(tsan)]
+pub(crate) mod one_view;
 pub(crate) mod process;
 pub(crate) mod semaphore;
 pub(crate) mod space;

@@ -83,8 +83,8 @@ pub(crate) fn snapshot(name: &str) -> Result<V1Snapshot, OpenError> {
     if header.metadata_written_bytes > 0 {
         match Mapping::read_only(&fd, sizes) {
             Ok(mapping) => {
-                let length = mapping.metadata_length();
-                match metadata_bytes(header.metadata_written_bytes, length, sizes) {
+                let written = mapping.metadata_written_bytes();
+                match metadata_bytes(written, mapping.metadata_length(), sizes) {
                     Ok(length) => {
                         let mut bytes = vec![0; length as usize];
                         mapping.read_metadata(&mut bytes);

@@ -12,6 +12,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
@@ -27,6 +28,9 @@ pub(crate) struct Mapping {
     /// Dropped by hand, before the range is unmapped.
     guard: ManuallyDrop<Guard>,
     pid: u32,
+    /// Where the addresses used are instead.
+    #[cfg(tsan)]
+    view: crate::sys::one_view::OneView,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread; what is shared is reached as described above.
@@ -53,7 +57,14 @@ impl Mapping {
         let _ = unsafe { madvise(base, len, Advice::LinuxDontFork) };
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         let guard = ManuallyDrop::new(Guard::new(base, len));
-        Ok(Self { base, sizes, guard, pid: std::process::id() })
+        Ok(Self {
+            base,
+            sizes,
+            guard,
+            pid: std::process::id(),
+            #[cfg(tsan)]
+            view: crate::sys::one_view::OneView::of(fd, len as u64, len as u64)?,
+        })
     }
 
     /// Maps a file for looking only.
@@ -82,6 +93,21 @@ impl Mapping {
         self.pid
     }
 
+    /// The address of an offset.
+    ///
+    /// # Safety
+    /// `offset` lies within the mapping.
+    #[inline(always)]
+    unsafe fn at(&self, offset: u64) -> NonNull<u8> {
+        #[cfg(tsan)]
+        return self.view.at(offset);
+        // SAFETY: the caller keeps the offset inside.
+        #[cfg(not(tsan))]
+        unsafe {
+            self.base.add(offset as usize)
+        }
+    }
+
     /// Where `len` bytes at `index` of the payload lie.
     ///
     /// # Panics
@@ -90,7 +116,7 @@ impl Mapping {
         let end = index.checked_add(len);
         assert!(end.is_some_and(|end| end <= self.sizes.payload_bytes), "outside the payload");
         // SAFETY: within the payload, which lies within the mapping.
-        unsafe { self.base.add((self.sizes.payload_offset() + index) as usize) }
+        unsafe { self.at(self.sizes.payload_offset() + index) }
     }
 
     /// Lends frame bytes, for as long as `_holder` keeps the writer from touching them.
@@ -176,7 +202,7 @@ impl Mapping {
     unsafe fn copy_out(&self, at: u64, space: &mut [u8]) {
         // SAFETY: the caller keeps the range inside; `space` is private memory, so they do not overlap.
         unsafe {
-            let from = self.base.as_ptr().add(at as usize);
+            let from = self.at(at).as_ptr();
             std::ptr::copy_nonoverlapping(from, space.as_mut_ptr(), space.len());
         }
     }
@@ -186,7 +212,7 @@ impl Mapping {
     unsafe fn copy_in(&self, at: u64, bytes: &[u8]) {
         // SAFETY: the caller keeps the range inside; `bytes` is private memory, so they do not overlap.
         unsafe {
-            let to = self.base.as_ptr().add(at as usize);
+            let to = self.at(at).as_ptr();
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
         }
     }
@@ -196,7 +222,7 @@ impl Memory for Mapping {
     #[inline]
     fn oieb(&self) -> &Oieb {
         // SAFETY: the control block begins the page-aligned mapping and consists of atomics only.
-        unsafe { self.base.cast::<Oieb>().as_ref() }
+        unsafe { self.at(0).cast::<Oieb>().as_ref() }
     }
 
     #[inline]
@@ -220,6 +246,12 @@ impl Memory for Mapping {
 pub(crate) struct Looking(Mapping);
 
 impl Looking {
+    /// Before the bytes themselves: those that it tells of are there.
+    pub(crate) fn metadata_written_bytes(&self) -> u64 {
+        // METADATA: pairs with `V1Writer::set_metadata`.
+        self.0.oieb().metadata_written_bytes.load(Ordering::Acquire)
+    }
+
     /// See [`Mapping::metadata_length`].
     pub(crate) fn metadata_length(&self) -> u64 {
         self.0.metadata_length()

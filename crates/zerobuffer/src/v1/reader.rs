@@ -1,7 +1,7 @@
 //! The reading end of a 1.0 buffer, which makes it and owns it.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::layout::metadata_bytes;
@@ -12,6 +12,7 @@ use crate::config::WaitStrategy;
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
 use crate::events::Noticed;
 use crate::stats::ReaderStats;
+use crate::sync::{Mutex, MutexGuard, Shared};
 use crate::v2::wake::Announced;
 use crate::wait::{Awaited, Patience, Progress, Spinner, wait};
 
@@ -79,7 +80,7 @@ impl Seat {
 /// The reader of a 1.0 buffer.
 #[derive(Debug)]
 pub(crate) struct V1Reader {
-    seat: Arc<Seat>,
+    seat: Shared<Seat>,
     spinner: Spinner,
     /// A unit of the data semaphore was taken whose frame was not handed out yet.
     unit: bool,
@@ -111,7 +112,7 @@ impl V1Reader {
         let segment = Segment::create(name, metadata_bytes as u64, payload_bytes as u64)?;
         let ring = Mutex::new(ReaderRing::new(segment.mapping.sizes()));
         Ok(Self {
-            seat: Arc::new(Seat { segment, ring }),
+            seat: Shared::new(Seat { segment, ring }),
             spinner: Spinner::new(strategy),
             unit: false,
             found: None,
@@ -127,7 +128,7 @@ impl V1Reader {
     }
 
     /// What it shares with its frames.
-    pub(crate) fn seat(&self) -> &Arc<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<Seat> {
         &self.seat
     }
 

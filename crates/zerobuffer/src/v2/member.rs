@@ -20,7 +20,7 @@ use crate::config::{BufferConfig, WaitStrategy};
 use crate::error::{OpenError, ReadError};
 use crate::name::Place;
 use crate::stats::ReaderStats;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, Shared};
 use crate::wait::{Courtesy, Patience, Progress};
 
 /// A member's place in its group. Lives as long as the member or any frame it still holds.
@@ -78,7 +78,7 @@ pub(crate) struct Behaviour {
 /// A work group's member.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    seat: Arc<Seat>,
+    seat: Shared<Seat>,
     claims: Claims,
     /// Claimed and not handed out yet.
     pending: Option<Found>,
@@ -134,7 +134,7 @@ impl Engine {
         let claimant = Claimant::new(member, &segment);
         let leaves_for_good = AtomicBool::new(false);
         Self {
-            seat: Arc::new(Seat {
+            seat: Shared::new(Seat {
                 segment,
                 member,
                 barrier,
@@ -150,7 +150,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn seat(&self) -> &Arc<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<Seat> {
         &self.seat
     }
 
@@ -231,7 +231,7 @@ impl Engine {
 
 /// Frames of a group, as a member gets them.
 struct Claiming<'a> {
-    seat: &'a Arc<Seat>,
+    seat: &'a Shared<Seat>,
     claims: &'a mut Claims,
     /// The call waits, and so takes its turn.
     waits: bool,

@@ -50,6 +50,13 @@ pub(crate) fn reserve_slot(segment: &Segment, index: u32, name: &SlotName) {
     slot.state.store(slot_state::ACTIVE, Ordering::Release);
 }
 
+/// As much of a name for people as a slot's has room for.
+fn beginning(name: &str) -> SlotName {
+    let ends = name.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = ends.take_while(|end| *end <= SlotName::default().len()).last().unwrap_or(0);
+    slot_name(&name[..end]).unwrap_or_default()
+}
+
 /// A Writer's role, taken.
 #[derive(Debug)]
 pub(crate) struct WriterRole {
@@ -514,8 +521,7 @@ pub(crate) fn attach_export(
     let index = take_free(segment, segment.probe(), place)?;
     let slot = &segment.slots()[index as usize];
     slot.state.store(slot_state::JOINING, Ordering::Release);
-    let end = target_name.floor_char_boundary(target_name.len().min(SlotName::default().len()));
-    slot.set_name(&slot_name(&target_name[..end]).unwrap_or_default());
+    slot.set_name(&beginning(target_name));
     clear(slot, slot_kind::EXPORT);
     slot.group.store(target_id, Ordering::Relaxed);
     let start = segment.writer().floor.load(Ordering::Acquire);

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::arrival::{Source, Watch};
@@ -22,7 +22,7 @@ use crate::config::{BufferConfig, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError};
 use crate::name::Place;
 use crate::stats::ReaderStats;
-use crate::sync::Ordering;
+use crate::sync::{Mutex, MutexGuard, Ordering, Shared};
 use crate::wait::{Patience, Progress};
 
 /// A reader's place in the registry. Lives as long as the reader or any frame it still holds.
@@ -118,7 +118,7 @@ impl Seat {
         }
     }
 
-    fn lock_holds(&self) -> std::sync::MutexGuard<'_, VecDeque<Hold>> {
+    fn lock_holds(&self) -> MutexGuard<'_, VecDeque<Hold>> {
         // Nothing panics while it is held; and its contents are consistent between any two statements.
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,17 +133,17 @@ impl Seat {
 
 /// A frame that lies in another buffer.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    seat: Arc<Seat>,
+pub(crate) struct Referred {
+    seat: Shared<Seat>,
     pub(crate) origin: Arc<Origin>,
     /// Where it lies there: its header, and the next frame.
     pub(crate) header: Position,
     pub(crate) end: Position,
 }
 
-impl Shared {
+impl Referred {
     /// The reader's own seat, in the buffer that it reads.
-    pub(crate) fn seat(&self) -> &Arc<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<Seat> {
         &self.seat
     }
 
@@ -180,12 +180,12 @@ pub(crate) struct Behaviour {
 /// A reader of a 2.0 buffer.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    seat: Arc<Seat>,
+    seat: Shared<Seat>,
     consumer: Consumer,
     pub(crate) watch: Watch,
     /// Other buffers that frames lie in, and the one that was found last.
     origins: Vec<Arc<Origin>>,
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<Referred>>,
     /// Looks at each metadata copy that are still going on.
     metadata_looks: [Cell<u32>; 2],
 }
@@ -233,7 +233,7 @@ impl Engine {
             leaves_for_good: AtomicBool::new(false),
         };
         Self {
-            seat: Arc::new(seat),
+            seat: Shared::new(seat),
             consumer: role.consumer,
             watch,
             origins: Vec::new(),
@@ -242,7 +242,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn seat(&self) -> &Arc<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<Seat> {
         &self.seat
     }
 
@@ -339,7 +339,7 @@ impl Engine {
         match self.shared.as_mut().and_then(Arc::get_mut) {
             Some(shared) => (shared.origin, shared.header, shared.end) = (origin, header, end),
             None => {
-                let shared = Shared { seat: Arc::clone(seat), origin, header, end };
+                let shared = Referred { seat: Shared::clone(seat), origin, header, end };
                 self.shared = Some(Arc::new(shared));
             }
         }
@@ -347,7 +347,7 @@ impl Engine {
     }
 
     /// Where a found frame lies that is not in this buffer.
-    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+    pub(crate) fn shared(&self) -> Option<&Arc<Referred>> {
         self.shared.as_ref()
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn give_back(
 
 /// Whether a reader of the target, registered there, may follow a reference to the frame at `header`.
 pub(crate) fn is_there(export: &Slot, header: Position) -> bool {
-    fence(Ordering::SeqCst);
+    // It fenced between registering and this, in `registry::activate`.
     let intended = Position(export.read_position.load(Ordering::Acquire));
     let exported = Position(export.exported.load(Ordering::Acquire));
     intended.is_at_or_before(header) && header.is_at_or_before(exported)

@@ -136,7 +136,8 @@ mod tests {
             frame(geometry().max_frame() + 1, 1), // one byte more than fits
             skip(8, 1) + 1,                       // crooked skip
             skip(4096, 1),                        // a whole lap
-            frame(8, 1) | 1 << 33,
+            reference(geometry().max_frame() + 1, 1),
+            reference(64, 1) | 1 << 32, // a skip that is a reference
             frame(8, 1) | 1 << 34,
             frame(8, 1) | 1 << 35,
         ];
@@ -144,5 +145,8 @@ mod tests {
             assert!(parse(word, &geometry()).is_err(), "{word:#x}");
         }
         assert_eq!(parse(0, &geometry()), Ok(Word::Empty));
+        let referring = parse(reference(64, 5), &geometry());
+        assert_eq!(referring, Ok(Word::Reference { len: 64, number_bits: 5 }));
+        assert_eq!(plain_frame(reference(64, 5), 5, &geometry()), None);
     }
 }
