@@ -28,6 +28,10 @@ pub(crate) trait Source {
     }
     /// Where that is, or will be.
     fn position(&self) -> Position;
+    /// Whether the buffer may be removed while this reader looks at it, as one that nobody uses.
+    fn only_looks_on(&self) -> bool {
+        false
+    }
     /// Whether this reader's registration still stands.
     fn is_registered(&self) -> bool;
     /// Announces a sleep; everything is looked at once more before it.
@@ -207,9 +211,13 @@ impl<S: Source> Awaited for Arrival<'_, S> {
         let area = segment.writer();
         let generation = area.writer_generation.load(Ordering::Acquire);
         let has_closed = area.writer_state.load(Ordering::Acquire) == writer_state::CLOSED;
-        if !has_closed || self.noticed.ended == generation {
-            // One who only looks on may be the last to see a buffer that everybody has left: first the end.
-            return if segment.is_retired() { self.failed(retired) } else { Ok(None) };
+        let was_told = !has_closed || self.noticed.ended == generation;
+        // One who only looks on may be the last to see a buffer that everybody has left: first the end.
+        if segment.is_retired() && (was_told || !self.source.only_looks_on()) {
+            return self.failed(retired);
+        }
+        if was_told {
+            return Ok(None);
         }
         // Closed, seen with Acquire: every frame of that Writer is visible by now.
         if let Some(found) = self.poll()? {

@@ -216,6 +216,10 @@ impl Source for Looking<'_> {
         self.view.observation.position()
     }
 
+    fn only_looks_on(&self) -> bool {
+        self.view.post.is_none()
+    }
+
     fn is_registered(&self) -> bool {
         self.view.is_registered()
     }
