@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use zerobuffer::{ReadError, Reader, WriterPresence};
+use zerobuffer::{Frame, ReadError, Reader, WriterPresence};
 
 use crate::exit::say;
 use crate::signals::{self, SLICE};
@@ -28,6 +28,8 @@ pub(crate) struct Item<'a> {
     pub(crate) payload: &'a [u8],
     /// Time since its commit, if the buffer notes it. Not known for frames taken as a batch.
     pub(crate) age: Option<Duration>,
+    /// The frame itself, unless it was taken as part of a batch.
+    pub(crate) frame: Option<&'a Frame<'a>>,
 }
 
 /// What is done with frames while they are lent.
@@ -127,7 +129,8 @@ impl Inlet {
                 return Ok(None);
             };
             bytes += frame.len() as u64;
-            taker.take(&Item { sequence: frame.sequence(), payload: &frame, age: frame.age() });
+            let (sequence, age) = (frame.sequence(), frame.age());
+            taker.take(&Item { sequence, payload: &frame, age, frame: Some(&frame) });
             taker.done();
             return Ok(Some(bytes));
         }
@@ -136,7 +139,8 @@ impl Inlet {
         };
         while let Some(frame) = batch.next() {
             bytes += frame.payload.len() as u64;
-            taker.take(&Item { sequence: frame.sequence, payload: frame.payload, age: None });
+            let (sequence, payload) = (frame.sequence, frame.payload);
+            taker.take(&Item { sequence, payload, age: None, frame: None });
         }
         taker.done();
         // Only now may the writer have the space back.

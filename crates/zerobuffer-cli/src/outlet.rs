@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{Protocol, WriteError, Writer, Written};
+use zerobuffer::{Forwarded, Frame, Protocol, WriteError, Writer, Written};
 
 use crate::args::{Full, Personality};
 use crate::exit::say;
@@ -107,6 +107,22 @@ impl Outlet {
                 continue;
             }
             return Ok(Sent::Stopped);
+        }
+    }
+
+    /// Passes a frame on, by reference if that can be; `None`: a signal came while there was no room.
+    pub(crate) fn forward(&mut self, frame: &Frame<'_>) -> Result<Option<Forwarded>, SendError> {
+        let mut wait = Wait { begun: Instant::now(), told: false };
+        loop {
+            // Waits in slices by its policy, as the relay's writer has it.
+            match self.writer.forward(frame) {
+                Ok(forwarded) => return Ok(Some(forwarded)),
+                Err(error)
+                    if self
+                        .keeps_waiting(error.clone(), &mut wait)
+                        .map_err(SendError::Write)? => {}
+                Err(_) => return Ok(None),
+            }
         }
     }
 

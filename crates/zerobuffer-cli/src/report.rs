@@ -42,6 +42,7 @@ pub(crate) struct ReadReport {
     pub(crate) errors: Errors,
     pub(crate) bytes_read: u64,
     pub(crate) frames_redelivered: u64,
+    pub(crate) frames_missed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency_us: Option<Percentiles>,
 }
@@ -59,6 +60,8 @@ pub(crate) struct RelayReport {
     transform: String,
     pub(crate) errors: Errors,
     pub(crate) bytes_relayed: u64,
+    /// Frames among them that were passed on without copying them.
+    pub(crate) frames_by_reference: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency_us: Option<Percentiles>,
 }
@@ -133,8 +136,12 @@ impl ReadReport {
             0 => String::new(),
             n => format!(", {n} not as expected"),
         };
+        let missed = match self.frames_missed {
+            0 => String::new(),
+            n => format!(", missed {n}"),
+        };
         let (seconds, rate) = (self.duration_seconds, self.throughput_mbps);
-        summary("read", self.frames_read, &wrong, seconds, rate) + &latency
+        summary("read", self.frames_read, &(missed + &wrong), seconds, rate) + &latency
     }
 }
 
@@ -155,8 +162,13 @@ impl RelayReport {
 
     pub(crate) fn summary(&self) -> String {
         let latency = self.latency_us.map(|l| format!("\nlatency {l}")).unwrap_or_default();
+        let by_reference = match self.frames_by_reference {
+            0 => String::new(),
+            n if n == self.frames_relayed => ", all by reference".to_owned(),
+            n => format!(", {n} by reference"),
+        };
         let (seconds, rate) = (self.duration_seconds, self.throughput_mbps);
-        summary("relayed", self.frames_relayed, "", seconds, rate) + &latency
+        summary("relayed", self.frames_relayed, &by_reference, seconds, rate) + &latency
     }
 }
 

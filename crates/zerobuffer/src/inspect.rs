@@ -336,7 +336,7 @@ fn look(
         bytes_committed: oieb.u64(0x118),
         fill_bytes: readers
             .iter()
-            .filter(|reader| matches!(reader.kind, ReaderKind::Every | ReaderKind::Group))
+            .filter(|reader| !matches!(reader.kind, ReaderKind::Lossy | ReaderKind::Member))
             .map(|reader| reader.lag_bytes)
             .max()
             .unwrap_or(0),
@@ -403,7 +403,10 @@ fn readers(
             skipped_bytes: registry.u64(at(0x20)),
             position: cursor,
         };
-        let lag = Lag::between(&newest, &reader);
+        let lag = match kind {
+            ReaderKind::Export => Lag::of_export(cursor, Position(registry.u64(at(0x58)))),
+            _ => Lag::between(&newest, &reader),
+        };
         readers.push(ReaderInfo {
             name,
             kind,

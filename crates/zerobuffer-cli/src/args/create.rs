@@ -23,6 +23,9 @@ pub(crate) struct CreateArgs {
     /// Group of the buffer's file, by name or number
     #[arg(long, value_name = "GROUP", value_parser = group_id)]
     group: Option<u32>,
+    /// Let `relay --zero-copy` pass this buffer's frames on, or pass frames on to it, without copying them
+    #[arg(long)]
+    share: bool,
     /// Note in every frame when it was committed, so that readers can tell its latency (always on with
     /// --stdin and --stdout)
     #[arg(long)]
@@ -36,6 +39,7 @@ impl CreateArgs {
             (self.mode.is_some(), "--mode"),
             (self.group.is_some(), "--group"),
             (self.timestamps, "--timestamps"),
+            (self.share, "--share"),
         ];
         match foreign.iter().find(|(given, _)| *given && self.is_v1()) {
             Some((_, option)) => {
@@ -56,6 +60,12 @@ impl CreateArgs {
         Ok(())
     }
 
+    /// The same, for one that takes part in payload sharing.
+    pub(crate) fn shared(mut self) -> Self {
+        self.share = true;
+        self
+    }
+
     /// Whether a buffer of protocol 1.0 is wanted.
     pub(crate) fn is_v1(&self) -> bool {
         self.protocol == 1
@@ -64,7 +74,10 @@ impl CreateArgs {
     /// The configuration asked for, except for the size of the ring.
     pub(crate) fn config(&self) -> BufferConfig {
         let config = if self.is_v1() { BufferConfig::v1() } else { BufferConfig::new() };
-        let mut config = config.metadata_bytes(self.metadata_size).timestamps(self.timestamps);
+        let mut config = config
+            .metadata_bytes(self.metadata_size)
+            .timestamps(self.timestamps)
+            .payload_sharing(self.share);
         if let Some(mode) = self.mode {
             config = config.mode(mode);
         }

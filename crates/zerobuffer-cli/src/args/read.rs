@@ -49,11 +49,17 @@ pub(crate) struct ReadArgs {
     pub(crate) print_metadata: bool,
 
     /// Read under this name: the buffer keeps frames for it while it is away [default: main]
-    #[arg(long = "as", value_name = "NAME", conflicts_with = "ephemeral")]
+    #[arg(long = "as", value_name = "NAME", conflicts_with_all = ["ephemeral", "lossy", "work_group"])]
     pub(crate) reader_name: Option<String>,
     /// Read without a name: nothing is kept once this reader is gone
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["lossy", "work_group"])]
     pub(crate) ephemeral: bool,
+    /// Read only what there is time for: the writer never waits, and what was overwritten is counted as missed
+    #[arg(long, conflicts_with = "work_group")]
+    pub(crate) lossy: bool,
+    /// Read as a member of this work group: its members divide the frames among them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) work_group: Option<String>,
     /// Stay when the writer leaves or dies, and read what its successor writes
     #[arg(long)]
     pub(crate) follow: bool,
@@ -80,6 +86,13 @@ impl Check for ReadArgs {
             return Err("--as: a buffer of protocol 1 has one reader, without a name: leave --as out, or use \
                         --protocol 2"
                 .to_owned());
+        }
+        let foreign = [(self.lossy, "--lossy"), (self.work_group.is_some(), "--work-group")];
+        if let Some((_, option)) = foreign.iter().find(|(given, _)| *given && self.creation.is_v1())
+        {
+            return Err(format!(
+                "{option}: a buffer of protocol 1 has one reader, of every frame: leave {option} out, or use --protocol 2"
+            ));
         }
         self.creation.check()
     }

@@ -26,6 +26,10 @@ pub(crate) struct RelayArgs {
     /// What to do to each frame
     #[arg(long, value_enum, default_value_t = Transform::None)]
     pub(crate) transform: Transform,
+    /// Pass frames on by reference, without copying them, where both buffers were created with --share (those created
+    /// here are); a transform makes a copy
+    #[arg(long)]
+    pub(crate) zero_copy: bool,
     /// With --transform xor: the byte
     #[arg(long, value_name = "BYTE", default_value_t = 255)]
     pub(crate) xor_key: u8,

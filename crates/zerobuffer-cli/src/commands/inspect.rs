@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use zerobuffer::ReaderInfo;
 use zerobuffer::inspect::{self, Protocol, SegmentState, Snapshot, WriterInfo};
+use zerobuffer::{ReaderInfo, ReaderKind};
 
 use crate::args::InspectArgs;
 use crate::commands::ls::repeat;
@@ -138,6 +138,8 @@ fn v1_writer_json(writer: &WriterInfo) -> Value {
 fn reader_json(reader: &ReaderInfo) -> Value {
     json!({
         "name": reader.name,
+        "kind": kind(reader),
+        "missed": reader.missed,
         "pid": reader.pid,
         "alive": reader.alive,
         "attached": reader.attached,
@@ -162,6 +164,59 @@ fn v1_reader_json(reader: &ReaderInfo) -> Value {
         "lag_frames": reader.lag_frames,
         "payload_read_count": reader.read_sequence,
     })
+}
+
+/// What a reader gets, in a word.
+fn kind(reader: &ReaderInfo) -> &'static str {
+    match reader.kind {
+        ReaderKind::Every if reader.durable => "durable",
+        ReaderKind::Every => "ephemeral",
+        ReaderKind::Lossy => "lossy",
+        ReaderKind::Group => "group",
+        ReaderKind::Member => "member",
+        ReaderKind::Export => "export",
+        _ => "unknown",
+    }
+}
+
+/// A reader's line, and what stands before it.
+fn reader_line(reader: &ReaderInfo, presence: &str) -> (&'static str, String) {
+    let (name, position, frame) = (&reader.name, reader.position, reader.read_sequence);
+    let behind = sizes::show(reader.lag_bytes);
+    match reader.kind {
+        ReaderKind::Group => {
+            let frames = reader.lag_frames;
+            (
+                "work group",
+                format!(
+                    "{name}: position {position}, {behind} ({frames} frames) behind, all to frame {frame} done"
+                ),
+            )
+        }
+        ReaderKind::Member => ("member", format!("of {name} ({presence}): newest frame {frame}")),
+        ReaderKind::Lossy => {
+            let missed = reader.missed;
+            (
+                "reader",
+                format!("({presence}, lossy): {behind} behind, frame {frame}, {missed} missed"),
+            )
+        }
+        ReaderKind::Export => (
+            "shared",
+            format!(
+                "with the readers of {name}: from position {position}, {behind} not given back"
+            ),
+        ),
+        _ => {
+            let kind = kind(reader);
+            (
+                "reader",
+                format!(
+                    "{name} ({presence}, {kind}): position {position}, {behind} behind, frame {frame}"
+                ),
+            )
+        }
+    }
 }
 
 fn text(snapshot: &Snapshot) -> String {
@@ -214,17 +269,8 @@ fn text(snapshot: &Snapshot) -> String {
             );
             continue;
         }
-        let kind = if reader.durable { "durable" } else { "ephemeral" };
-        line(
-            "reader",
-            format!(
-                "{} ({presence}, {kind}): position {}, {} behind, frame {}",
-                reader.name,
-                reader.position,
-                sizes::show(reader.lag_bytes),
-                reader.read_sequence
-            ),
-        );
+        let (key, text) = reader_line(reader, &presence);
+        line(key, text);
     }
     if snapshot.readers.is_empty() {
         line("readers", "none".to_owned());

@@ -58,6 +58,7 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
     report.took(begun.elapsed());
     note_metadata(args, inlet.reader(), report);
     report.frames_redelivered = inlet.reader().stats().redelivered;
+    report.frames_missed = inlet.reader().stats().missed;
 
     // A reader under an older name owns its buffer: it leaves nothing that is kept for it.
     if who == Personality::Contract {
@@ -127,10 +128,16 @@ fn open(args: &ReadArgs, who: Personality) -> Result<Reader, OpenError> {
     if args.ephemeral {
         options = options.ephemeral();
     }
+    if args.lossy {
+        options = options.lossy();
+    }
+    if let Some(group) = &args.work_group {
+        options = options.group(group);
+    }
     let create = || {
         create(&args.creation, who, args.stdout, |config| {
             // Nobody has said that a reader `main` will come, so nothing is kept for it.
-            let expected = args.reader_name.is_none() && !args.ephemeral;
+            let expected = args.reader_name.is_none() && !args.ephemeral && !args.lossy;
             let keep = expected || args.creation.is_v1();
             options.create(&args.name, &config.clone().keep_for_first_reader(keep))
         })

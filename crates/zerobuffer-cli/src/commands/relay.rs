@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{FullPolicy, OpenError, Protocol, Reader, Writer};
+use zerobuffer::{Frame, FullPolicy, OpenError, Protocol, Reader, WhyCopied, Writer};
 
-use crate::args::{Full, Personality, RelayArgs, Transform};
+use crate::args::{CreateArgs, Full, Personality, RelayArgs, Transform};
 use crate::commands::read::create;
 use crate::commands::write::{lost_frames, set_metadata};
 use crate::exit::{Failure, OPEN_FAILED, OUTPUT_FAILED, RELAY_FAILED, say};
@@ -70,8 +70,20 @@ fn pass(
 ) -> Result<u8, Failure> {
     let mut meter = Meter::new("relaying", args.frames());
     let all = args.frames().unwrap_or(u64::MAX);
-    let mut passer =
-        Passer { args, outlet, latencies: Latencies::new(), len: 0, sent: Ok(Sent::Stopped) };
+    let by_reference = args.zero_copy && args.transform == Transform::None;
+    if args.zero_copy && !by_reference {
+        say("--transform changes bytes, so frames are copied in spite of --zero-copy");
+    }
+    let mut passer = Passer {
+        args,
+        outlet,
+        latencies: Latencies::new(),
+        len: 0,
+        sent: Ok(Sent::Stopped),
+        by_reference,
+        told: None,
+        shared: 0,
+    };
     let code = loop {
         if report.frames_relayed >= all {
             break 0;
@@ -104,6 +116,7 @@ fn pass(
     };
     meter.clear();
     report.latency_us = passer.latencies.percentiles();
+    report.frames_by_reference = passer.shared;
     Ok(code)
 }
 
@@ -114,6 +127,26 @@ struct Passer<'a> {
     latencies: Latencies,
     len: usize,
     sent: Result<Sent, SendError>,
+    by_reference: bool,
+    /// Why the last frame that was not passed on by reference was copied.
+    told: Option<WhyCopied>,
+    /// Frames passed on by reference.
+    shared: u64,
+}
+
+impl Passer<'_> {
+    fn forward(&mut self, frame: &Frame<'_>) -> Result<Sent, SendError> {
+        let Some(forwarded) = self.outlet.forward(frame)? else { return Ok(Sent::Stopped) };
+        match forwarded.copied {
+            None => self.shared += 1,
+            Some(why) if self.told != Some(why) => {
+                self.told = Some(why);
+                say(format_args!("frame {} was copied: {why}", frame.sequence()));
+            }
+            Some(_) => {}
+        }
+        Ok(forwarded.sequence.map_or(Sent::Dropped, Sent::Committed))
+    }
 }
 
 impl Taker for Passer<'_> {
@@ -122,6 +155,10 @@ impl Taker for Passer<'_> {
             self.latencies.record(age);
         }
         self.len = item.payload.len();
+        if let (true, Some(frame)) = (self.by_reference, item.frame) {
+            self.sent = self.forward(frame);
+            return;
+        }
         self.sent = self.outlet.send(self.len, |bytes| {
             transform(self.args, item.payload, bytes);
             Ok(())
@@ -169,12 +206,18 @@ fn relay_metadata(inlet: &Inlet, outlet: &mut Outlet, report: &mut RelayReport) 
 
 fn open_input(args: &RelayArgs, who: Personality) -> Result<Reader, OpenError> {
     let options = Reader::options().dir(args.place.dir()).wait_strategy(args.wait.strategy());
-    let create =
-        || create(&args.creation, who, false, |config| options.create(&args.input, config));
+    let creation = created(args);
+    let create = || create(&creation, who, false, |config| options.create(&args.input, config));
     if args.creation.is_v1() {
         return create();
     }
     join_or_create(|| options.join(&args.input), create)
+}
+
+/// How buffers that do not exist are made.
+fn created(args: &RelayArgs) -> CreateArgs {
+    let creation = args.creation.clone();
+    if args.zero_copy && !creation.is_v1() { creation.shared() } else { creation }
 }
 
 /// `None`: a signal came before the buffer did.
@@ -186,8 +229,9 @@ fn open_output(args: &RelayArgs, who: Personality) -> Result<Option<Writer>, Ope
         .full_policy(FullPolicy::Block { timeout: Some(SLICE) })
         .require_reader(who == Personality::Contract && !args.create_output);
     if args.create_output {
+        let creation = created(args);
         let create =
-            || create(&args.creation, who, false, |config| options.create(&args.output, config));
+            || create(&creation, who, false, |config| options.create(&args.output, config));
         return join_or_create(|| options.connect(&args.output), create).map(Some);
     }
     // The deployed relay tries 50 times, 100 ms apart.

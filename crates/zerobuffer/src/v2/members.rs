@@ -673,6 +673,10 @@ pub(crate) fn printable(name: &SlotName) -> String {
 /// How far the reader of a slot is behind.
 pub(crate) fn lag(segment: &Segment, index: u32) -> Lag {
     let (area, slot) = (segment.writer(), &segment.slots()[index as usize]);
+    if slot.kind.load(Ordering::Relaxed) == slot_kind::EXPORT {
+        let exported = Position(slot.exported.load(Ordering::Acquire));
+        return Lag::of_export(Position(slot.cursor.load(Ordering::Acquire)), exported);
+    }
     let reader = Mark {
         sequence: slot.read_sequence.load(Ordering::Acquire),
         skipped_bytes: slot.skipped_bytes.load(Ordering::Relaxed),

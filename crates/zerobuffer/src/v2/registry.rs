@@ -143,6 +143,12 @@ pub(crate) struct Lag {
 }
 
 impl Lag {
+    /// Of an export: what was passed on and not given back.
+    pub(crate) fn of_export(cursor: Position, exported: Position) -> Self {
+        let bytes = exported.since(cursor);
+        Self { frames: 0, bytes: if bytes <= i64::MAX as u64 { bytes } else { 0 } }
+    }
+
     /// None where the accounts contradict each other, as they do for a moment when one is newer.
     pub(crate) fn between(writer: &Mark, reader: &Mark) -> Self {
         let frames = writer.sequence.wrapping_sub(reader.sequence);
