@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::steps::{cargo, execute};
 
 /// Programs of the crate `fuzz`.
-pub(crate) const TARGETS: [&str; 4] = ["open_v2", "open_v1", "walk", "command_line"];
+pub(crate) const TARGETS: [&str; 5] = ["open_v2", "open_v1", "walk", "command_line", "json_lines"];
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) const TRIPLE: &str = "aarch64-unknown-linux-gnu";
