@@ -2,6 +2,7 @@
 #![no_main]
 
 mod common;
+mod fields;
 
 use std::sync::OnceLock;
 
@@ -38,6 +39,8 @@ fuzz_target!(|input: &[u8]| {
     let mut bytes = valid.clone();
     if how & 0x80 != 0 {
         bytes = changes.to_vec();
+    } else if how & 0x40 != 0 {
+        fields::change(&mut bytes, changes);
     } else {
         common::change(&mut bytes, changes);
     }

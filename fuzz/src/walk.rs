@@ -2,6 +2,7 @@
 #![no_main]
 
 mod common;
+mod fields;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -24,9 +25,20 @@ fuzz_target!(|input: &[u8]| {
     let file = OpenOptions::new().read(true).write(true).open(dir.join("walked.zb2")).unwrap();
     let size = file.metadata().unwrap().len();
     let mut input = input;
-    // Each piece: what to do, then a word at an offset.
+    assert_eq!(size, 4 * fields::PAGE as u64, "regions of one page each");
+    let mut segment = vec![0; size as usize];
+    // Each piece: what to do, then a word at an offset; or a chain of frames.
     while let [what, a, b, rest @ ..] = input {
         let Some((word, rest)) = rest.split_first_chunk::<8>() else { break };
+        if what & 0xc0 == 0xc0 {
+            file.read_exact_at(&mut segment, 0).unwrap();
+            let (changes, rest) = fields::chain(&segment, &input[1..]);
+            for (at, word) in changes {
+                file.write_all_at(&word.to_le_bytes(), at as u64).unwrap();
+            }
+            input = rest;
+            continue;
+        }
         input = rest;
         let _ = match what % 6 {
             0 => writer.try_write(&[5; 40]).is_ok(),

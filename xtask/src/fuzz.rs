@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::steps::{cargo, execute};
+use crate::steps::{Steps, cargo, execute};
 
 /// Programs of the crate `fuzz`.
-pub(crate) const TARGETS: [&str; 4] = ["open_v2", "open_v1", "walk", "command_line"];
+pub(crate) const TARGETS: [&str; 5] = ["open_v2", "open_v1", "walk", "command_line", "json_lines"];
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) const TRIPLE: &str = "aarch64-unknown-linux-gnu";
@@ -36,6 +36,17 @@ pub(crate) fn build() -> anyhow::Result<()> {
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTFLAGS", FLAGS),
     )
+}
+
+/// Formatting and clippy: a workspace of its own is nobody else's to check.
+pub(crate) fn lint(steps: &mut Steps) -> anyhow::Result<()> {
+    let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
+    let format = ["--", "--check", "--config-path", "rustfmt.toml"];
+    let fmt = [&["fmt"][..], &manifest, &format].concat();
+    steps.cargo("formatting of the fuzzers", &fmt, &[])?;
+    let checks = ["--target-dir", "target/fuzz-clippy", "--", "-D", "warnings"];
+    let clippy = [&["clippy"][..], &manifest, &checks].concat();
+    steps.cargo("clippy of the fuzzers", &clippy, &[("RUSTFLAGS", "--cfg fuzzing")])
 }
 
 /// Runs the targets, two at a time, each for its share of `duration`.

@@ -110,6 +110,7 @@ fn lint(steps: &mut Steps) -> anyhow::Result<()> {
     steps.cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps.cargo("clippy", &clippy, &[])?;
+    fuzz::lint(steps)?;
     // The command's binary and the library have one name; only the library's pages matter here.
     let docs = ["doc", "--no-deps", "--workspace", "--lib"];
     steps.cargo("documentation", &docs, &[("RUSTDOCFLAGS", "-D warnings")])

@@ -9,6 +9,9 @@ mod bench;
 mod commands;
 mod demo;
 mod exit;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inlet;
 mod latency;
 mod opening;

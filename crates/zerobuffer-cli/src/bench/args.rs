@@ -234,7 +234,7 @@ impl Way {
 const MAX_BYTES: usize = 4 << 30;
 
 /// A number of bytes up to 4 GiB: digits, then perhaps `K`, `M` or `G` (binary), perhaps with `B` or `iB`.
-pub(super) fn size(text: &str) -> Result<usize, String> {
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

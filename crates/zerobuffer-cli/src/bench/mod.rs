@@ -24,6 +24,8 @@ use std::process::ExitCode;
 
 pub(crate) use args::BenchArgs;
 use args::BenchCommand;
+#[cfg(fuzzing)]
+pub(crate) use {args::size, peer::fuzz_line};
 
 /// First eight bytes of the frame after which a stream is timed; sequence numbers stay below.
 const BEGIN: u64 = u64::MAX - 1;

@@ -311,3 +311,10 @@ fn serve_one(shared: &Shared, request: Request) -> anyhow::Result<Outcome> {
         }
     }
 }
+
+/// Parses a request or a reply.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_line(text: &str) {
+    crate::fuzzing::survives_a_round::<Request>(text);
+    crate::fuzzing::survives_a_round::<Reply>(text);
+}
