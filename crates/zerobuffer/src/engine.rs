@@ -420,7 +420,7 @@ impl Reading {
             return Err(OpenError::InvalidConfig { name: name.to_owned(), problem });
         }
         let place = Place::new(name, dir)?;
-        if v2::segment::is_live(&place) {
+        if v2::removal::is_live(&place) {
             let advice = "join that one, stop those who use it, or use another name";
             return Err(OpenError::OtherProtocol { name: name.to_owned(), found: "2.0", advice });
         }

@@ -1,7 +1,8 @@
 //! Steps at which a test lets this process die. Nothing at all without the feature `fault-points`.
 //!
 //! With it, the environment variable `ZEROBUFFER_FAULT=STEP#N` makes the process kill itself, as `SIGKILL` does, when
-//! it comes to that step for the Nth time.
+//! it comes to that step for the Nth time. And with `ZEROBUFFER_POISON` set, a Writer fills what readers gave back, so
+//! that a frame which is looked at after it was released does not look sound by luck.
 
 macro_rules! steps {
     ($($step:ident = $name:literal,)*) => {
@@ -62,6 +63,9 @@ steps! {
     GroupReleaseBegun = "group/release-begun",
     GroupReleased = "group/released",
     GroupPassed = "group/passed",
+    ShareProtected = "share/protected",
+    ShareIntended = "share/intended",
+    ShareGivenBack = "share/given-back",
     SleepersTaken = "wake/sleepers-taken",
     RetireLocked = "retire/locked",
     RetireMarked = "retire/marked",
@@ -93,4 +97,12 @@ pub(crate) fn point(fault: Fault) {
         let _ =
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
+}
+
+/// What a word of the ring is filled with once readers gave it back; `None`: it is left as it is.
+#[cfg(all(feature = "fault-points", not(loom)))]
+pub(crate) fn poison() -> Option<u64> {
+    static POISON: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    let wanted = POISON.get_or_init(|| std::env::var_os("ZEROBUFFER_POISON").is_some());
+    wanted.then_some(0x5a5a_5a5a_5a5a_5a5a)
 }

@@ -38,7 +38,8 @@ use crate::v2::layout::{
 use crate::v2::members::{self, printable};
 use crate::v2::position::Position;
 use crate::v2::registry::{Lag, Mark};
-use crate::v2::segment::{self, Retired, io_error};
+use crate::v2::removal::{self, Retired};
+use crate::v2::segment::{self, io_error};
 
 /// A buffer found in a directory.
 #[derive(Debug)]
@@ -494,8 +495,8 @@ pub fn remove(name: &str, dir: &Path, force: bool) -> Result<Removed, OpenError>
         durable.map(|reader| reader.lag_frames).max().unwrap_or(0)
     });
     let removed = |was_in_use| Removed { file_bytes, undelivered_frames, was_in_use };
-    match segment::remove_if_unused(&place, true)? {
-        Retired::InUse if force => segment::remove_by_force(&place).map(|()| removed(true)),
+    match removal::remove_if_unused(&place, true)? {
+        Retired::InUse if force => removal::remove_by_force(&place).map(|()| removed(true)),
         Retired::InUse => {
             let users = seen.map_or_else(|| "somebody".to_owned(), |seen| users(&seen));
             Err(OpenError::InUse { name: name.to_owned(), users })

@@ -337,6 +337,28 @@ fn stage() -> (Stage, Writer) {
 }
 
 #[test]
+fn the_last_frames_of_a_writer_that_closed_are_got_behind_a_dead_member_too() {
+    let (stage, mut writer) = stage();
+    let first_in_turn = stage.start("wait", &[]);
+    stage.await_signal("waits");
+    // It has its ticket when it sleeps.
+    until("it waits", || writer.readers().iter().any(|reader| reader.kind == ReaderKind::Member));
+    std::thread::sleep(Duration::from_millis(50));
+    let mut other = stage.reader().group("workers").join("b").unwrap();
+    first_in_turn.kill();
+    for sequence in 1..=5 {
+        writer.write(&frame(sequence, 100)).unwrap();
+    }
+    drop(writer);
+    for sequence in 1..=5 {
+        let got = other.read().unwrap().expect("a frame, before the end");
+        assert!(is_frame(sequence, &got));
+    }
+    assert!(other.read().unwrap().is_none());
+    other.unsubscribe();
+}
+
+#[test]
 fn what_a_killed_member_held_goes_to_another_one_marked() {
     let (stage, mut writer) = stage();
     let mut other = stage.reader().group("workers").join("b").unwrap();

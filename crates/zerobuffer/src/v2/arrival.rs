@@ -26,6 +26,10 @@ pub(crate) trait Source {
     fn poll_ready(&mut self) -> Option<Found> {
         self.poll().ok().flatten()
     }
+    /// As [`poll`](Self::poll), before the end of a Writer is told: finds whatever nobody else will come for.
+    fn poll_last(&mut self) -> Result<Option<Found>, Damage> {
+        self.poll()
+    }
     /// Where that is, or will be.
     fn position(&self) -> Position;
     /// Whether the buffer may be removed while this reader looks at it, as one that nobody uses.
@@ -182,6 +186,19 @@ struct Arrival<'a, S> {
 }
 
 impl<S: Source> Arrival<'_, S> {
+    /// The last look before the end of a Writer is told.
+    fn poll_last(&mut self) -> Result<Option<Found>, End> {
+        let polled = self.source.poll_last();
+        self.judged(polled)
+    }
+
+    fn judged(&mut self, polled: Result<Option<Found>, Damage>) -> Result<Option<Found>, End> {
+        polled.map_err(|problem| {
+            *self.damage = Some(problem);
+            End::Failed(damaged(self.source, problem))
+        })
+    }
+
     fn failed<T>(&self, error: impl FnOnce(Arc<str>) -> ReadError) -> Result<T, End> {
         Err(End::Failed(error(self.source.segment().name().clone())))
     }
@@ -193,10 +210,8 @@ impl<S: Source> Awaited for Arrival<'_, S> {
 
     #[inline]
     fn poll(&mut self) -> Result<Option<Found>, End> {
-        self.source.poll().map_err(|problem| {
-            *self.damage = Some(problem);
-            End::Failed(damaged(self.source, problem))
-        })
+        let polled = self.source.poll();
+        self.judged(polled)
     }
 
     fn glance(&mut self) -> Result<Option<Found>, End> {
@@ -220,7 +235,7 @@ impl<S: Source> Awaited for Arrival<'_, S> {
             return Ok(None);
         }
         // Closed, seen with Acquire: every frame of that Writer is visible by now.
-        if let Some(found) = self.poll()? {
+        if let Some(found) = self.poll_last()? {
             return Ok(Some(found));
         }
         self.noticed.ended = generation;
@@ -239,7 +254,7 @@ impl<S: Source> Awaited for Arrival<'_, S> {
             return Ok(None);
         }
         // The lock is free: what that Writer committed is visible. It may also have closed, or a successor come.
-        if let Some(found) = self.poll()? {
+        if let Some(found) = self.poll_last()? {
             return Ok(Some(found));
         }
         let area = self.source.segment().writer();

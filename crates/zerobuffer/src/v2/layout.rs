@@ -252,6 +252,10 @@ pub(crate) type SlotName = [u8; SLOT_NAME_BYTES];
 
 impl Slot {
     /// The name, as it stands.
+    /// Where the name lies in a slot.
+    #[cfg(not(loom))]
+    pub(crate) const NAME_OFFSET: u64 = std::mem::offset_of!(Self, name) as u64;
+
     pub(crate) fn name(&self) -> SlotName {
         let mut name = SlotName::default();
         for (bytes, word) in name.chunks_exact_mut(8).zip(&self.name) {

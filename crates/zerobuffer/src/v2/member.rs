@@ -300,6 +300,19 @@ impl Source for Claiming<'_> {
         Ok(found)
     }
 
+    /// Out of turn: those before this member may be dead, and then nobody would come for what is left.
+    fn poll_last(&mut self) -> Result<Option<Found>, Damage> {
+        if let Some(found) = self.reclaim()? {
+            return Ok(Some(found));
+        }
+        let segment = &self.seat.segment;
+        let found = self.claims.claimant.claim(segment)?;
+        if found.is_some() && self.member().is_queued(segment) {
+            self.member().step_out(segment);
+        }
+        Ok(found)
+    }
+
     fn position(&self) -> Position {
         self.claims.claimant.position()
     }

@@ -14,6 +14,7 @@ use super::registry::{self, Lag, Mark};
 use super::ring::{Consumer, Footprint, Producer, number_of};
 use super::segment::{Segment, io_error};
 use super::sharing;
+use super::unread::is_export_awaited;
 use super::wake::{self, Barrier};
 use crate::config::{ReaderKind, StartAt};
 use crate::error::{OpenError, Peer, Presence};
@@ -56,6 +57,9 @@ fn beginning(name: &str) -> SlotName {
     let end = ends.take_while(|end| *end <= SlotName::default().len()).last().unwrap_or(0);
     slot_name(&name[..end]).unwrap_or_default()
 }
+
+/// How often, a millisecond apart, to try to take part in an export that somebody looks at.
+const EXPORT_ATTEMPTS: u32 = 50;
 
 /// A Writer's role, taken.
 #[derive(Debug)]
@@ -128,6 +132,8 @@ pub(crate) struct ReaderRole {
     pub(crate) generation: u64,
     pub(crate) consumer: Consumer,
     pub(crate) barrier: Barrier,
+    /// It is new: nobody had kept for it what was published up to here.
+    pub(crate) new_at: Option<Position>,
 }
 
 /// Takes a reader slot on the description `fd`: the durable one of that name, or a free one.
@@ -152,7 +158,7 @@ pub(crate) fn attach_reader(
                 Ok(consumer) => {
                     let generation = sign(segment, slot, flags);
                     wake::wake_writer_anyway(segment);
-                    return Ok(ReaderRole { slot, generation, consumer, barrier });
+                    return Ok(ReaderRole { slot, generation, consumer, barrier, new_at: None });
                 }
                 // Its lock is ours already, so it can be made anew in place.
                 Err(_) => return register(segment, place, slot, wish, flags, barrier),
@@ -167,7 +173,7 @@ pub(crate) fn attach_reader(
             {
                 segment.slots()[slot as usize].set_name(&wish.name.unwrap_or_default());
                 let generation = sign(segment, slot, flags);
-                return Ok(ReaderRole { slot, generation, consumer, barrier });
+                return Ok(ReaderRole { slot, generation, consumer, barrier, new_at: None });
             }
             slot
         }
@@ -307,7 +313,8 @@ fn register(
         damaged(place, problem)
     })?;
     slot.read_sequence.store(consumer.next_sequence().wrapping_sub(1), Ordering::Relaxed);
-    Ok(ReaderRole { slot: index, generation, consumer, barrier })
+    let new_at = Some(Position(segment.writer().head.load(Ordering::Acquire)));
+    Ok(ReaderRole { slot: index, generation, consumer, barrier, new_at })
 }
 
 /// Takes a slot as a lossy reader, which the Writer does not wait for; its number and generation.
@@ -547,9 +554,15 @@ pub(crate) fn attach_origin(
 ) -> Result<u64, OpenError> {
     let slot = segment.slots().get(index as usize);
     let slot = slot.ok_or_else(|| damaged(place, "a reference to a slot that is not there"))?;
-    let locked = lock::try_shared(fd, slot_lock(index)).map_err(io_error(place, "lock"))?;
+    let lock = || lock::try_shared(fd, slot_lock(index)).map_err(io_error(place, "lock"));
+    // Somebody may be looking whether anyone will come for it.
+    let mut attempts = 0;
+    while !lock()? && attempts < EXPORT_ATTEMPTS {
+        attempts += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
     // Locked, so it stays what it is.
-    if !locked || !sharing::is_export(slot, target_id) {
+    if attempts == EXPORT_ATTEMPTS || !sharing::is_export(slot, target_id) {
         return Err(damaged(place, "a reference to what was given back"));
     }
     Ok(slot.generation.load(Ordering::Acquire))
@@ -614,26 +627,62 @@ pub(crate) fn detach_reader(segment: &Segment, index: u32, for_good: bool) {
     wake::wake_waiting_writer(segment);
 }
 
-/// Frees the slot of an ephemeral reader that died; false when it turned out to live.
-pub(crate) fn reap(segment: &Segment, index: u32) -> bool {
+/// Frees the slots of ephemeral readers that died.
+pub(crate) fn reap_dead_readers(segment: &Segment) {
+    for (index, slot) in (0..).zip(segment.slots()) {
+        let is_there = slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
+            && slot.kind.load(Ordering::Relaxed) == slot_kind::BROADCAST
+            && slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0;
+        if is_there && !is_looked_after(segment, index) {
+            reap(segment, index);
+        }
+    }
+}
+
+/// What became of an attempt to free a slot whose owner seems to have died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reaped {
+    Freed,
+    /// It turned out to live.
+    Lives,
+    /// Those who owned it are gone, and somebody will come for what it holds.
+    Awaited,
+}
+
+/// Frees the slot of an ephemeral reader that died, or of an export that nobody owns or will come for.
+pub(crate) fn reap(segment: &Segment, index: u32) -> Reaped {
     let Ok(_registration) = segment.registration() else {
-        return false;
+        return Reaped::Lives;
     };
-    let byte = slot_lock(index);
-    if segment.slots()[index as usize].kind.load(Ordering::Acquire) == slot_kind::EXPORT {
-        // Its owners do not register, so this must keep them out.
-        if !lock::try_exclusive(segment.probe(), byte).unwrap_or(false) {
-            return false;
+    let (slot, byte) = (&segment.slots()[index as usize], slot_lock(index));
+    if slot.kind.load(Ordering::Acquire) != slot_kind::EXPORT {
+        if segment.is_lock_held(byte) {
+            return Reaped::Lives;
         }
         registry::free(segment, index);
-        let _ = lock::release(segment.probe(), byte);
-        return true;
+        return Reaped::Freed;
     }
-    if segment.is_lock_held(byte) {
-        return false;
+    if segment.is_lock_shared(byte) {
+        return Reaped::Lives;
     }
-    registry::free(segment, index);
-    true
+    let target = slot.group.load(Ordering::Relaxed);
+    let is_awaited = || is_export_awaited(segment.place(), target, &slot.name());
+    if is_awaited() {
+        return Reaped::Awaited;
+    }
+    // Its owners do not register, so this must keep them out.
+    if !lock::try_exclusive(segment.probe(), byte).unwrap_or(false) {
+        return Reaped::Lives;
+    }
+    // Somebody may have come meanwhile.
+    let reaped = if is_awaited() {
+        Reaped::Awaited
+    } else {
+        registry::free(segment, index);
+        Reaped::Freed
+    };
+    let _ = lock::release(segment.probe(), byte);
+    reaped
 }
 
 /// Whether the owner of a slot is attached and alive.

@@ -1,7 +1,7 @@
 //! Protocol 2.0.
 //!
 //! Rules, which touch no operating system: [`position`], [`layout`], [`word`], [`memory`] (what they need),
-//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]. Ground: [`segment`]. Engines behind the public endpoints: [`members`],
+//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]. Ground: [`segment`], [`removal`], [`unread`]. Engines behind the public endpoints: [`members`],
 //! [`metadata`], [`writer`], [`reader`], [`onlooker`], [`member`], and [`arrival`], which all kinds of readers wait with.
 
 #[cfg(not(loom))]
@@ -24,10 +24,14 @@ pub(crate) mod position;
 #[cfg(not(loom))]
 pub(crate) mod reader;
 pub(crate) mod registry;
+#[cfg(not(loom))]
+pub(crate) mod removal;
 pub(crate) mod ring;
 #[cfg(not(loom))]
 pub(crate) mod segment;
 pub(crate) mod sharing;
+#[cfg(not(loom))]
+mod unread;
 pub(crate) mod wake;
 pub(crate) mod word;
 #[cfg(not(loom))]

@@ -147,9 +147,17 @@ impl Observation {
     }
 
     /// Goes on at `position`, where a frame begins or will begin.
-    fn go_to(&mut self, memory: &impl Memory, position: Position) {
-        self.number = number_of(memory, position);
-        self.position = position;
+    fn go_to(&mut self, memory: &impl Memory, mut position: Position) {
+        for _ in 0..ATTEMPTS {
+            let head = Position(memory.writer().head.load(Ordering::Acquire));
+            self.number = number_of(memory, position);
+            self.position = position;
+            // The number was counted from there, if it was not rebuilt.
+            if position.is_at_or_before(head) || is_whole(memory, head) {
+                return;
+            }
+            position = Position(memory.writer().newest.load(Ordering::Acquire));
+        }
     }
 
     /// Copies the next frame, if it is there. Takes nothing: looking again finds it again, or a newer one.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use super::layout::{Slot, slot_flags, slot_kind, slot_state};
+use super::layout::Slot;
 use super::members;
 use super::memory::Memory;
 use super::position::Position;
@@ -198,6 +198,11 @@ impl Borrowed {
         loans.waiting.retain(|loan| !loan.origin.give_back(loan.end, target, loan.target_end));
     }
 
+    /// Whether something was released that cannot be given back yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// Whether an origin is not in use any more.
     pub(crate) fn is_free(&self, origin: &Arc<Origin>) -> bool {
         let loans = self.lock();
@@ -311,14 +316,7 @@ impl Export {
         if !self.origin.segment.is_sound() || !self.target.is_sound() {
             return;
         }
-        for (index, slot) in (0..).zip(self.target.slots()) {
-            let is_there = slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
-                && slot.kind.load(Ordering::Relaxed) == slot_kind::BROADCAST
-                && slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0;
-            if is_there && !members::is_looked_after(&self.target, index) {
-                members::reap(&self.target, index);
-            }
-        }
+        members::reap_dead_readers(&self.target);
         let exported = Position(self.origin.export().exported.load(Ordering::Acquire));
         let head = Position(self.target.writer().head.load(Ordering::Acquire));
         self.origin.give_back(exported, &self.target, head);

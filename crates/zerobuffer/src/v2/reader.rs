@@ -182,6 +182,8 @@ pub(crate) struct Behaviour {
 pub(crate) struct Engine {
     seat: Shared<Seat>,
     consumer: Consumer,
+    /// As in [`ReaderRole`]; and nothing was received since.
+    new_at: Option<Position>,
     pub(crate) watch: Watch,
     /// Other buffers that frames lie in, and the one that was found last.
     origins: Vec<Arc<Origin>>,
@@ -235,6 +237,7 @@ impl Engine {
         Self {
             seat: Shared::new(seat),
             consumer: role.consumer,
+            new_at: role.new_at,
             watch,
             origins: Vec::new(),
             shared: None,
@@ -295,22 +298,29 @@ impl Engine {
     }
 
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        let (frames, bytes) = (self.consumer.frames_read(), self.consumer.position().0);
-        let mut source = Every { seat: &self.seat, consumer: &self.consumer };
-        match self.watch.find(&mut source, Progress { frames, bytes }, patience)? {
-            Some(found) if found.is_reference() => self.find_elsewhere(found).map(Some),
-            found => Ok(found),
-        }
-    }
-
-    /// Finds where the payload of a frame lies. If that is gone, the frame is passed over.
-    fn find_elsewhere(&mut self, found: Found) -> Result<Found, ReadError> {
-        self.follow(&found).map_err(|problem| {
+        loop {
+            let (frames, bytes) = (self.consumer.frames_read(), self.consumer.position().0);
+            let mut source = Every { seat: &self.seat, consumer: &self.consumer };
+            let found = match self.watch.find(&mut source, Progress { frames, bytes }, patience)? {
+                Some(found) if found.is_reference() => found,
+                found => return Ok(found),
+            };
+            let problem = match self.follow(&found) {
+                Ok(elsewhere) => {
+                    self.new_at = self.new_at.filter(|begun| !begun.is_at_or_before(found.end));
+                    return Ok(Some(elsewhere));
+                }
+                Err(problem) => problem,
+            };
+            // Its payload is gone, so it is passed over.
             self.take(&found);
             self.seat.release_lent(found.end);
-            let (name, sequence) = (self.name().clone(), found.sequence);
-            ReadError::PayloadLost { name, sequence, problem }
-        })
+            // It was gone when this reader came, if nobody had kept it.
+            if self.new_at.is_none() {
+                let (name, sequence) = (self.name().clone(), found.sequence);
+                return Err(ReadError::PayloadLost { name, sequence, problem });
+            }
+        }
     }
 
     fn follow(&mut self, found: &Found) -> Result<Found, Lost> {
@@ -488,6 +498,10 @@ impl Source for Every<'_> {
     }
 
     fn look_after_others(&mut self) {
+        if self.seat.borrowed.is_waiting() {
+            // For others to release what this reader has: they may be dead.
+            members::reap_dead_readers(&self.seat.segment);
+        }
         self.seat.settle();
         self.seat.exports.tidy();
     }

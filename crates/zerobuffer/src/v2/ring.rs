@@ -168,6 +168,9 @@ pub(crate) struct Producer {
     footprint: Footprint,
     /// Where a skip was last tried in vain.
     skip_tried: Position,
+    /// Up to here, what readers gave back is filled.
+    #[cfg(all(feature = "fault-points", not(loom)))]
+    poisoned: Position,
 }
 
 /// What a successor found: a word that no Writer wrote.
@@ -235,6 +238,8 @@ impl Producer {
             reserve,
             footprint,
             skip_tried: head,
+            #[cfg(all(feature = "fault-points", not(loom)))]
+            poisoned: head,
         };
         writer.skipped_bytes.store(tail.skipped_bytes, Ordering::Relaxed);
         tail.publish(writer);
@@ -386,6 +391,23 @@ impl Producer {
             // than Release because lent bytes may be filled by streaming stores, which pass earlier stores.
             fence(Ordering::SeqCst);
         }
+        #[cfg(all(feature = "fault-points", not(loom)))]
+        self.poison(memory);
+    }
+
+    /// Fills what readers gave back, as far as bytes may change, so that whoever still looks there can be found out.
+    #[cfg(all(feature = "fault-points", not(loom)))]
+    fn poison(&mut self, memory: &impl Memory) {
+        let Some(poison) = fault::poison() else { return };
+        // The word at the tail says that nothing is there.
+        let tail = self.tail.position.plus(8);
+        let mut position = if tail.is_at_or_before(self.poisoned) { self.poisoned } else { tail };
+        let end = self.reserve.earlier(self.floor_seen.plus(memory.frames().capacity));
+        while position != end && position.is_at_or_before(end) {
+            memory.word(position).store(poison, Ordering::Relaxed);
+            position = position.plus(8);
+        }
+        self.poisoned = position;
     }
 
     /// Completes and publishes a claimed frame whose payload is in place; with what is staged before it.
@@ -839,11 +861,29 @@ fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
 }
 
 /// The number of the frame at a position that begins one, or where the next one will begin.
+///
+/// Frames are seen before they are published: whoever read a batch, or a frame that the Writer died on, may be
+/// beyond `head`. From there on they are counted.
 pub(crate) fn number_of(memory: &impl Memory, position: Position) -> u64 {
-    // Loaded after the position: at least the number of the frame before it. And before the word there: so if
-    // there is none, no newer one.
-    let newest = memory.writer().sequence.load(Ordering::Acquire);
-    number_at(memory, position, newest.wrapping_add(1))
+    let writer = memory.writer();
+    let head = Position(writer.head.load(Ordering::Acquire));
+    // Loaded after `head`: at least the number of the frame before it. And before the words: so if there is none,
+    // no newer one.
+    let next = writer.sequence.load(Ordering::Acquire).wrapping_add(1);
+    if position.is_at_or_before(head) || position.since(head) > memory.frames().capacity {
+        return number_at(memory, position, next);
+    }
+    let mut number = number_at(memory, head, next);
+    let mut walk = Walk { position: head, skipped: false };
+    while walk.position != position && walk.position.is_at_or_before(position) {
+        match walk.step(memory, number) {
+            Ok(Step::Frame { .. }) => number = number.wrapping_add(1),
+            Ok(Step::Skip { .. }) => {}
+            // It was overwritten meanwhile, or is damaged: the first step will report.
+            Ok(Step::Empty) | Err(_) => break,
+        }
+    }
+    number
 }
 
 /// The number of the frame at a position, which is at most `next`; that one where there is no frame.

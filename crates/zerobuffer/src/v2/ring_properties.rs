@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use super::heap::Heap;
 use super::layout::{FrameGeometry, owner_state};
 use super::memory::Memory;
+use super::observe::{Copied, Observation};
 use super::position::Position;
 use super::registry::activate;
-use super::ring::{self, Consumer, Footprint, Found, Producer};
+use super::ring::{self, Consumer, Footprint, Found, Producer, number_of};
 use crate::config::StartAt;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -308,6 +309,55 @@ fn an_abandoned_batch_leaves_no_trace_not_even_of_its_skip() {
     }
     let shared = bench.heap.writer().skipped_bytes.load(Ordering::Relaxed);
     assert_eq!(shared, bench.producer.skipped_bytes());
+}
+
+#[test]
+fn frames_that_are_seen_before_they_are_published_have_their_numbers() {
+    for footprint in [Footprint::Whole, Footprint::Window(1024)] {
+        let mut bench = Bench::new(8, 0, footprint);
+        bench.join(0, true);
+        for round in 0..200 {
+            let writer = bench.heap.writer();
+            let before = [&writer.head, &writer.newest, &writer.sequence]
+                .map(|word| word.load(Ordering::Relaxed));
+            let first = bench.producer.next_sequence();
+            let mut frames = Vec::new();
+            for _ in 0..3 {
+                let claim = bench.producer.claim(&bench.heap, 100).unwrap();
+                bench.heap.fill(claim.start(), 100, bench.producer.next_sequence());
+                bench.producer.stage(&bench.heap, &claim);
+                bench.lens.push(100);
+                frames.push((claim, bench.producer.tail()));
+            }
+            bench.producer.publish(&bench.heap);
+            let writer = bench.heap.writer();
+            let words = || [&writer.head, &writer.newest, &writer.sequence];
+            let after = words().map(|word| word.load(Ordering::Relaxed));
+            // As many of them as a Writer had stored that died here; an observer starts at `newest`.
+            for stored in 0..3 {
+                for (index, word) in [1, 2, 0].into_iter().enumerate() {
+                    let value = if index < stored { after[word] } else { before[word] };
+                    words()[word].store(value, Ordering::Relaxed);
+                }
+                for (number, (claim, end)) in (first..).zip(&frames) {
+                    assert_eq!(number_of(&bench.heap, claim.header()), number, "round {round}");
+                    assert_eq!(number_of(&bench.heap, *end), number + 1, "round {round}");
+                }
+                let mut copied = Copied::default();
+                let mut observation = Observation::begin(&bench.heap, StartAt::Newest);
+                observation.go_to_newest(&bench.heap);
+                let found = observation.look(&bench.heap, &mut copied).unwrap();
+                let expected = if stored == 0 { first } else { first + 2 };
+                assert_eq!(found.unwrap().sequence, expected, "round {round}, {stored} stored");
+            }
+            words()[0].store(after[0], Ordering::Relaxed);
+            words()[2].store(after[2], Ordering::Relaxed);
+            for _ in 0..3 {
+                bench.read(0);
+                bench.release(0, 0);
+            }
+        }
+    }
 }
 
 #[test]

@@ -20,11 +20,13 @@ use std::time::{Duration, Instant};
 use super::group::Table;
 use super::layout::{
     self, FrameGeometry, GroupHeader, LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES,
-    REGISTRY_HEADER_BYTES, RegistryHeader, SLOT_BYTES, Slot, WRITER_AREA_OFFSET, WriterArea,
-    owner_state, segment_state, slot_flags, slot_state, writer_state,
+    REGISTRY_HEADER_BYTES, RegistryHeader, Slot, WRITER_AREA_OFFSET, WriterArea, segment_state,
+    slot_flags, slot_state,
 };
 use super::memory::Memory;
 use super::position::Position;
+use super::removal::{remove_if_unused, retire_damaged, retire_patiently};
+use super::unread::read_state;
 use crate::error::OpenError;
 use crate::fault::{self, Fault};
 use crate::name::Place;
@@ -38,16 +40,9 @@ use crate::sys::{barrier, futex, lock, space};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Up to this size frames are copied in word by word.
 const SMALL_COPY: usize = 128;
-const SLOT_CURSOR: u64 = offset_of!(Slot, cursor) as u64;
-const SLOT_STATE: u64 = offset_of!(Slot, state) as u64;
-const SLOT_FLAGS: u64 = offset_of!(Slot, flags) as u64;
-const SLOT_OWNER: u64 = offset_of!(Slot, owner_state) as u64;
-const SEGMENT_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, segment_state));
-const WRITER_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, writer_state));
-/// How often, a millisecond apart, to look whether a segment is really in use.
-const RETIRE_ATTEMPTS: u32 = 50;
+pub(super) const SEGMENT_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, segment_state));
 
-const fn in_oieb(offset: usize) -> u64 {
+pub(super) const fn in_oieb(offset: usize) -> u64 {
     (WRITER_AREA_OFFSET + offset) as u64
 }
 
@@ -578,156 +573,6 @@ impl Drop for Farewell {
             };
         }
     }
-}
-
-/// What became of an attempt to remove a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retired {
-    /// The file is gone.
-    Removed,
-    /// Somebody is attached.
-    InUse,
-    /// Committed frames wait in it for a durable reader.
-    HasUnread,
-    /// The name stands for another file by now.
-    NotThere,
-}
-
-/// As [`retire`], but believes only for a moment that it is in use when nobody is attached: somebody may just
-/// be coming or going, or a child that another thread is spawning may still have the descriptors of an endpoint
-/// that is gone, until its `exec`.
-fn retire_patiently(
-    place: &Place,
-    probe: BorrowedFd<'_>,
-    layout: &Layout,
-    even_unread: bool,
-) -> io::Result<Retired> {
-    let mut attempts = 0;
-    loop {
-        let retired = retire(place, probe, layout, even_unread)?;
-        attempts += 1;
-        if retired != Retired::InUse
-            || attempts == RETIRE_ATTEMPTS
-            || is_anybody_attached(probe, layout)
-        {
-            return Ok(retired);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Whether anybody says to be attached; when in doubt, yes.
-fn is_anybody_attached(fd: BorrowedFd<'_>, layout: &Layout) -> bool {
-    let word = |offset| read_u32(fd, offset).unwrap_or(u32::MAX);
-    let first = layout.registry_offset + REGISTRY_HEADER_BYTES;
-    !matches!(word(WRITER_STATE_OFFSET), writer_state::NEVER | writer_state::CLOSED)
-        || (0..u64::from(layout.slot_count)).any(|index| {
-            let slot = first + index * u64::from(SLOT_BYTES);
-            word(slot + SLOT_STATE) != slot_state::FREE
-                && !matches!(word(slot + SLOT_OWNER), owner_state::NEVER | owner_state::LEFT)
-        })
-}
-
-/// Removes the segment if nobody is attached, and nothing waits in it (or `even_unread`).
-fn retire(
-    place: &Place,
-    probe: BorrowedFd<'_>,
-    layout: &Layout,
-    even_unread: bool,
-) -> io::Result<Retired> {
-    if !lock::try_exclusive(probe, LIFE_LOCK)? {
-        return Ok(Retired::InUse);
-    }
-    fault::point(Fault::RetireLocked);
-    let result = (|| {
-        if !file::is_named(probe, &place.path)? {
-            return Ok(Retired::NotThere);
-        }
-        if !even_unread && read_state(probe)? == segment_state::READY && has_unread(probe, layout)?
-        {
-            return Ok(Retired::HasUnread);
-        }
-        file::write_at(probe, &segment_state::RETIRED.to_le_bytes(), SEGMENT_STATE_OFFSET)?;
-        fault::point(Fault::RetireMarked);
-        rustix::fs::unlink(&place.path)?;
-        fault::point(Fault::RetireUnlinked);
-        Ok(Retired::Removed)
-    })();
-    let _ = lock::release(probe, LIFE_LOCK);
-    result
-}
-
-/// Whether somebody is attached to the segment that has the name.
-pub(crate) fn is_live(place: &Place) -> bool {
-    open(place, false)
-        .is_ok_and(|fd| lock::is_shared_or_held(fd.as_fd(), LIFE_LOCK).unwrap_or(true))
-}
-
-/// Removes whatever has the name, if nobody is attached to it.
-pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retired, OpenError> {
-    let fd = open(place, true)?;
-    let layout = read_layout(place, fd.as_fd(), true);
-    let retired = match layout {
-        Ok(layout) => retire_patiently(place, fd.as_fd(), &layout, even_unread),
-        // Damaged: the lock still tells whether somebody uses it.
-        Err(_) if even_unread => retire_damaged(place, fd.as_fd()),
-        Err(error) => return Err(error),
-    };
-    retired.map_err(io_error(place, "remove"))
-}
-
-fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Retired> {
-    if !lock::try_exclusive(fd, LIFE_LOCK)? {
-        return Ok(Retired::InUse);
-    }
-    if !file::is_named(fd, &place.path)? {
-        return Ok(Retired::NotThere);
-    }
-    rustix::fs::unlink(&place.path)?;
-    Ok(Retired::Removed)
-}
-
-/// Takes the name away from a segment that is in use, and tells those who use it.
-pub(crate) fn remove_by_force(place: &Place) -> Result<(), OpenError> {
-    let io = |operation| io_error(place, operation);
-    let fd = open(place, true)?;
-    if file::size(fd.as_fd()).map_err(io("measure"))? >= SEGMENT_STATE_OFFSET + 4 {
-        let retired = segment_state::RETIRED.to_le_bytes();
-        file::write_at(fd.as_fd(), &retired, SEGMENT_STATE_OFFSET).map_err(io("retire"))?;
-    }
-    rustix::fs::unlink(&place.path).map_err(|e| io("unlink")(e.into()))
-}
-
-/// Whether a durable reader has committed frames in front of it.
-fn has_unread(fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<bool> {
-    let word = |offset: u64| {
-        let mut bytes = [0; 8];
-        file::read_at(fd, &mut bytes, offset)?;
-        io::Result::Ok(u64::from_le_bytes(bytes))
-    };
-    let head = Position(word(WRITER_AREA_OFFSET as u64)?);
-    // A dead Writer may have committed a frame and not published it.
-    let unpublished = word(layout.payload_offset + (layout.frames.offset(head) & !7))? != 0;
-    for index in 0..u64::from(layout.slot_count) {
-        let at = layout.registry_offset + REGISTRY_HEADER_BYTES + index * u64::from(SLOT_BYTES);
-        if read_u32(fd, at + SLOT_STATE)? == slot_state::ACTIVE
-            && read_u32(fd, at + SLOT_FLAGS)? & slot_flags::DURABLE != 0
-            && (unpublished || word(at + SLOT_CURSOR)? != head.0)
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn read_state(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    read_u32(fd, SEGMENT_STATE_OFFSET)
-}
-
-fn read_u32(fd: BorrowedFd<'_>, offset: u64) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    file::read_at(fd, &mut bytes, offset)?;
-    Ok(u32::from_le_bytes(bytes))
 }
 
 /// Opens the file that has the name.

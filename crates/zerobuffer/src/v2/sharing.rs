@@ -20,6 +20,7 @@
 use super::layout::{Slot, slot_kind, slot_state};
 use super::memory::Memory;
 use super::position::Position;
+use crate::fault::{self, Fault};
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Protects a frame of the origin from `header` to `end` for the target's readers. For the relay, which holds it as
@@ -37,6 +38,7 @@ pub(crate) fn protect(export: &Slot, header: Position, end: Position) -> bool {
     }
     // Release, and before the relay's own release of the frame: a Writer that sees that one sees this.
     export.exported.store(end.0, Ordering::Release);
+    fault::point(Fault::ShareProtected);
     true
 }
 
@@ -54,13 +56,16 @@ pub(crate) fn give_back(
         return None;
     }
     raise(&export.read_position, end);
+    fault::point(Fault::ShareIntended);
     // The intention is stored, then the target's readers are loaded; a reader that joins stores its cursor there, then
     // loads the intention. Excluded: it follows a reference to what is given back.
     fence(Ordering::SeqCst);
     if is_needed() {
         return None;
     }
-    Some(raise(&export.cursor, end))
+    let raised = raise(&export.cursor, end);
+    fault::point(Fault::ShareGivenBack);
+    Some(raised)
 }
 
 /// Whether a reader of the target, registered there, may follow a reference to the frame at `header`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::layout::{
     Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock, slot_state,
 };
-use super::members::{self, WriterRole};
+use super::members::{self, Reaped, WriterRole};
 use super::memory::Memory;
 use super::metadata;
 use super::origin::{Export, Exports};
@@ -652,8 +652,9 @@ impl Awaited for Room<'_> {
             return Ok(None);
         }
         let slot = &self.segment.slots()[index as usize];
-        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0 {
-            members::reap(self.segment, index);
+        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0
+            && members::reap(self.segment, index) != Reaped::Awaited
+        {
             return self.poll();
         }
         let generation = slot.generation.load(Ordering::Acquire);
