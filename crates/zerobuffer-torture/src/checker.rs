@@ -1,8 +1,17 @@
 //! What was committed against what arrived.
 
+mod group;
+mod passed_on;
+mod row;
+
 use std::collections::{BTreeMap, HashMap};
 
-use crate::ends::{Note, What};
+use crate::cast::{GROUP, Part};
+use crate::notes::{Note, What};
+
+use group::Group;
+use passed_on::PassedOn;
+use row::Row;
 
 /// Frames whose two sides are kept for comparison: the notes of one end may come long after the other's.
 const KEPT: usize = 1 << 16;
@@ -17,116 +26,176 @@ pub(crate) struct Wrong {
     pub(crate) mixed_up: u64,
 }
 
+/// Something that must not be.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Lost(u64, String),
+    Duplicated(String),
+    MixedUp(String),
+}
+
+/// Counts of what may be.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) received: u64,
+    pub(crate) redelivered: u64,
+    /// Passed on by reference, and by copy.
+    pub(crate) shared: u64,
+    pub(crate) copied: u64,
+}
+
 /// Knows what every end has told in a round.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     /// Incarnation that committed, or was seen to have committed, each frame.
     frames: BTreeMap<u64, u64>,
     newest_committed: u64,
-    readers: HashMap<String, Progress>,
-    pub(crate) received: u64,
-    pub(crate) redelivered: u64,
+    /// What readers with a row of their own have got.
+    rows: HashMap<&'static str, Row>,
+    group: Group,
+    passed_on: HashMap<&'static str, PassedOn>,
+    pub(crate) seen: Seen,
     pub(crate) wrong: Wrong,
     /// The first thing that was wrong, in words.
     pub(crate) first_wrong: Option<String>,
 }
 
-/// How far a reader has come, over all its incarnations.
-#[derive(Debug, Default, Clone, Copy)]
-struct Progress {
-    newest: u64,
-    /// Everything up to here was certainly released.
-    released: u64,
-    /// Newest of the present incarnation; 0 before its first.
-    here: u64,
-}
-
 impl Checker {
-    /// A reader of that name begins anew.
-    pub(crate) fn reader_begins(&mut self, name: &str) {
-        self.readers.entry(name.to_owned()).or_default().here = 0;
+    /// A process that plays that part begins.
+    pub(crate) fn begins(&mut self, part: Part) {
+        self.rows.entry(part.name()).or_default().begins();
+        self.passed_on.entry(part.name()).or_default().begins();
     }
 
-    /// Frames that a reader has been told of.
-    pub(crate) fn newest_of(&self, name: &str) -> u64 {
-        self.readers.get(name).map_or(0, |progress| progress.newest)
+    /// Newest frame that an account has, counted as the first writer did.
+    pub(crate) fn newest_of(&self, account: &str) -> u64 {
+        match account {
+            GROUP => self.group.newest(),
+            "downstream" => self.passed_on.get(account).map_or(0, PassedOn::newest),
+            _ => self.rows.get(account).map_or(0, Row::newest),
+        }
     }
 
     pub(crate) fn newest_committed(&self) -> u64 {
         self.newest_committed
     }
 
-    /// Takes a note of the writer, or of the reader of that name. What an ephemeral reader misses between two
-    /// lives is not lost.
-    pub(crate) fn take(&mut self, name: &str, note: Note, ephemeral: bool) {
-        match note.what {
-            What::Committed => {
-                if note.sequence <= self.newest_committed {
-                    let text = format!("frame {} was committed twice", note.sequence);
-                    self.wrong.mixed_up += 1;
-                    self.say(text);
-                }
-                self.newest_committed = self.newest_committed.max(note.sequence);
-                self.compare(note.sequence, note.incarnation, name);
+    /// Nobody tells anything more: what should have arrived by now?
+    pub(crate) fn finish(&mut self, accounts: &[&str]) {
+        for account in accounts {
+            let newest = self.newest_of(account);
+            // What repeats behind a relay, and is lost both times, counts twice there.
+            let is_counted_exactly = *account != "downstream";
+            if newest < self.newest_committed
+                || (is_counted_exactly && newest > self.newest_committed)
+            {
+                let missing = self.newest_committed.saturating_sub(newest);
+                let committed = self.newest_committed;
+                self.note([Finding::Lost(
+                    missing,
+                    format!("{account}: got frames up to {newest}, {committed} were committed"),
+                )]);
             }
-            What::Torn => {
-                self.wrong.torn += 1;
-                self.say(format!("{name}: frame {} is torn", note.sequence));
-            }
-            What::Released => {
-                if let Some(progress) = self.readers.get_mut(name) {
-                    progress.released = note.sequence;
-                }
-            }
-            What::Received | What::Redelivered if ephemeral => {
-                self.received += 1;
-                self.compare(note.sequence, note.incarnation, name);
-            }
-            What::Received | What::Redelivered => self.arrived(name, note),
+        }
+        if accounts.contains(&GROUP) {
+            let findings = self.group.settle_up_to(self.newest_committed);
+            self.note(findings);
         }
     }
 
-    fn arrived(&mut self, name: &str, note: Note) {
+    /// Takes what an end has told.
+    pub(crate) fn take(&mut self, part: Part, note: Note) {
         let sequence = note.sequence;
-        let progress = self.readers.entry(name.to_owned()).or_default();
-        let before = *progress;
-        progress.here = sequence;
-        progress.newest = before.newest.max(sequence);
-        self.received += 1;
-        let redelivered = note.what == What::Redelivered;
-        self.redelivered += u64::from(redelivered);
-        // Within an incarnation frames follow each other; between two, those not released come again.
-        let next = if before.here == 0 { before.newest + 1 } else { before.here + 1 };
-        let is_first_of_all = before.newest == 0;
-        if sequence > next && !is_first_of_all {
-            self.wrong.lost += sequence - next;
-            self.say(format!("{name}: frame {sequence} came where {next} was to come"));
+        match note.what {
+            What::Committed => self.committed(note),
+            What::Torn => {
+                self.wrong.torn += 1;
+                self.say(format!("{}: frame {sequence} is torn", part.name()));
+            }
+            What::Shared => self.seen.shared += 1,
+            What::Copied => self.seen.copied += 1,
+            What::Finished => {
+                let findings = self.group.finished(part, note);
+                self.note(findings);
+            }
+            What::Released => self.rows.entry(part.name()).or_default().released(sequence),
+            What::Received | What::Redelivered | What::PayloadLost => self.arrived(part, note),
         }
-        let comes_again = sequence <= before.newest;
-        let was_released = sequence <= before.released;
-        if (comes_again && !redelivered) || was_released || (before.here != 0 && sequence < next) {
-            self.wrong.duplicated += 1;
-            self.say(format!(
-                "{name}: frame {sequence} came again (flagged: {redelivered}); newest {}, released {}, \
-                 of this incarnation {}",
-                before.newest, before.released, before.here
-            ));
+    }
+
+    fn committed(&mut self, note: Note) {
+        let sequence = note.sequence;
+        if sequence <= self.newest_committed {
+            let text = format!("frame {sequence} was committed twice");
+            self.note([Finding::MixedUp(text)]);
         }
-        self.compare(sequence, note.incarnation, name);
+        self.newest_committed = self.newest_committed.max(sequence);
+        self.compare(sequence, note.incarnation, "writer");
+    }
+
+    fn arrived(&mut self, part: Part, note: Note) {
+        let is_lost = note.what == What::PayloadLost;
+        self.seen.received += u64::from(!is_lost);
+        self.seen.redelivered += u64::from(note.what == What::Redelivered);
+        let mut findings = Vec::new();
+        if is_lost {
+            let text = format!("{}: the payload of frame {} was lost", part.name(), note.sequence);
+            findings.push(Finding::Lost(1, text));
+        }
+        match part {
+            Part::Member0 | Part::Member1 | Part::Member2 => self.group.received(part, note),
+            // What is still in the ring behind a relay when an ephemeral reader comes may have been given back in part.
+            Part::Lossy | Part::Observer | Part::DownstreamEphemeral => {
+                findings.extend(self.rows.entry(part.name()).or_default().sampled(part, note));
+            }
+            _ => {
+                let is_durable = part != Part::Ephemeral;
+                let row = self.rows.entry(part.name()).or_default();
+                findings.extend(row.arrived(part, note, is_durable));
+            }
+        }
+        if part == Part::Downstream {
+            let is_settled = self.rows.get(part.name()).is_some_and(Row::is_settled);
+            let row = self.passed_on.entry(part.name()).or_default();
+            findings.extend(row.arrived(part, note).filter(|_| is_settled));
+        }
+        self.note(findings);
+        if !is_lost {
+            self.compare(note.origin, note.incarnation, part.name());
+        }
     }
 
     /// One number, one writer.
     fn compare(&mut self, sequence: u64, incarnation: u64, name: &str) {
         let known = *self.frames.entry(sequence).or_insert(incarnation);
         if known != incarnation {
-            self.wrong.mixed_up += 1;
             let text = format!(
                 "{name}: frame {sequence} is of writer {incarnation}, but writer {known} had committed it"
             );
-            self.say(text);
+            self.note([Finding::MixedUp(text)]);
         }
         while self.frames.len() > KEPT {
             self.frames.pop_first();
+        }
+    }
+
+    fn note(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            let text = match finding {
+                Finding::Lost(count, text) => {
+                    self.wrong.lost += count;
+                    text
+                }
+                Finding::Duplicated(text) => {
+                    self.wrong.duplicated += 1;
+                    text
+                }
+                Finding::MixedUp(text) => {
+                    self.wrong.mixed_up += 1;
+                    text
+                }
+            };
+            self.say(text);
         }
     }
 
@@ -136,57 +205,4 @@ impl Checker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn note(sequence: u64, what: What) -> Note {
-        Note { sequence, incarnation: 7, what }
-    }
-
-    fn checked(notes: &[(&str, Note)]) -> Checker {
-        let mut checker = Checker::default();
-        for (name, note) in notes {
-            match name.strip_prefix("again ") {
-                Some(name) => {
-                    checker.reader_begins(name);
-                    checker.take(name, *note, false);
-                }
-                None => checker.take(name, *note, false),
-            }
-        }
-        checker
-    }
-
-    #[test]
-    fn each_kind_of_wrong_is_seen_and_redelivery_is_none() {
-        use What::{Committed, Received, Redelivered, Released, Torn};
-        let fine = checked(&[
-            ("w", note(1, Committed)),
-            ("a", note(1, Received)),
-            ("a", note(2, Received)),
-            ("a", note(1, Released)),
-            ("again a", note(2, Redelivered)),
-            ("a", note(3, Received)),
-        ]);
-        assert!(fine.first_wrong.is_none(), "{fine:?}");
-        assert_eq!((fine.received, fine.redelivered), (4, 1));
-        let lost = checked(&[("a", note(1, Received)), ("again a", note(3, Received))]);
-        assert_eq!(lost.wrong.lost, 1);
-        let gap = checked(&[("a", note(1, Received)), ("a", note(4, Received))]);
-        assert_eq!(gap.wrong.lost, 2);
-        let twice = checked(&[("a", note(1, Received)), ("again a", note(1, Received))]);
-        assert_eq!(twice.wrong.duplicated, 1);
-        let late = checked(&[
-            ("a", note(1, Received)),
-            ("a", note(1, Released)),
-            ("again a", note(1, Redelivered)),
-        ]);
-        assert_eq!(late.wrong.duplicated, 1);
-        assert_eq!(checked(&[("a", note(1, Torn))]).wrong.torn, 1);
-        let mut other = note(1, Received);
-        other.incarnation = 8;
-        assert_eq!(checked(&[("w", note(1, Committed)), ("a", other)]).wrong.mixed_up, 1);
-        let reused = checked(&[("w", note(1, Committed)), ("w", note(1, Committed))]);
-        assert_eq!(reused.wrong.mixed_up, 1);
-    }
-}
+mod tests;

@@ -1,11 +1,15 @@
 //! Torture: writers and readers of one buffer are killed, at random moments and at every step of the protocol,
 //! while a checker that was told of every committed frame looks for one that is lost, torn, or comes twice.
 //!
-//! Every process is a real one and every death is `SIGKILL`. A round begins without a file, kills processes some
-//! hundreds of times, lets the last ones end in peace, and must leave an empty directory.
+//! Every process is a real one and every death is `SIGKILL`. A round has one of three casts: readers of every kind; a
+//! work group; a relay that passes frames on by reference. It begins without a file, kills processes some hundreds of times, lets the last ones end in peace, and must leave an empty directory.
 
+mod cast;
 mod checker;
 mod ends;
+mod frames;
+mod notes;
+mod report;
 mod round;
 
 use std::path::PathBuf;
@@ -30,6 +34,9 @@ struct TortureArgs {
     /// Deaths a round; each round begins with no buffer
     #[arg(long, default_value_t = 200)]
     kills_a_round: u64,
+    /// Who plays; default: one after the other
+    #[arg(long)]
+    cast: Option<cast::Cast>,
     /// Seed of what is random; default: another one each time
     #[arg(long)]
     seed: Option<u64>,
@@ -42,16 +49,13 @@ struct TortureArgs {
 #[derive(Debug, Subcommand)]
 enum Role {
     #[command(hide = true)]
-    Writer(ends::EndArgs),
-    #[command(hide = true)]
-    Reader(ends::EndArgs),
+    End(ends::EndArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.role {
-        Some(Role::Writer(args)) => ends::write(&args).map(|()| true),
-        Some(Role::Reader(args)) => ends::read(&args).map(|()| true),
+        Some(Role::End(args)) => ends::play(&args).map(|()| true),
         None => torture(&cli.torture),
     };
     match outcome {
@@ -69,10 +73,12 @@ fn torture(args: &TortureArgs) -> anyhow::Result<bool> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("torture: {} kills, seed {seed}", args.kills);
     let mut chance = fastrand::Rng::with_seed(seed);
-    let mut report = round::Report::default();
+    let mut report = report::Report::default();
+    let mut casts = cast::Cast::ALL.into_iter().cycle();
     while report.kills() < args.kills && report.is_clean() {
         let left = (args.kills - report.kills()).min(args.kills_a_round);
-        round::run(&args.dir, left, &mut chance, &mut report)?;
+        let next = casts.next().unwrap_or(cast::Cast::Readers);
+        round::run(&args.dir, args.cast.unwrap_or(next), left, &mut chance, &mut report)?;
     }
     println!("{report}");
     Ok(report.is_clean())

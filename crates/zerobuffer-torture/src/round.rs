@@ -1,7 +1,5 @@
 //! A round: from no buffer, through many deaths, to no buffer.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -12,9 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use fastrand::Rng;
 use zerobuffer::fault::STEPS;
+use zerobuffer::inspect;
 
-use crate::checker::{Checker, Wrong};
-use crate::ends::{BUFFER, notes};
+use crate::cast::{Cast, Part};
+use crate::checker::Checker;
+use crate::ends::BUFFER;
+use crate::notes::notes;
+use crate::report::Report;
 
 /// Without a frame for so long, somebody is stuck: a hundred times what noticing a death takes.
 const STUCK: Duration = Duration::from_secs(10);
@@ -24,105 +26,6 @@ const FINALE_FRAMES: u64 = 50;
 /// Lives of processes that are alone, at the beginning of a round.
 const LONELY_LIVES: u32 = 8;
 const SIGKILL: i32 = 9;
-
-/// What all rounds came to.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    rounds: u64,
-    /// Deaths by our hand, at any moment.
-    random_kills: u64,
-    /// Deaths at each step.
-    deaths_at: BTreeMap<&'static str, u64>,
-    committed: u64,
-    received: u64,
-    redelivered: u64,
-    wrong: Wrong,
-    stuck: u64,
-    /// Processes that ended with an error.
-    failed: u64,
-    leaked_files: u64,
-    first_wrong: Option<String>,
-}
-
-impl Report {
-    pub(crate) fn kills(&self) -> u64 {
-        self.random_kills + self.deaths_at.values().sum::<u64>()
-    }
-
-    pub(crate) fn is_clean(&self) -> bool {
-        self.first_wrong.is_none()
-    }
-
-    fn say(&mut self, text: impl Into<String>) {
-        self.first_wrong.get_or_insert_with(|| text.into());
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at_steps: u64 = self.deaths_at.values().sum();
-        writeln!(f, "rounds       {:>10}", self.rounds)?;
-        writeln!(
-            f,
-            "kills        {:>10}   {} at random moments, {at_steps} at named steps",
-            self.kills(),
-            self.random_kills
-        )?;
-        writeln!(
-            f,
-            "frames       {:>10}   committed; {} received, {} of them again",
-            self.committed, self.received, self.redelivered
-        )?;
-        for (what, count) in [
-            ("lost", self.wrong.lost),
-            ("duplicated", self.wrong.duplicated),
-            ("torn", self.wrong.torn),
-            ("mixed up", self.wrong.mixed_up),
-            ("stuck", self.stuck),
-            ("failed", self.failed),
-            ("leaked files", self.leaked_files),
-        ] {
-            writeln!(f, "{what:<12} {count:>10}")?;
-        }
-        let never: Vec<_> =
-            STEPS.iter().filter(|step| !self.deaths_at.contains_key(*step)).collect();
-        writeln!(
-            f,
-            "steps        {:>10}   of {} with a death",
-            STEPS.len() - never.len(),
-            STEPS.len()
-        )?;
-        if !never.is_empty() {
-            writeln!(f, "             without: {never:?}")?;
-        }
-        match &self.first_wrong {
-            Some(text) => write!(f, "FAILED: {text}"),
-            None => write!(f, "clean"),
-        }
-    }
-}
-
-/// Who an end is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Writer,
-    /// A durable reader of that name.
-    Durable(&'static str),
-    Ephemeral,
-}
-
-impl Part {
-    const ALL: [Self; 4] = [Self::Writer, Self::Durable("a"), Self::Durable("b"), Self::Ephemeral];
-
-    /// How the checker calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Writer => "writer",
-            Self::Durable(name) => name,
-            Self::Ephemeral => "ephemeral",
-        }
-    }
-}
 
 /// What an end is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +51,7 @@ struct End {
 
 struct Round<'a> {
     dir: &'a Path,
+    cast: Cast,
     chance: &'a mut Rng,
     report: &'a mut Report,
     checker: Arc<Mutex<Checker>>,
@@ -156,6 +60,7 @@ struct Round<'a> {
 /// Kills `kills` times, then ends the round and looks what is left.
 pub(crate) fn run(
     parent: &Path,
+    cast: Cast,
     kills: u64,
     chance: &mut Rng,
     report: &mut Report,
@@ -163,16 +68,17 @@ pub(crate) fn run(
     let dir = tempfile::TempDir::with_prefix_in("zerobuffer-torture-", parent)?;
     let before = report.kills();
     report.rounds += 1;
-    let mut round = Round { dir: dir.path(), chance, report, checker: Arc::default() };
+    let mut round = Round { dir: dir.path(), cast, chance, report, checker: Arc::default() };
+    let lonely: Vec<_> = cast.parts().iter().filter(|part| part.can_be_alone()).collect();
     for _ in 0..LONELY_LIVES {
-        let part = Part::ALL[round.chance.usize(..Part::ALL.len())];
+        let part = *lonely[round.chance.usize(..lonely.len())];
         let mut end = round.spawn(part, Life::Lonely)?;
         let status = end.child.wait()?;
         round.note_death(&mut end, status);
     }
     let mut ends = Vec::new();
-    for part in Part::ALL {
-        ends.push(round.spawn(part, Life::Tortured)?);
+    for part in cast.parts() {
+        ends.push(round.spawn(*part, Life::Tortured)?);
     }
     let mut seen = (round.progress(), Instant::now());
     while round.report.kills() - before < kills && round.report.is_clean() {
@@ -192,8 +98,11 @@ pub(crate) fn run(
             seen = (progress, Instant::now());
         } else if seen.1.elapsed() > STUCK {
             round.report.stuck += 1;
-            let text =
-                format!("nothing moves: frames of the writer and of the readers {progress:?}");
+            let state = round.state();
+            let text = format!(
+                "nothing moves: frames of the writer and of {:?} are {progress:?}; {state}",
+                cast.accounts()
+            );
             round.report.say(text);
         }
     }
@@ -217,21 +126,29 @@ impl Round<'_> {
         self.checker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn progress(&self) -> [u64; 3] {
+    /// The buffers as they stand, for whoever must find out why somebody is stuck.
+    fn state(&self) -> String {
+        let listed = inspect::list(self.dir).unwrap_or_default();
+        let look = |one: inspect::Listing| inspect::snapshot(&one.name, self.dir);
+        listed.into_iter().map(|one| format!("{:#?}\n", look(one))).collect()
+    }
+
+    /// Frames of the writer, and of everybody who must get on.
+    fn progress(&self) -> Vec<u64> {
         let checker = self.checker();
-        [checker.newest_committed(), checker.newest_of("a"), checker.newest_of("b")]
+        let accounts = self.cast.accounts().iter().map(|account| checker.newest_of(account));
+        std::iter::once(checker.newest_committed()).chain(accounts).collect()
     }
 
     /// Starts an end, perhaps one that is to die at some step.
     fn spawn(&mut self, part: Part, life: Life) -> anyhow::Result<End> {
         let program = std::env::current_exe().context("find this program to start it again")?;
         let mut command = Command::new(program);
-        command.arg(if part == Part::Writer { "writer" } else { "reader" });
-        command.arg("--dir").arg(self.dir);
+        command.arg("end").arg("--dir").arg(self.dir);
+        command.args(["--cast", self.cast.name(), "--part", part.name()]);
         command.args(["--incarnation", &self.chance.u64(1..).to_string()]);
-        if let Part::Durable(name) = part {
-            command.args(["--reader", name]);
-        }
+        // What readers gave back is filled, so that nobody can go on looking at it and find it sound.
+        command.env("ZEROBUFFER_POISON", "1");
         let frames = match (life, part) {
             // Whoever leaves as the last one, with nothing unread, removes the buffer, and the next begins with
             // frame 1. So nobody leaves while frames are counted.
@@ -256,11 +173,11 @@ impl Round<'_> {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start an end")?;
         let pipe = child.stdout.take().context("the pipe of an end")?;
         let checker = Arc::clone(&self.checker);
-        self.checker().reader_begins(part.name());
+        self.checker().begins(part);
         let listener = std::thread::spawn(move || {
             for note in notes(pipe) {
                 let mut checker = checker.lock().unwrap_or_else(PoisonError::into_inner);
-                checker.take(part.name(), note, part == Part::Ephemeral);
+                checker.take(part, note);
             }
         });
         let lifeline = child.stdin.take();
@@ -269,12 +186,7 @@ impl Round<'_> {
 
     /// A step that such an end comes to, and at which time of coming there it is to die.
     fn fault(&mut self, part: Part, life: Life) -> (&'static str, u64) {
-        let kinds: &[&str] = match (life, part) {
-            (Life::Lonely, Part::Writer) => &["create/", "writer/", "retire/"],
-            (Life::Lonely, _) => &["create/", "reader/", "retire/"],
-            (_, Part::Writer) => &["join/", "writer/", "claim/", "commit/", "wake/"],
-            _ => &["join/", "reader/", "read/", "release/"],
-        };
+        let kinds = if life == Life::Lonely { part.lonely_steps() } else { part.steps() };
         let is_met = |step: &&&str| kinds.iter().any(|kind| step.starts_with(kind));
         let steps: Vec<_> = STEPS.iter().filter(is_met).collect();
         let step = *steps[self.chance.usize(..steps.len())];
@@ -312,8 +224,8 @@ impl Round<'_> {
     /// The last writer writes and closes, the readers read to the end and leave for good.
     fn finale(&mut self) -> anyhow::Result<()> {
         let mut ends = Vec::new();
-        for part in [Part::Writer, Part::Durable("a"), Part::Durable("b")] {
-            ends.push(self.spawn(part, Life::Last)?);
+        for part in self.cast.parts().iter().filter(|part| part.is_in_finale()) {
+            ends.push(self.spawn(*part, Life::Last)?);
         }
         let begun = Instant::now();
         for mut end in ends {
@@ -323,8 +235,11 @@ impl Round<'_> {
                 }
                 if begun.elapsed() > STUCK {
                     self.report.stuck += 1;
-                    self.report
-                        .say(format!("the last {} does not come to its end", end.part.name()));
+                    let state = self.state();
+                    self.report.say(format!(
+                        "the last {} does not come to its end; {state}",
+                        end.part.name()
+                    ));
                     self.kill(&mut end);
                 }
                 std::thread::sleep(Duration::from_millis(1));
@@ -332,25 +247,19 @@ impl Round<'_> {
             self.note_death(&mut end, status);
             end.listener.join().map_err(|_| anyhow::anyhow!("a listener panicked"))?;
         }
-        let [committed, a, b] = self.progress();
-        let first_wrong = self.checker().first_wrong.clone();
-        if let Some(text) = first_wrong {
-            self.report.say(text);
-        }
-        if self.report.is_clean() && (a != committed || b != committed) {
-            self.report.wrong.lost += 2 * committed - a - b;
-            self.report.say(format!("{committed} frames were committed, {a} and {b} arrived"));
-        }
+        self.checker().finish(self.cast.accounts());
         Ok(())
     }
 
     /// Takes the checker's accounts over, and looks for what was left behind.
     fn close(&mut self) {
         let checker = std::mem::take(&mut *self.checker());
-        let (report, wrong) = (&mut *self.report, checker.wrong);
+        let (report, seen, wrong) = (&mut *self.report, checker.seen, checker.wrong);
         report.committed += checker.newest_committed();
-        report.received += checker.received;
-        report.redelivered += checker.redelivered;
+        report.seen.received += seen.received;
+        report.seen.redelivered += seen.redelivered;
+        report.seen.shared += seen.shared;
+        report.seen.copied += seen.copied;
         report.wrong.lost += wrong.lost;
         report.wrong.duplicated += wrong.duplicated;
         report.wrong.torn += wrong.torn;
@@ -366,12 +275,16 @@ impl Round<'_> {
             .collect();
         if report.is_clean() && !left.is_empty() {
             report.leaked_files += left.len() as u64;
-            report.say(format!("{left:?} of buffer `{BUFFER}` was left behind"));
+            report.say(format!(
+                "{left:?} of buffer `{BUFFER}` and what is behind it was left behind"
+            ));
         }
     }
 }
 
 /// Whether a process meets a step with every frame.
 fn is_frequent(step: &str) -> bool {
-    ["commit/", "read/", "release/", "claim/", "wake/"].iter().any(|kind| step.starts_with(kind))
+    ["commit/", "read/", "release/", "claim/", "wake/", "group/", "share/"]
+        .iter()
+        .any(|kind| step.starts_with(kind))
 }
