@@ -320,18 +320,8 @@ fn a_viewer_that_comes_late_does_not_get_what_was_given_back() {
     chain.pass_on();
     // At the oldest frame of the ring of references; the payloads of four of them are the camera's again.
     let mut late = reader_in(chain.dir.path()).name("late").join("checked").unwrap();
-    let mut lost = 0;
-    loop {
-        match late.read_timeout(PATIENCE) {
-            Ok(got) => {
-                assert!(is_frame(5, &got.unwrap()));
-                break;
-            }
-            Err(ReadError::PayloadLost { .. }) => lost += 1,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert!(lost <= 4);
+    let got = late.read_timeout(PATIENCE).unwrap().unwrap();
+    assert!(is_frame(5, &got), "without a word about what nobody had kept for it");
 }
 
 #[test]
@@ -522,16 +512,36 @@ fn when_relay_and_ephemeral_viewers_are_dead_the_camera_goes_on() {
 }
 
 #[test]
-fn a_viewer_that_comes_late_is_not_told_of_what_was_given_back_before() {
+fn onlookers_copy_what_references_lead_to_and_miss_what_is_gone() {
     let mut chain = Chain::new();
-    for number in 1..=20 {
+    let dir = chain.dir.path().to_owned();
+    let mut observer = reader_in(&dir).observe().join("checked").unwrap();
+    let mut lossy = reader_in(&dir).lossy().join("checked").unwrap();
+    for number in 1..=3 {
+        chain.pass_on();
+        expect(&mut chain.viewer, number);
+        for onlooker in [&mut observer, &mut lossy] {
+            expect(onlooker, number);
+        }
+    }
+    // The camera goes round its ring, which holds six, before they look.
+    for number in 4..=40 {
         chain.pass_on();
         expect(&mut chain.viewer, number);
     }
-    let mut late = reader_in(chain.dir.path()).ephemeral().join("checked").unwrap();
-    chain.pass_on();
-    let got = late.read_timeout(PATIENCE).unwrap().unwrap();
-    assert!(is_frame(21, &got), "a frame that was still there");
+    for onlooker in [&mut observer, &mut lossy] {
+        let got = onlooker.read_timeout(PATIENCE).unwrap().unwrap();
+        let first = got.sequence();
+        assert!((34..=40).contains(&first), "frame {first} is not among the last six");
+        assert!(is_frame(first, &got));
+        drop(got);
+        assert_eq!(onlooker.stats().missed, first - 4);
+        assert!(is_frame(40, &onlooker.latest().unwrap().unwrap()) || first == 40);
+    }
+    // A buffer that is gone is no damage either.
+    inspect::remove("camera", &dir, true).unwrap();
+    let mut late = reader_in(&dir).observe().join("checked").unwrap();
+    assert!(late.read_timeout(Duration::from_millis(20)).unwrap_err().is_timeout());
 }
 
 /// Relay and viewers are killed at random; whatever a viewer sees is what was written, as long as it holds it.

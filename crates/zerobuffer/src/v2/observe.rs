@@ -49,6 +49,27 @@ impl Copied {
         &self.bytes[..len as usize]
     }
 
+    /// Copies the payload of a frame in another ring, that was passed on by reference; false if it was overwritten.
+    pub(crate) fn follow(
+        &mut self,
+        memory: &impl Memory,
+        header: Position,
+        start: Position,
+        len: u64,
+    ) -> bool {
+        let word = memory.word(header).load(Ordering::Acquire);
+        if !is_whole(memory, header) {
+            return false;
+        }
+        // As in `look_here`: what was loaded can be believed now.
+        let is_it = matches!(word::parse(word, memory.frames()), Ok(Word::Frame { len: there, .. }) if there == len);
+        if !is_it || start != memory.frames().extent(header, len).start {
+            return false;
+        }
+        self.take(memory, start, len);
+        is_whole(memory, header)
+    }
+
     /// Copies word by word, for the Writer may be changing them.
     fn take(&mut self, memory: &impl Memory, start: Position, len: u64) {
         let room = len.next_multiple_of(8) as usize;
@@ -190,6 +211,7 @@ impl Observation {
             if !is_whole(memory, position) {
                 return Ok(Sight::Overtaken);
             }
+            let mut refers = false;
             let (len, number_bits) = match word::parse(word, memory.frames())? {
                 Word::Empty if skipped == 0 => return Ok(Sight::Nothing),
                 Word::Empty => return Err("a skip that leads to no frame"),
@@ -203,7 +225,10 @@ impl Observation {
                 Word::Skip { .. } if skipped != 0 => return Err("two skips in a row"),
                 Word::Skip { number_bits, .. } => (0, number_bits),
                 Word::Frame { len, number_bits } => (len, number_bits),
-                Word::Reference { .. } => return Err("a reference, which onlookers do not follow"),
+                Word::Reference { len, number_bits } => {
+                    refers = true;
+                    (len, number_bits)
+                }
             };
             if !word::is_number(number_bits, self.number) {
                 return Err("a frame whose number is not the next one");
@@ -217,20 +242,25 @@ impl Observation {
             if !is_whole(memory, position) {
                 return Ok(Sight::Overtaken);
             }
-            let found = Found::copied(position, extent, len, self.number, skipped);
+            let found = Found::copied(position, extent, len, self.number, skipped, refers);
             return Ok(Sight::Frame(found));
         }
+    }
+
+    /// Goes behind a frame that was looked at and cannot be had.
+    pub(crate) fn pass_over(&mut self, found: &Found) {
+        self.position = found.end;
+        self.number = found.sequence.wrapping_add(1);
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
     }
 
     /// Goes behind a frame that was looked at.
     pub(crate) fn take(&mut self, found: &Found) {
         self.missed = self.missed.wrapping_add(found.sequence.wrapping_sub(self.next));
-        self.position = found.end;
-        self.number = found.sequence.wrapping_add(1);
+        self.pass_over(found);
         self.next = self.number;
         self.frames += 1;
         self.bytes = self.bytes.wrapping_add(found.len);
-        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
     }
 }
 

@@ -9,6 +9,7 @@ use super::layout::slot_state;
 use super::members;
 use super::memory::Memory;
 use super::observe::{Copied, Observation};
+use super::origin::Reference;
 use super::position::Position;
 use super::ring::{Damage, Found};
 use super::segment::{Access, Segment};
@@ -20,6 +21,9 @@ use crate::name::Place;
 use crate::stats::ReaderStats;
 use crate::sync::Ordering;
 use crate::wait::{Naps, Patience, Progress};
+
+/// Frames that were passed on by reference and are gone, to pass over in one look.
+const LOST_AT_ONCE: u32 = 1024;
 
 /// How such a reader behaves.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,8 @@ struct View {
     post: Option<Post>,
     observation: Observation,
     naps: Naps,
+    /// The buffer that the last reference led to.
+    origin: Option<Segment>,
 }
 
 impl Onlooker {
@@ -98,7 +104,8 @@ impl Onlooker {
     fn new(segment: Segment, post: Option<Post>, behaviour: Behaviour) -> Self {
         let watch = Watch::new(&segment, behaviour.wait);
         let observation = Observation::begin(&segment, behaviour.start);
-        let view = View { segment, post, observation, naps: Naps::new() };
+        let naps = Naps::new();
+        let view = View { segment, post, observation, naps, origin: None };
         view.tell();
         Self { view, copied: Copied::default(), watch }
     }
@@ -176,6 +183,19 @@ impl Drop for Onlooker {
 }
 
 impl View {
+    /// Copies what a reference leads to. `None`: it is not there any more, or may not be looked at.
+    fn follow(&mut self, found: &Found, copied: &mut Copied) -> Option<Found> {
+        let Reference { segment_id, name, header, start, len, .. } =
+            Reference::parse(copied.payload(found.len))?;
+        if self.origin.as_ref().is_none_or(|known| known.layout().segment_id != segment_id) {
+            let place = Place::new(&name, Some(self.segment.dir())).ok()?;
+            let origin = Segment::observe(&place).ok()?;
+            self.origin = (origin.layout().segment_id == segment_id).then_some(origin);
+        }
+        let origin = self.origin.as_ref().filter(|origin| origin.is_sound())?;
+        copied.follow(origin, header, start, len).then(|| found.resolved(start, len))
+    }
+
     fn is_registered(&self) -> bool {
         self.post.is_none_or(|post| {
             let slot = &self.segment.slots()[post.slot as usize];
@@ -209,7 +229,17 @@ impl Source for Looking<'_> {
     }
 
     fn poll(&mut self) -> Result<Option<Found>, Damage> {
-        self.view.observation.look(&self.view.segment, self.copied)
+        for _ in 0..LOST_AT_ONCE {
+            let found = match self.view.observation.look(&self.view.segment, self.copied)? {
+                Some(found) if found.is_reference() => found,
+                found => return Ok(found),
+            };
+            if let Some(found) = self.view.follow(&found, self.copied) {
+                return Ok(Some(found));
+            }
+            self.view.observation.pass_over(&found);
+        }
+        Ok(None)
     }
 
     fn position(&self) -> Position {

@@ -601,9 +601,11 @@ impl Found {
         len: u64,
         sequence: u64,
         skipped: u64,
+        refers: bool,
     ) -> Self {
         let Extent { start, end } = extent;
-        Self { header, start, len, end, sequence, skipped, marks: 0 }
+        let marks = if refers { REFERENCE } else { 0 };
+        Self { header, start, len, end, sequence, skipped, marks }
     }
 
     /// Whether its payload lies in another buffer, and the bytes here say where.
