@@ -138,7 +138,9 @@ impl Checker {
         self.seen.received += u64::from(!is_lost);
         self.seen.redelivered += u64::from(note.what == What::Redelivered);
         let mut findings = Vec::new();
-        if is_lost {
+        let is_settled = self.rows.get(part.name()).is_some_and(Row::is_settled);
+        // One that has died before it came to its first frames may find that nobody had kept them.
+        if is_lost && (is_settled || part != Part::Downstream) {
             let text = format!("{}: the payload of frame {} was lost", part.name(), note.sequence);
             findings.push(Finding::Lost(1, text));
         }
@@ -155,7 +157,6 @@ impl Checker {
             }
         }
         if part == Part::Downstream {
-            let is_settled = self.rows.get(part.name()).is_some_and(Row::is_settled);
             let row = self.passed_on.entry(part.name()).or_default();
             findings.extend(row.arrived(part, note).filter(|_| is_settled));
         }

@@ -118,7 +118,12 @@ fn what_a_relay_passed_on_is_in_the_origins_order_and_complete_but_for_what_was_
     assert!(fine.first_wrong.is_none(), "{fine:?}");
     let gap = checked(&[(part, passed(1, 1)), settled, (part, passed(2, 3))]);
     assert_eq!(gap.wrong.lost, 1);
-    let told = checked(&[(part, passed(1, 1)), (part, note(2, PayloadLost)), (part, passed(3, 3))]);
+    let told = checked(&[
+        (part, passed(1, 1)),
+        settled,
+        (part, note(2, PayloadLost)),
+        (part, passed(3, 3)),
+    ]);
     // Once, for the payload; not again for the gap.
     assert_eq!((told.wrong.lost, told.newest_of("downstream")), (1, 3));
     let mut end = checked(&[(part, passed(1, 1)), (Part::Writer, note(2, Committed))]);

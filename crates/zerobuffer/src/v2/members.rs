@@ -158,7 +158,9 @@ pub(crate) fn attach_reader(
                 Ok(consumer) => {
                     let generation = sign(segment, slot, flags);
                     wake::wake_writer_anyway(segment);
-                    return Ok(ReaderRole { slot, generation, consumer, barrier, new_at: None });
+                    // One that died before it had received anything leaves a place that is new.
+                    let new_at = consumer.has_received_nothing().then(|| head_of(segment));
+                    return Ok(ReaderRole { slot, generation, consumer, barrier, new_at });
                 }
                 // Its lock is ours already, so it can be made anew in place.
                 Err(_) => return register(segment, place, slot, wish, flags, barrier),
@@ -313,8 +315,12 @@ fn register(
         damaged(place, problem)
     })?;
     slot.read_sequence.store(consumer.next_sequence().wrapping_sub(1), Ordering::Relaxed);
-    let new_at = Some(Position(segment.writer().head.load(Ordering::Acquire)));
+    let new_at = Some(head_of(segment));
     Ok(ReaderRole { slot: index, generation, consumer, barrier, new_at })
+}
+
+fn head_of(segment: &Segment) -> Position {
+    Position(segment.writer().head.load(Ordering::Acquire))
 }
 
 /// Takes a slot as a lossy reader, which the Writer does not wait for; its number and generation.

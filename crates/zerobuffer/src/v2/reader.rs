@@ -312,8 +312,8 @@ impl Engine {
                 }
                 Err(problem) => problem,
             };
-            // Its payload is gone, so it is passed over.
-            self.take(&found);
+            // Its payload is gone.
+            self.consumer.pass_over(&self.seat.segment, &found);
             self.seat.release_lent(found.end);
             // It was gone when this reader came, if nobody had kept it.
             if self.new_at.is_none() {

@@ -711,6 +711,11 @@ impl Consumer {
         self.next
     }
 
+    /// Whether neither this reader nor a predecessor in its slot was handed out a frame.
+    pub(crate) fn has_received_nothing(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// Frames handed out by this reader.
     pub(crate) fn frames_read(&self) -> u64 {
         self.frames
@@ -814,6 +819,14 @@ impl Consumer {
         self.frames += 1;
         self.bytes = self.bytes.wrapping_add(found.len);
         self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped);
+    }
+
+    /// Goes behind a found frame whose payload cannot be had, and counts nothing.
+    pub(crate) fn pass_over(&mut self, memory: &impl Memory, found: &Found) {
+        self.position = found.end;
+        self.next = found.sequence.wrapping_add(1);
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped);
+        self.publish_received(memory, found);
     }
 
     /// Publishes that everything up to and including `newest` was received.

@@ -310,10 +310,13 @@ impl Peer {
         self.child().id()
     }
 
-    /// Ends it as a crash does, and waits until it is gone.
+    /// Ends it as a crash does, and waits until it is gone. It must not have failed by itself.
+    #[track_caller]
     pub fn kill(mut self) {
         self.child().kill().unwrap();
-        self.child().wait().unwrap();
+        let status = self.child().wait().unwrap();
+        let failed = status.code().is_some_and(|code| code != 0);
+        assert!(!failed, "the other process had failed before: {status}");
     }
 
     pub fn send(&mut self, signal: rustix::process::Signal) {
