@@ -52,6 +52,7 @@ pub fn zerobuffer() -> ExitCode {
         Command::Relay(args) => {
             checked(*args, BadArguments::Relay, |a| commands::relay::run(&a, own))
         }
+        Command::Tap(args) => checked(args, BadArguments::Other, |a| commands::tap::run(&a)),
         Command::Ls(args) => commands::ls::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Rm(args) => commands::rm::run(&args),
@@ -75,6 +76,7 @@ pub fn understands(words: impl IntoIterator<Item = OsString>) -> bool {
         Command::Write(args) => args.check().is_ok(),
         Command::Read(args) => args.check().is_ok(),
         Command::Relay(args) => args.check().is_ok(),
+        Command::Tap(args) => args.check().is_ok(),
         _ => true,
     })
 }

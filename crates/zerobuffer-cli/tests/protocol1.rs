@@ -488,6 +488,18 @@ fn a_writer_that_ends_before_the_ring_is_full_counts_what_its_dead_reader_has_no
 }
 
 #[test]
+fn a_tap_refuses_what_it_could_not_follow() {
+    let cam = Buffer::new("tapped");
+    let reader = cam.read(&["-n", "0"]);
+    cam.until_created();
+    let ended = cam.command("tap", &[]).end().expect_code(1);
+    assert!(ended.stderr.contains("protocol 1.0"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("zerobuffer relay"), "{}", ended.stderr);
+    reader.kill();
+    cam.command("rm", &[]).end().expect_code(0);
+}
+
+#[test]
 fn killed_python_programs_are_noticed() {
     let cam = Buffer::new("dead-python-reader");
     let reader = cam.python_reader("1000000000");

@@ -4,6 +4,7 @@ mod create;
 mod place;
 mod read;
 mod relay;
+pub(crate) mod tap;
 mod wait;
 mod write;
 
@@ -13,6 +14,7 @@ pub(crate) use create::CreateArgs;
 pub(crate) use place::PlaceArgs;
 pub(crate) use read::ReadArgs;
 pub(crate) use relay::{RelayArgs, Transform};
+pub(crate) use tap::TapArgs;
 pub(crate) use wait::WaitArgs;
 pub(crate) use write::{Full, WriteArgs};
 
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Read(Box<ReadArgs>),
     /// Move frames from one buffer to another
     Relay(Box<RelayArgs>),
+    /// Look at the frames of a running buffer from outside, unnoticed: show them, or copy them to stdout
+    Tap(TapArgs),
     /// List the buffers
     Ls(LsArgs),
     /// Show one buffer: who is attached and alive, positions, fill, metadata; without joining it

@@ -9,4 +9,5 @@ pub(crate) mod man;
 pub(crate) mod read;
 pub(crate) mod relay;
 pub(crate) mod rm;
+pub(crate) mod tap;
 pub(crate) mod write;
