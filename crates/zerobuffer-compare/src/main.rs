@@ -130,9 +130,9 @@ fn compare(cli: &Cli) -> anyhow::Result<()> {
 
 fn effort(quick: bool) -> Effort {
     if quick {
-        Effort { repetitions: 3, millis: 60, wakes: 100 }
+        Effort { repetitions: 5, millis: 40, wakes: 100 }
     } else {
-        Effort { repetitions: 5, millis: 250, wakes: 400 }
+        Effort { repetitions: 9, millis: 150, wakes: 300 }
     }
 }
 

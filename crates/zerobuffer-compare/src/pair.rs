@@ -68,9 +68,7 @@ impl Pair {
             let (replies, answers) = channel();
             let (request, shared, core) = (request.clone(), self.shared.clone(), self.cores[1]);
             std::thread::Builder::new().name("other".into()).spawn(move || {
-                let mut say = |reply| {
-                    replies.send(reply).context("the measurement ended").map_err(Into::into)
-                };
+                let mut say = |reply| replies.send(reply).context("the measurement ended");
                 let result = pin::pin(core).and_then(|()| other::serve(&shared, request, &mut say));
                 let last = match result {
                     Ok(outcome) => Reply::Done(outcome),

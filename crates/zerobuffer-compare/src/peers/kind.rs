@@ -9,6 +9,7 @@ use super::Wait;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Ours,
+    OursElastic,
     OursV1,
     Iceoryx2,
     Rtrb,
@@ -48,8 +49,9 @@ impl Mode {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Ours,
+        Self::OursElastic,
         Self::OursV1,
         Self::Iceoryx2,
         Self::Rtrb,
@@ -62,6 +64,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "zerobuffer 2.0",
+            Self::OursElastic => "zerobuffer 2.0 elastic",
             Self::OursV1 => "zerobuffer 1.0",
             Self::Iceoryx2 => "iceoryx2",
             Self::Rtrb => "rtrb",
@@ -75,7 +78,7 @@ impl Kind {
     /// Of what is measured here: the library's, the crate's, or the kernel's.
     pub(crate) fn version(self) -> String {
         match self {
-            Self::Ours | Self::OursV1 => env!("CARGO_PKG_VERSION").into(),
+            Self::Ours | Self::OursElastic | Self::OursV1 => env!("CARGO_PKG_VERSION").into(),
             Self::Iceoryx2 => locked("iceoryx2"),
             Self::Rtrb => locked("rtrb"),
             Self::IpcChannel => locked("ipc-channel"),
@@ -91,6 +94,9 @@ impl Kind {
             Self::Ours => {
                 "Writer::write / Reader::read (loan and commit where loaned, batch and read_batch where batched), \
                  ring pre-faulted, waits without limit"
+            }
+            Self::OursElastic => {
+                "the same with WriterOptions::elastic: the writer keeps to a part of the ring that fits the cache"
             }
             Self::OursV1 => {
                 "the same calls over a buffer of protocol 1.0: two named semaphores, a cursor each"
@@ -116,7 +122,7 @@ impl Kind {
     }
 
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Ours | Self::OursV1)
+        matches!(self, Self::Ours | Self::OursElastic | Self::OursV1)
     }
 
     /// Whether both ends are threads of one process.
@@ -141,6 +147,8 @@ impl Kind {
     pub(crate) fn can(self, bytes: usize, mode: Mode, wait: Wait) -> bool {
         let sized = match self {
             Self::Rtrb => matches!(bytes, 8 | 64 | 1024),
+            // What it keeps to is larger than rings for small frames are.
+            Self::OursElastic => bytes >= 1 << 20,
             _ => true,
         };
         let waits = !(self == Self::Rtrb && wait == Wait::Park);
@@ -156,7 +164,9 @@ impl Kind {
     pub(crate) fn copies(self, mode: Mode) -> &'static str {
         match (self, mode) {
             (_, Mode::Loaned) => "nobody",
-            (Self::Ours | Self::OursV1 | Self::Iceoryx2, _) => "writer in, reader reads in place",
+            (Self::Ours | Self::OursElastic | Self::OursV1 | Self::Iceoryx2, _) => {
+                "writer in, reader reads in place"
+            }
             (Self::Rtrb, _) => "writer in, reader out",
             (Self::UnixSocket | Self::Pipe | Self::IpcChannel, _) => {
                 "kernel in, kernel out (two system calls)"

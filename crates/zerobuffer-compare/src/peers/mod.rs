@@ -114,6 +114,7 @@ pub(crate) trait Job {
 pub(crate) fn with<J: Job>(kind: Kind, bytes: usize, job: J) -> anyhow::Result<J::Output> {
     match kind {
         Kind::Ours => job.run::<ours::Ours>(),
+        Kind::OursElastic => job.run::<ours::OursElastic>(),
         Kind::OursV1 => job.run::<ours_v1::OursV1>(),
         #[cfg(feature = "peers")]
         Kind::Iceoryx2 => job.run::<iceoryx2::Iceoryx2>(),

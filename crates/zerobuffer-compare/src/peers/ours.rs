@@ -9,6 +9,10 @@ use crate::work::header;
 #[derive(Debug)]
 pub(crate) struct Ours;
 
+/// The same, with a writer that keeps to a part of the ring that fits the cache.
+#[derive(Debug)]
+pub(crate) struct OursElastic;
+
 pub(super) const CLOSED: &str = "the writer closed in the middle";
 
 pub(super) fn strategy(wait: Wait) -> WaitStrategy {
@@ -22,16 +26,34 @@ fn config(link: &Link) -> BufferConfig {
     BufferConfig::new().payload_bytes(link.ring).payload_sharing(link.sharing)
 }
 
+fn writer(link: &Link, elastic: bool) -> anyhow::Result<Writer> {
+    Ok(Writer::options()
+        .wait_strategy(strategy(link.wait))
+        .prefault(true)
+        .elastic(elastic)
+        .full_policy(FullPolicy::Block { timeout: None })
+        .create(&link.name, &config(link))?)
+}
+
+impl Peer for OursElastic {
+    type Sender = Writer;
+    type Receiver = Reader;
+
+    fn sender(link: &Link) -> anyhow::Result<Writer> {
+        writer(link, true)
+    }
+
+    fn receiver(link: &Link, index: usize) -> anyhow::Result<Reader> {
+        Ours::receiver(link, index)
+    }
+}
+
 impl Peer for Ours {
     type Sender = Writer;
     type Receiver = Reader;
 
     fn sender(link: &Link) -> anyhow::Result<Writer> {
-        Ok(Writer::options()
-            .wait_strategy(strategy(link.wait))
-            .prefault(true)
-            .full_policy(FullPolicy::Block { timeout: None })
-            .create(&link.name, &config(link))?)
+        writer(link, false)
     }
 
     fn receiver(link: &Link, index: usize) -> anyhow::Result<Reader> {

@@ -151,7 +151,7 @@ pub(crate) fn measure(
     wait: Wait,
     millis: u64,
 ) -> anyhow::Result<Found> {
-    let ring = (64 << 10).max(4 * (bytes + 128));
+    let ring = super::throughput::ring_for(bytes);
     let there = pair.link(bytes, ring, wait);
     let back = pair.link(bytes, ring, wait);
     pair.ask(&Request::Echo { kind, there: there.clone(), back: back.clone(), mode })?;
