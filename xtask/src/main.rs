@@ -1,5 +1,6 @@
 //! One command per chore: `cargo xtask test` installs what is missing and runs every check and every test.
 
+mod compare;
 mod fuzz;
 mod packages;
 mod steps;
@@ -56,6 +57,15 @@ enum Chore {
     Tsan,
     /// System calls, allocations and instructions a frame
     HotPath,
+    /// ZeroBuffer beside what people would pick instead, measured on this machine: about ten minutes
+    Compare {
+        /// A tenth of it
+        #[arg(long)]
+        quick: bool,
+        /// Where compare.json and report.html go
+        #[arg(long, default_value = "target/compare")]
+        out: std::path::PathBuf,
+    },
     /// The examples, each run to its end
     Examples,
 }
@@ -70,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Fuzz { duration, targets } => fuzz(&mut steps, duration, &targets),
         Chore::Tsan => tsan::run(&mut steps),
         Chore::HotPath => hot_path(&mut steps),
+        Chore::Compare { quick, out } => compare::run(&mut steps, quick, &out),
         Chore::Examples => examples(&mut steps),
     };
     steps.summary();

@@ -16,7 +16,7 @@ struct Need {
 /// Debian's own Python: the package's module belongs to it, not to another one that may come first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     Need { what: "a C linker", check: &["cc", "--version"], package: "gcc" },
     Need { what: "a C++ compiler, for libFuzzer", check: &["c++", "--version"], package: "g++" },
     Need { what: "ffmpeg", check: &["ffmpeg", "-version"], package: "ffmpeg" },
@@ -36,11 +36,23 @@ const NEEDS: [Need; 10] = [
         package: "python3-venv",
     },
     Need {
+        what: "a browser without a screen, for the comparison's report",
+        check: &["chromium", "--version"],
+        package: "chromium",
+    },
+    Need {
         what: "Python with yaml",
         check: &[PYTHON, "-c", "import yaml"],
         package: "python3-yaml",
     },
 ];
+
+/// Only for who wants ZeroMQ in the comparison.
+const ZEROMQ: [Need; 1] = [Need {
+    what: "ZeroMQ's library, for the comparison",
+    check: &["pkg-config", "--exists", "libzmq"],
+    package: "libzmq3-dev",
+}];
 
 impl Need {
     fn is_there(&self) -> bool {
@@ -57,7 +69,16 @@ impl Need {
 /// Makes sure that everything is there, installing what is not.
 pub(crate) fn provide(install: bool) -> anyhow::Result<()> {
     components()?;
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !need.is_there()).collect();
+    provide_all(&NEEDS, install)
+}
+
+/// Makes sure that ZeroMQ is there.
+pub(crate) fn provide_zeromq() -> anyhow::Result<()> {
+    provide_all(&ZEROMQ, true)
+}
+
+fn provide_all(needs: &'static [Need], install: bool) -> anyhow::Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !need.is_there()).collect();
     if missing.is_empty() {
         println!("everything is there");
         return Ok(());

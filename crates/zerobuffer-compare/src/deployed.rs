@@ -1,0 +1,79 @@
+//! The deployed Python package, `zerobuffer-ipc`: two Python processes, pinned like ours, that time themselves.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context as _;
+
+use crate::work::Found;
+
+const SCRIPT: &str = include_str!("deployed.py");
+
+#[derive(Debug)]
+pub(crate) struct Deployed {
+    python: PathBuf,
+    pub(crate) version: String,
+    runs: AtomicU32,
+}
+
+impl Deployed {
+    pub(crate) const NAME: &'static str = "python zerobuffer-ipc";
+
+    /// `python`: the interpreter that has the package.
+    pub(crate) fn find(python: &Path) -> anyhow::Result<Self> {
+        let ask = "import zerobuffer, importlib.metadata as m; print(m.version('zerobuffer-ipc'))";
+        let told = Command::new(python)
+            .args(["-c", ask])
+            .output()
+            .with_context(|| format!("start {}", python.display()))?;
+        let why = String::from_utf8_lossy(&told.stderr);
+        anyhow::ensure!(told.status.success(), "the package is not there: {}", why.trim());
+        let version = String::from_utf8_lossy(&told.stdout).trim().to_owned();
+        Ok(Self { python: python.to_owned(), version, runs: AtomicU32::new(0) })
+    }
+
+    fn end(&self, role: &str, core: usize, name: &str, rest: &[u64]) -> Command {
+        let mut command = Command::new(&self.python);
+        command.args(["-c", SCRIPT, role, &core.to_string(), name]);
+        command.args(rest.iter().map(u64::to_string)).stderr(Stdio::null());
+        command
+    }
+
+    /// Frames a second of one stream, as the reader sees it.
+    pub(crate) fn stream(
+        &self,
+        cores: [usize; 2],
+        bytes: usize,
+        ring: usize,
+        millis: u64,
+    ) -> anyhow::Result<Found> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let name = format!("zerobuffer-compare-python-{}-{run}", std::process::id());
+        let (bytes, ring) = (bytes as u64, ring as u64);
+        let mut reader = self
+            .end("reader", cores[1], &name, &[ring])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start the reader")?;
+        let mut lines =
+            BufReader::new(reader.stdout.take().context("the reader's output")?).lines();
+        let ready = lines.next().context("the reader ended early")??;
+        anyhow::ensure!(ready == "ready", "the reader said {ready}");
+        let wrote = self.end("writer", cores[0], &name, &[bytes, millis]).status();
+        if !wrote.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            // Nothing will come that it could end by.
+            let _ = reader.kill();
+        }
+        let rate = lines.next();
+        reader.wait()?;
+        for side in ["r", "w"] {
+            // The package's reader leaves its semaphores behind.
+            let _ = std::fs::remove_file(format!("/dev/shm/sem.sem-{side}-{name}"));
+        }
+        anyhow::ensure!(wrote?.success(), "the writer failed");
+        let value = rate.context("the reader ended early")??.parse()?;
+        Ok(Found { value, ages: Vec::new() })
+    }
+}

@@ -1,0 +1,207 @@
+//! Measures ZeroBuffer beside what people would pick instead: the same work, the same two pinned cores, in turns.
+//!
+//! `cargo xtask compare` builds and runs it with everybody who is compared.
+
+mod cases;
+mod deployed;
+mod floors;
+mod machine;
+mod other;
+mod pair;
+mod peers;
+mod pin;
+mod plan;
+mod request;
+mod result;
+mod shared;
+mod summary;
+mod watchdog;
+mod work;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use deployed::Deployed;
+use peers::kind::Kind;
+use plan::{Effort, Plan};
+use result::{Comparison, FORMAT, Missing, PeerEntry, Pinning};
+use watchdog::Watchdog;
+
+#[derive(Debug, Parser)]
+#[command(about)]
+struct Cli {
+    /// A tenth of it
+    #[arg(long)]
+    quick: bool,
+    /// Where to write compare.json and report.html
+    #[arg(long, default_value = "target/compare")]
+    out: PathBuf,
+    /// Only groups whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+    /// How often each is measured
+    #[arg(long)]
+    repeat: Option<u32>,
+    /// The two cores, as in `0,1`; default: the first two allowed ones
+    #[arg(long, value_delimiter = ',')]
+    cores: Option<Vec<usize>>,
+    /// A Python that has the deployed package
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// The commit that is measured
+    #[arg(long, default_value = "unknown")]
+    commit: String,
+    #[command(subcommand)]
+    command: Option<Hidden>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Hidden {
+    /// The other process of a measurement
+    #[command(hide = true)]
+    Other { core: usize, fd: u32 },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Hidden::Other { core, fd }) => other::run(core, fd),
+        None => compare(&cli),
+    }
+}
+
+fn compare(cli: &Cli) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let cores = pin::choose(cli.cores.as_deref())?;
+    let machine = machine::machine();
+    let (mut effort, mut missing) = (effort(cli.quick), missing());
+    effort.repetitions = cli.repeat.unwrap_or(effort.repetitions);
+    let deployed = match cli.python.as_deref().map(Deployed::find) {
+        Some(Ok(deployed)) => Some(deployed),
+        found => {
+            let why = match found {
+                Some(Err(why)) => format!("{why:#}"),
+                _ => "no --python that has it was named".into(),
+            };
+            missing.push(Missing { peer: Deployed::NAME.into(), why });
+            None
+        }
+    };
+
+    let mut groups = cases::all(cli.quick, deployed.is_some());
+    if let Some(part) = &cli.only {
+        groups.retain(|group| group.name.contains(part));
+        anyhow::ensure!(!groups.is_empty(), "no group's name contains `{part}`");
+    }
+    let pair = pair::Pair::start_up(cores)?;
+    let deployed = deployed.as_ref();
+    let mut plan = Plan { pair, effort, deployed, watchdog: Watchdog, missing };
+    let mut cases = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        eprintln!("[{}/{}] {}", index + 1, groups.len(), group.name);
+        cases.extend(plan.run(group)?);
+    }
+    drop(plan.pair);
+
+    let comparison = Comparison {
+        format: FORMAT.into(),
+        taken: machine::utc_now(),
+        commit: cli.commit.clone(),
+        duration_s: begun.elapsed().as_secs_f64(),
+        machine,
+        pinning: Pinning { first: cores[0], second: cores[1] },
+        rules: rules(effort),
+        peers: peers(deployed),
+        missing: plan.missing,
+        cases,
+    };
+    std::fs::create_dir_all(&cli.out)
+        .with_context(|| format!("make the directory {}", cli.out.display()))?;
+    let path = cli.out.join("compare.json");
+    std::fs::write(&path, serde_json::to_string_pretty(&comparison)?)
+        .with_context(|| format!("write {}", path.display()))?;
+    print!("{}", summary::table(&comparison));
+    println!("written: {}", path.display());
+    Ok(())
+}
+
+fn effort(quick: bool) -> Effort {
+    if quick {
+        Effort { repetitions: 5, millis: 40, wakes: 100 }
+    } else {
+        Effort { repetitions: 9, millis: 150, wakes: 300 }
+    }
+}
+
+fn peers(deployed: Option<&Deployed>) -> Vec<PeerEntry> {
+    let built = Kind::ALL.into_iter().filter(|kind| kind.missing().is_none());
+    let mut peers: Vec<_> = built
+        .map(|kind| PeerEntry {
+            name: kind.name().into(),
+            version: kind.version(),
+            ours: kind.is_ours(),
+            how: kind.how().into(),
+        })
+        .collect();
+    peers.extend(deployed.map(|deployed| {
+        PeerEntry {
+            name: Deployed::NAME.into(),
+            version: deployed.version.clone(),
+            ours: false,
+            how: "write_frame and read_frame of two Python processes, the frame's bytes copied out"
+                .into(),
+        }
+    }));
+    peers
+}
+
+fn missing() -> Vec<Missing> {
+    let mut missing: Vec<_> = Kind::ALL
+        .into_iter()
+        .filter_map(|kind| Some(Missing { peer: kind.name().into(), why: kind.missing()?.into() }))
+        .collect();
+    missing.push(Missing {
+        peer: "Aeron".into(),
+        why: "its media driver is C++ that needs a newer CMake than Debian 12 has, a Java runtime or both; \
+              not part of this program yet"
+            .into(),
+    });
+    missing
+}
+
+fn rules(effort: Effort) -> Vec<String> {
+    let Effort { repetitions, millis, wakes } = effort;
+    vec![
+        "Two real processes, each pinned to a core of its own (rtrb: two threads of one process).".into(),
+        format!(
+            "{repetitions} repetitions; within each the peers take turns, A B A B; a sample takes {millis} ms, \
+             wake-up samples {wakes} frames a millisecond apart."
+        ),
+        "A sample is the median of what it measured; of the samples, median, least and most are given.".into(),
+        "Before and after each sample the cost of moving one cache line between the two cores is probed: under 42 ns \
+         it is filed as near, under 85 as mid, else far; a sample whose class changed is taken again or dropped."
+            .into(),
+        "Ratios are taken between samples of one repetition and one class, and need three of them. \
+         \"Better by\" is over one where ours is better, whichever way the unit goes."
+            .into(),
+        "Copied: the writer's own memory is copied in and the reader sums every byte; where the peer itself copies \
+         out, it sums the copy. Loaned: eight bytes are written in place and read, nobody copies."
+            .into(),
+        "Everybody is lossless and blocks when full, with as many bytes of buffering as can be chosen: 256 KiB for \
+         frames up to 4 KiB, else 8 MiB, and two and a half frames at least. Counts and sums of both ends agree."
+            .into(),
+        "Spinning asks without pause on both sides; parked sleeps in the kernel.".into(),
+        "Latency is half a round trip with one frame in flight; percentiles time every round by itself, clock \
+         included. Wake-up is from before the writer's call until the reader has the frame."
+            .into(),
+        "Relay: from before the writer's call until the reader behind the relay has summed the frame; writer and \
+         reader are one thread. Fan-out: all readers in one thread of the second process, in turns."
+            .into(),
+        "Processor: user and system time of both processes. Memory: what both are charged with, shared pages once. \
+         Start: two links opened by two processes that run already, one frame there and back."
+            .into(),
+    ]
+}

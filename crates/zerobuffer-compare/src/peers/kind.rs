@@ -1,0 +1,210 @@
+//! Who there is, what each can do, and how it is set up.
+
+use serde::{Deserialize, Serialize};
+
+use super::Wait;
+
+/// One of those who are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Ours,
+    OursElastic,
+    OursV1,
+    Iceoryx2,
+    Rtrb,
+    UnixSocket,
+    Pipe,
+    IpcChannel,
+    Zmq,
+}
+
+/// How much of each frame is written and read, and how it gets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Copied in from memory of the writer's, one call a frame; every byte read.
+    Copied,
+    /// The same, several frames a call.
+    Batched,
+    /// Written in place, first eight bytes only, and only those read.
+    Loaned,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Copied => "copied",
+            Self::Batched => "batched",
+            Self::Loaned => "loaned",
+        }
+    }
+
+    pub(crate) fn touched(self) -> &'static str {
+        match self {
+            Self::Copied | Self::Batched => "every byte",
+            Self::Loaned => "header",
+        }
+    }
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Ours,
+        Self::OursElastic,
+        Self::OursV1,
+        Self::Iceoryx2,
+        Self::Rtrb,
+        Self::UnixSocket,
+        Self::Pipe,
+        Self::IpcChannel,
+        Self::Zmq,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "zerobuffer 2.0",
+            Self::OursElastic => "zerobuffer 2.0 elastic",
+            Self::OursV1 => "zerobuffer 1.0",
+            Self::Iceoryx2 => "iceoryx2",
+            Self::Rtrb => "rtrb",
+            Self::UnixSocket => "unix socket",
+            Self::Pipe => "pipe",
+            Self::IpcChannel => "ipc-channel",
+            Self::Zmq => "zeromq",
+        }
+    }
+
+    /// Of what is measured here: the library's, the crate's, or the kernel's.
+    pub(crate) fn version(self) -> String {
+        match self {
+            Self::Ours | Self::OursElastic | Self::OursV1 => env!("CARGO_PKG_VERSION").into(),
+            Self::Iceoryx2 => locked("iceoryx2"),
+            Self::Rtrb => locked("rtrb"),
+            Self::IpcChannel => locked("ipc-channel"),
+            Self::Zmq => zmq_version(),
+            Self::UnixSocket | Self::Pipe => {
+                rustix::system::uname().release().to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    pub(crate) fn how(self) -> &'static str {
+        match self {
+            Self::Ours => {
+                "Writer::write / Reader::read (loan and commit where loaned, batch and read_batch where batched), \
+                 ring pre-faulted, waits without limit"
+            }
+            Self::OursElastic => {
+                "the same with WriterOptions::elastic: the writer keeps to a part of the ring that fits the cache"
+            }
+            Self::OursV1 => {
+                "the same calls over a buffer of protocol 1.0: two named semaphores, a cursor each"
+            }
+            Self::Iceoryx2 => {
+                "ipc::Service, publish-subscribe of [u8] slices, safe overflow off, back-pressure Block, history 0, \
+                 buffer as deep as the ring of the others, at most 256; parked: an event service beside it"
+            }
+            Self::Rtrb => {
+                "two threads of ONE process, push and pop of arrays: the ceiling, not an alternative"
+            }
+            Self::UnixSocket => {
+                "stream socket, buffers of 1 MiB asked for, one write a frame, read into memory of the reader's"
+            }
+            Self::Pipe => {
+                "named pipe, 1 MiB asked for, one write a frame, read into memory of the reader's"
+            }
+            Self::IpcChannel => "bytes_channel: IpcBytesSender::send, IpcBytesReceiver::recv",
+            Self::Zmq => {
+                "PUSH and PULL over ipc://, high-water marks as deep as the ring of the others"
+            }
+        }
+    }
+
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursElastic | Self::OursV1)
+    }
+
+    /// Whether both ends are threads of one process.
+    pub(crate) fn in_process(self) -> bool {
+        self == Self::Rtrb
+    }
+
+    /// Why this program was built without it.
+    pub(crate) fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Iceoryx2 | Self::IpcChannel if cfg!(not(feature = "peers")) => {
+                Some("built without the feature `peers`")
+            }
+            Self::Zmq if cfg!(not(feature = "zmq")) => {
+                Some("built without the feature `zmq`, which needs libzmq (Debian: libzmq3-dev)")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it can carry frames of this size this way.
+    pub(crate) fn can(self, bytes: usize, mode: Mode, wait: Wait) -> bool {
+        let sized = match self {
+            Self::Rtrb => matches!(bytes, 8 | 64 | 1024),
+            // What it keeps to is larger than rings for small frames are.
+            Self::OursElastic => bytes >= 1 << 20,
+            _ => true,
+        };
+        let waits = !(self == Self::Rtrb && wait == Wait::Park);
+        let does = match mode {
+            Mode::Copied => true,
+            Mode::Batched => self == Self::Ours,
+            Mode::Loaned => matches!(self, Self::Ours | Self::OursV1 | Self::Iceoryx2),
+        };
+        self.missing().is_none() && sized && waits && does
+    }
+
+    /// Who copies each byte of a frame between the writer's memory and where the reader reads it.
+    pub(crate) fn copies(self, mode: Mode) -> &'static str {
+        match (self, mode) {
+            (_, Mode::Loaned) => "nobody",
+            (Self::Ours | Self::OursElastic | Self::OursV1 | Self::Iceoryx2, _) => {
+                "writer in, reader reads in place"
+            }
+            (Self::Rtrb, _) => "writer in, reader out",
+            (Self::UnixSocket | Self::Pipe | Self::IpcChannel, _) => {
+                "kernel in, kernel out (two system calls)"
+            }
+            (Self::Zmq, _) => "writer in, kernel in, kernel out",
+        }
+    }
+}
+
+/// The version of a dependency, as the lock file has it.
+fn locked(name: &str) -> String {
+    let lock = include_str!("../../../../Cargo.lock");
+    let entry = format!("name = \"{name}\"\nversion = \"");
+    let version = lock.split_once(&entry).and_then(|(_, rest)| rest.split_once('"'));
+    version.map_or_else(|| "unknown".into(), |(version, _)| version.into())
+}
+
+#[cfg(feature = "zmq")]
+fn zmq_version() -> String {
+    let (major, minor, patch) = ::zmq::version();
+    format!("libzmq {major}.{minor}.{patch}")
+}
+
+#[cfg(not(feature = "zmq"))]
+fn zmq_version() -> String {
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_file_knows_the_versions() {
+        for name in ["rtrb", "iceoryx2", "ipc-channel"] {
+            let version = locked(name);
+            assert!(version.starts_with(|c: char| c.is_ascii_digit()), "{name}: {version}");
+        }
+        assert_eq!(locked("no-such-crate"), "unknown");
+    }
+}
