@@ -58,6 +58,12 @@ impl Answers {
         Arc::new(Self { sending, protocol, patience, counters })
     }
 
+    /// Whether somebody is there to get them, as of now.
+    pub(crate) fn has_client(&self) -> bool {
+        // Whoever has the writer at the moment notices by himself.
+        self.sending.try_take().is_none_or(|sending| sending.writer.has_live_reader())
+    }
+
     fn take(&self, deadline: Deadline) -> Result<Taken<'_, Sending>, WriteError> {
         self.sending.take(deadline).ok_or_else(|| WriteError::Full {
             name: "(kept by other threads that answer)".into(),

@@ -635,7 +635,11 @@ impl<'a> PendingCall<'a> {
     /// # Errors
     /// [`CallError`]; the call is over then, also after [`CallError::Timeout`].
     pub fn wait(self, timeout: Duration) -> Result<Response, CallError> {
-        self.client.wait(self.number, Deadline::after(timeout))
+        let outcome = self.client.wait(self.number, Deadline::after(timeout));
+        if let Err(CallError::Timeout { .. }) = &outcome {
+            self.client.abandon(self.number);
+        }
+        outcome
     }
 
     /// Waits for the answer; `None` if it did not come in time, and may yet.
@@ -657,7 +661,7 @@ impl<'a> PendingCall<'a> {
 
 impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
-        self.client.abandon(self.number);
+        lock(&self.client.table).pending.ignore(self.number);
     }
 }
 

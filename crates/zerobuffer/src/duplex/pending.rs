@@ -1,9 +1,10 @@
 //! Which request waits for which answer: pure rules, without clock, threads or shared memory.
 //!
 //! In protocol 2.0 an answer names its request. Deployed 1.0 peers name nothing: the n-th answer belongs to the n-th
-//! request. Then a request whose caller gave up stays in the order. From there on nothing can be told: its answer may
-//! be late, or may never come, for a deployed server says nothing when its handler fails. So everything behind it is
-//! given up as well ([out of step](Pending::is_in_step)), until the answers to all that is under way have arrived.
+//! request. Then a request that nobody waits for any more stays in the order. And when one was not answered in time,
+//! nothing can be told from there on: its answer may be late, or may never come, for a deployed server says nothing when
+//! its handler fails. So everything behind it is given up as well ([out of step](Pending::is_in_step)), until the
+//! answers to all that is under way have arrived.
 
 use std::collections::VecDeque;
 
@@ -121,7 +122,14 @@ impl<W, A> Pending<W, A> {
         }
     }
 
-    /// A caller gave up. By order, all that was sent after that request gets `out_of_step`; returns who is to be woken.
+    /// Nobody wants the answer to a request, which may come all the same.
+    pub(crate) fn ignore(&mut self, number: u64) {
+        if let Some(at) = self.find(number) {
+            self.calls.remove(at);
+        }
+    }
+
+    /// A request was not answered in time. By order, all that was sent after that request gets `out_of_step`; returns who is to be woken.
     pub(crate) fn abandon(&mut self, number: u64, mut out_of_step: impl FnMut() -> A) -> Vec<W> {
         let Some(at) = self.find(number) else { return Vec::new() };
         self.calls.remove(at);

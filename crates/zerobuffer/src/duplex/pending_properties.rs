@@ -29,6 +29,7 @@ enum Action {
     Leave(usize),
     GiveUp(usize),
     Cancel(usize),
+    Ignore(usize),
     ServerGoes,
 }
 
@@ -41,7 +42,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         5 => nth.clone().prop_map(Action::Take),
         1 => nth.clone().prop_map(Action::Leave),
         2 => nth.clone().prop_map(Action::GiveUp),
-        1 => nth.prop_map(Action::Cancel),
+        1 => nth.clone().prop_map(Action::Cancel),
+        1 => nth.prop_map(Action::Ignore),
         1 => Just(Action::ServerGoes),
     ];
     proptest::collection::vec(action, 1..120)
@@ -108,6 +110,12 @@ fn callers_act(action: &Action, pending: &mut Pending<u64, Outcome>, model: &mut
             let woken = pending.settle_one(number, Outcome::Cancelled);
             let expected = model.settle(number, Outcome::Cancelled).then_some(number);
             assert_eq!(woken, expected);
+        }
+        Action::Ignore(n) => {
+            let Some(number) = model.nth(n) else { return true };
+            pending.ignore(number);
+            model.calls.remove(&number);
+            model.asleep.remove(&number);
         }
         Action::ServerGoes => {
             let woken: BTreeSet<_> = pending.fail_all(|| Outcome::Gone).into_iter().collect();
@@ -232,35 +240,41 @@ proptest! {
         }
     }
 
-    /// By order, with one call at a time, as `Client::call` has it: whatever the server swallows, no caller gets another
-    /// one's answer; and nothing is sent any more once an answer is missing.
+    /// By order, with one caller that waits at a time, as `Client::call` has it: whatever the server swallows, no caller
+    /// gets another one's answer; and once one has missed his, nothing is sent any more.
     #[test]
     fn one_at_a_time_a_server_that_says_nothing_confuses_nobody(actions in actions()) {
         let mut pending = Pending::<u64, Outcome>::new(Correlation::ByOrder);
         let mut at_server = VecDeque::new();
-        let (mut next, mut swallowed) = (0, false);
+        let (mut next, mut swallowed, mut missing) = (0, false, false);
         for action in actions {
             match action {
                 Action::Begin if pending.is_in_step() && pending.in_flight() == 0 => {
-                    prop_assert!(!swallowed, "sent although an answer is missing");
+                    prop_assert!(!missing, "sent although a caller missed his answer for good");
                     next += 1;
                     pending.begin(next);
                     at_server.push_back(next);
                 }
                 Action::Answer(_) => {
                     let Some(number) = at_server.pop_front() else { continue };
-                    let given_up = pending.in_flight() == 0;
+                    let waits = pending.in_flight() == 1 && number == next;
                     let delivery = pending.answer(0, Outcome::Answer(number));
-                    let expected = if given_up { Delivery::Late } else { Delivery::To(number, None) };
-                    prop_assert_eq!(delivery, expected);
-                    if !given_up {
+                    if !swallowed {
+                        let to_caller = Delivery::To(number, None);
+                        let expected = if waits { to_caller } else { Delivery::Late };
+                        prop_assert_eq!(&delivery, &expected);
+                    }
+                    if let Delivery::To(to, _) = delivery {
+                        prop_assert_eq!(to, number);
                         prop_assert_eq!(pending.take(number, || 0), Some(Outcome::Answer(number)));
                     }
                 }
                 Action::Swallow => swallowed |= at_server.pop_front().is_some(),
+                Action::Ignore(_) => pending.ignore(next),
                 Action::GiveUp(_) if pending.in_flight() == 1 => {
                     prop_assert_eq!(pending.abandon(next, || Outcome::OutOfStep), vec![]);
                     prop_assert!(!pending.is_in_step());
+                    missing |= swallowed;
                 }
                 _ => {}
             }

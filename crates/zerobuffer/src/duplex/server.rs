@@ -335,18 +335,23 @@ impl Server {
     ) -> Result<Option<Request>, ReadError> {
         let mut timeout = deadline.left();
         let Receiving { reader, way_back, ordinal } = &mut *receiving;
-        if way_back.is_none() {
-            // A 1.0 client makes its buffer about when it connects; deployed ones wait to be answered there.
-            (*way_back, *ordinal) = (self.find_way_back(), 0);
+        if reader.protocol() == Protocol::V1 {
+            self.keep_up_with_clients(way_back, ordinal);
             timeout = timeout.min(SLICE);
         }
         let read = reader.read_timeout(timeout).map(|frame| frame.map(Frame::into_owned));
         match read {
             Ok(Some(frame)) => {
-                let patience = Deadline::after(self.options.answer_patience);
-                while way_back.is_none() && !patience.has_passed() && !self.is_stopped() {
-                    std::thread::sleep(Duration::from_millis(1));
-                    *way_back = self.find_way_back();
+                if reader.protocol() == Protocol::V1 {
+                    self.keep_up_with_clients(way_back, ordinal);
+                    // The first of a client that has yet to make its buffer. Others without a way back are from one that
+                    // is gone: nobody else may get their answers.
+                    let patience = Deadline::after(self.options.answer_patience);
+                    let may_come = || frame.sequence() == 1 && !self.is_stopped();
+                    while way_back.is_none() && may_come() && !patience.has_passed() {
+                        std::thread::sleep(Duration::from_millis(1));
+                        self.keep_up_with_clients(way_back, ordinal);
+                    }
                 }
                 let Some(answers) = way_back.clone() else {
                     self.counters.undeliverable.fetch_add(1, Ordering::Relaxed);
@@ -368,15 +373,24 @@ impl Server {
         }
     }
 
-    /// Connects to the buffer that a 1.0 client has made for its answers.
-    fn find_way_back(&self) -> Option<Arc<Answers>> {
+    /// Protocol 1.0: lets go of a client that left, and connects to the buffer that the next one has made for its answers,
+    /// about when it connected; deployed ones wait for that.
+    fn keep_up_with_clients(&self, way_back: &mut Option<Arc<Answers>>, ordinal: &mut u64) {
+        if way_back.as_ref().is_some_and(|answers| !answers.has_client()) {
+            *way_back = None;
+        }
+        if way_back.is_some() {
+            return;
+        }
         let mut options = Writer::options().wait_strategy(self.options.wait);
         if let Some(dir) = &self.options.dir {
             options = options.dir(dir);
         }
-        let writer = options.connect(&response_buffer(&self.name)).ok()?;
-        let patience = self.options.answer_patience;
-        Some(Answers::new(writer, patience, self.counters.clone()))
+        if let Ok(writer) = options.connect(&response_buffer(&self.name)) {
+            let patience = self.options.answer_patience;
+            *way_back = Some(Answers::new(writer, patience, self.counters.clone()));
+            *ordinal = 0;
+        }
     }
 }
 
