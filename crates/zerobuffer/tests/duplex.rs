@@ -580,7 +580,7 @@ fn one_client_and_one_server_at_a_time_and_no_server_is_no_hang() {
     assert!(soon.connect(NAME).unwrap_err().is_not_found());
     let server = server(&stage);
     let second = options(&stage).create(NAME);
-    assert!(matches!(second, Err(OpenError::ReaderConnected { .. })), "{second:?}");
+    assert!(matches!(second, Err(OpenError::WriterConnected { .. })), "{second:?}");
     let client = client(&stage);
     let second = soon.connect(NAME);
     assert!(matches!(second, Err(OpenError::WriterConnected { .. })), "{second:?}");

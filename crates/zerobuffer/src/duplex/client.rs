@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::accept::say_hello;
 use super::error::{CallError, Gone};
 use super::pending::{Correlation, Delivery, Pending};
 use super::turn::{Deadline, Slot, Taken, lock};
@@ -15,7 +16,7 @@ use crate::config::{BufferConfig, Protocol, StartAt, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::{Frame, OwnedFrame};
 use crate::reader::Reader;
-use crate::writer::{Claimed, Writer, look_until};
+use crate::writer::{Claimed, Writer, WriterOptions, look_until};
 
 /// How long one look for an answer takes at most: so soon a cancelled call is noticed by who looks for all.
 const SLICE: Duration = Duration::from_millis(100);
@@ -77,7 +78,8 @@ impl ClientOptions {
     /// [`OpenError::WriterConnected`] when the channel has a client already.
     pub fn connect(&self, name: &str) -> Result<Client, OpenError> {
         let deadline = Deadline::after(self.wait_for_server);
-        let ends = look_until(Some(self.wait_for_server), || Ends::open(self, name))?;
+        let (channel, ends) =
+            look_until(Some(self.wait_for_server), || self.find_channel(name, deadline))?;
         let table = Table {
             pending: Pending::new(ends.correlation()),
             server: Server::Gone(WriterPresence::Never),
@@ -87,6 +89,7 @@ impl ClientOptions {
         };
         let client = Client {
             name: name.into(),
+            channel,
             options: self.clone(),
             protocol: ends.protocol(),
             requests: Slot::new(ends.requests),
@@ -96,7 +99,7 @@ impl ClientOptions {
         };
         while !client.is_server_attached() {
             if deadline.has_passed() {
-                let buffer = response_buffer(name);
+                let buffer = response_buffer(&client.channel);
                 let problem = "no server has attached to it".to_owned();
                 return Err(OpenError::NotReady { name: buffer, problem });
             }
@@ -106,12 +109,35 @@ impl ClientOptions {
         Ok(client)
     }
 
-    fn open_requests(&self, channel: &str) -> Result<Writer, OpenError> {
-        let mut options = Writer::options().wait_strategy(self.wait);
-        if let Some(dir) = &self.dir {
-            options = options.dir(dir);
+    /// Opens the channel of that name, or, if there is none, the one that its server makes for this client.
+    fn find_channel(&self, name: &str, deadline: Deadline) -> Result<(Arc<str>, Ends), OpenError> {
+        let not_found = match Ends::open(self, name) {
+            Ok(ends) => return Ok((name.into(), ends)),
+            Err(error) if error.is_not_found() => error,
+            Err(error) => return Err(error),
+        };
+        let channel = match say_hello(&self.writer(), name, deadline) {
+            Ok(channel) => channel,
+            Err(OpenError::NotFound { .. }) => return Err(not_found),
+            Err(error) => return Err(error),
+        };
+        let ends = look_until(Some(deadline.left()), || Ends::open(self, &channel)).map_err(|error| {
+            let problem = format!("the server made no channel for this client, as if it had too many, or no room ({error})");
+            if error.is_not_found() { OpenError::NotReady { name: channel.clone(), problem } } else { error }
+        })?;
+        Ok((channel.into(), ends))
+    }
+
+    fn writer(&self) -> WriterOptions {
+        let options = Writer::options().wait_strategy(self.wait);
+        match &self.dir {
+            Some(dir) => options.dir(dir),
+            None => options,
         }
-        options.connect(&request_buffer(channel))
+    }
+
+    fn open_requests(&self, channel: &str) -> Result<Writer, OpenError> {
+        self.writer().connect(&request_buffer(channel))
     }
 
     fn open_responses(&self, channel: &str, protocol: Protocol) -> Result<Reader, OpenError> {
@@ -201,6 +227,8 @@ struct Table {
 #[derive(Debug)]
 pub struct Client {
     name: Arc<str>,
+    /// What its buffers are named after: the same, unless the server has many clients.
+    channel: Arc<str>,
     options: ClientOptions,
     protocol: Protocol,
     requests: Slot<Writer>,
@@ -400,10 +428,10 @@ impl Client {
             return Ok(()); // Opened again before; the new server has yet to attach its other end.
         }
         let open = || {
-            let requests = self.options.open_requests(&self.name)?;
+            let requests = self.options.open_requests(&self.channel)?;
             let responses = match self.protocol {
                 Protocol::V1 => None, // Its own, and still there.
-                Protocol::V2 => Some(self.options.open_responses(&self.name, self.protocol)?),
+                Protocol::V2 => Some(self.options.open_responses(&self.channel, self.protocol)?),
             };
             Ok::<_, OpenError>((requests, responses))
         };

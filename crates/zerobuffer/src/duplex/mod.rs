@@ -3,6 +3,8 @@
 //! A [`Client`] sends requests and gets, for each, its own answer, whatever the order in which the [`Server`] gives
 //! them; see both for examples, and `docs/DUPLEX.md` for when to use what.
 //!
+//! One server can have many clients: [`ManyServer`], which gives each a channel of its own.
+//!
 //! # What to know
 //!
 //! * **Errors** of a handler, its panics, and requests it drops reach the caller as [`CallError`], not as silence.
@@ -21,6 +23,7 @@
 //! * A call is entered in the table before its request is committed, and what is known of the server is changed under the
 //!   same lock: a call either sees that the server is gone, or is failed by who noticed.
 
+mod accept;
 mod answers;
 mod client;
 mod error;
@@ -31,6 +34,7 @@ mod server;
 mod turn;
 mod wire;
 
+pub use accept::{ManyServer, accept_buffer};
 pub use answers::{AnswerLoan, Answered, Request};
 pub use client::{Canceller, Client, ClientOptions, PendingCall, RequestLoan, Response};
 pub use error::{CallError, Failure, Gone};

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::accept::ManyServer;
 use super::answers::{Answered, Answers, Counters, Request};
 use super::error::Failure;
 use super::turn::{Deadline, Slot, Taken};
 use super::wire::Status;
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
 use crate::config::{BufferConfig, Protocol, WaitStrategy};
-use crate::error::{OpenError, ReadError, WriteError};
+use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::Frame;
-use crate::reader::Reader;
-use crate::writer::Writer;
+use crate::reader::{Reader, ReaderOptions};
+use crate::writer::{Writer, WriterOptions};
 
 /// How long one look for a request takes at most: so soon a stopped server notices.
 const SLICE: Duration = Duration::from_millis(50);
@@ -24,12 +25,13 @@ const SLICE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ServerOptions {
-    dir: Option<PathBuf>,
+    pub(super) dir: Option<PathBuf>,
     wait: WaitStrategy,
-    requests: BufferConfig,
+    pub(super) requests: BufferConfig,
     responses: BufferConfig,
     answer_patience: Duration,
     redo_interrupted: bool,
+    pub(super) max_clients: usize,
 }
 
 impl Default for ServerOptions {
@@ -41,6 +43,7 @@ impl Default for ServerOptions {
             responses: BufferConfig::new(),
             answer_patience: Duration::from_secs(5),
             redo_interrupted: false,
+            max_clients: 64,
         }
     }
 }
@@ -92,36 +95,43 @@ impl ServerOptions {
         self
     }
 
+    /// How many clients a [`ManyServer`] takes at once; default 64. Each has two buffers and a thread.
+    pub fn max_clients(mut self, count: usize) -> Self {
+        self.max_clients = count;
+        self
+    }
+
     /// Makes the channel `name`, or takes the place of a server that died or left.
     ///
     /// # Errors
-    /// [`OpenError`], with what to do about it in its message; [`OpenError::ReaderConnected`] when the channel has a
-    /// live server.
+    /// [`OpenError`], with what to do about it in its message; [`OpenError::WriterConnected`] or
+    /// [`OpenError::ReaderConnected`] when the channel has a live server.
     pub fn create(&self, name: &str) -> Result<Server, OpenError> {
-        let (mut writer, mut reader) = (Writer::options(), Reader::options());
-        if let Some(dir) = &self.dir {
-            (writer, reader) = (writer.dir(dir), reader.dir(dir));
+        Server::open(name, self, Arc::default(), Arc::default())
+    }
+
+    /// As [`create`](Self::create), for any number of clients.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_for_many(&self, name: &str) -> Result<ManyServer, OpenError> {
+        ManyServer::create(name, self.clone())
+    }
+
+    pub(super) fn reader(&self) -> ReaderOptions {
+        let options = Reader::options().wait_strategy(self.wait);
+        match &self.dir {
+            Some(dir) => options.dir(dir),
+            None => options,
         }
-        let reader =
-            reader.wait_strategy(self.wait).create(&request_buffer(name), &self.requests)?;
-        let writer = writer.wait_strategy(self.wait);
-        let counters = Arc::<Counters>::default();
-        let way_back = match reader.protocol() {
-            Protocol::V1 => None,
-            Protocol::V2 => {
-                // Answers to a client that is gone are nobody's.
-                let config = self.responses.clone().keep_for_first_reader(false);
-                let writer = writer.create(&response_buffer(name), &config)?;
-                Some(Answers::new(writer, self.answer_patience, counters.clone()))
-            }
-        };
-        Ok(Server {
-            name: name.into(),
-            options: self.clone(),
-            receiving: Slot::new(Receiving { reader, way_back, ordinal: 0 }),
-            counters,
-            stop: Arc::default(),
-        })
+    }
+
+    fn writer(&self) -> WriterOptions {
+        let options = Writer::options().wait_strategy(self.wait);
+        match &self.dir {
+            Some(dir) => options.dir(dir),
+            None => options,
+        }
     }
 }
 
@@ -190,9 +200,18 @@ pub struct ServerStats {
     pub undeliverable: u64,
 }
 
+pub(super) fn stats_of(counters: &Counters) -> ServerStats {
+    ServerStats {
+        requests: counters.requests.load(Ordering::Relaxed),
+        answers: counters.answers.load(Ordering::Relaxed),
+        failures: counters.failures.load(Ordering::Relaxed),
+        undeliverable: counters.undeliverable.load(Ordering::Relaxed),
+    }
+}
+
 /// Makes a server return from [`serve`](Server::serve), from any thread.
 #[derive(Debug, Clone)]
-pub struct Stopper(Arc<AtomicBool>);
+pub struct Stopper(pub(super) Arc<AtomicBool>);
 
 impl Stopper {
     /// Stops: requests in hand are answered, `serve` returns within 50 ms after.
@@ -236,6 +255,27 @@ impl Server {
         Self::options().create(name)
     }
 
+    pub(super) fn open(
+        name: &str,
+        options: &ServerOptions,
+        counters: Arc<Counters>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, OpenError> {
+        // First, so that who finds the buffer for requests finds this one too.
+        let way_back = match options.requests.protocol {
+            Protocol::V1 => None,
+            Protocol::V2 => {
+                // Answers to a client that is gone are nobody's.
+                let config = options.responses.clone().keep_for_first_reader(false);
+                let writer = options.writer().create(&response_buffer(name), &config)?;
+                Some(Answers::new(writer, options.answer_patience, counters.clone()))
+            }
+        };
+        let reader = options.reader().create(&request_buffer(name), &options.requests)?;
+        let receiving = Slot::new(Receiving { reader, way_back, ordinal: 0 });
+        Ok(Self { name: name.into(), options: options.clone(), receiving, counters, stop })
+    }
+
     /// Name of the channel.
     pub fn name(&self) -> &str {
         &self.name
@@ -248,13 +288,7 @@ impl Server {
 
     /// What this server has done.
     pub fn stats(&self) -> ServerStats {
-        let counters = &self.counters;
-        ServerStats {
-            requests: counters.requests.load(Ordering::Relaxed),
-            answers: counters.answers.load(Ordering::Relaxed),
-            failures: counters.failures.load(Ordering::Relaxed),
-            undeliverable: counters.undeliverable.load(Ordering::Relaxed),
-        }
+        stats_of(&self.counters)
     }
 
     /// Handles requests one after the other until it is stopped. Clients come and go meanwhile.
@@ -268,11 +302,28 @@ impl Server {
         mut handler: impl FnMut(&Request) -> Result<A, Failure>,
     ) -> Result<(), ReadError> {
         while !self.is_stopped() {
-            if let Some(request) = self.receive(SLICE)? {
-                handle(&request, &mut handler);
-            }
+            self.serve_while_busy(&mut handler)?;
         }
         Ok(())
+    }
+
+    /// Handles requests until none comes for a while, or it is stopped.
+    pub(super) fn serve_while_busy<A: Answer>(
+        &self,
+        mut handler: impl FnMut(&Request) -> Result<A, Failure>,
+    ) -> Result<(), ReadError> {
+        while !self.is_stopped()
+            && let Some(request) = self.receive(SLICE)?
+        {
+            handle(&request, &mut handler);
+        }
+        Ok(())
+    }
+
+    /// Whether a client is there, as of now, when nobody receives.
+    pub(super) fn client_presence(&self) -> WriterPresence {
+        let receiving = self.receiving.try_take();
+        receiving.map_or(WriterPresence::Attached, |receiving| receiving.reader.writer_presence())
     }
 
     /// As [`serve`](Self::serve), with so many threads: answers may overtake each other, and each reaches its own caller.
@@ -382,11 +433,7 @@ impl Server {
         if way_back.is_some() {
             return;
         }
-        let mut options = Writer::options().wait_strategy(self.options.wait);
-        if let Some(dir) = &self.options.dir {
-            options = options.dir(dir);
-        }
-        if let Ok(writer) = options.connect(&response_buffer(&self.name)) {
+        if let Ok(writer) = self.options.writer().connect(&response_buffer(&self.name)) {
             let patience = self.options.answer_patience;
             *way_back = Some(Answers::new(writer, patience, self.counters.clone()));
             *ordinal = 0;
