@@ -687,6 +687,10 @@ pub enum Error {
     /// Metadata.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    /// Calling through a duplex channel.
+    #[cfg(not(loom))]
+    #[error(transparent)]
+    Call(#[from] crate::duplex::CallError),
 }
 
 /// `Result` with this library's [`Error`].

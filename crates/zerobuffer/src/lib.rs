@@ -54,6 +54,8 @@ compile_error!("zerobuffer needs Linux on a 64-bit little-endian processor");
 
 mod config;
 #[cfg(not(loom))]
+pub mod duplex;
+#[cfg(not(loom))]
 mod engine;
 pub mod error;
 #[cfg(not(loom))]

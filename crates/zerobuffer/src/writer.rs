@@ -436,6 +436,37 @@ impl Writer {
         Ok(FrameMut { writer: self, claim, len })
     }
 
+    /// Like [`loan_timeout`](Self::loan_timeout), for whoever keeps this writer beside the loan. The loan is given back
+    /// by doing nothing.
+    #[inline]
+    pub(crate) fn claim_timeout(
+        &mut self,
+        len: usize,
+        timeout: Duration,
+    ) -> Result<Claimed, WriteError> {
+        let claim = match self.engine.claim_ready(len) {
+            Some(claim) => claim,
+            None => self.engine.claim(len, true, Patience::For(Some(timeout)))?,
+        };
+        Ok(Claimed { claim, len })
+    }
+
+    #[inline]
+    pub(crate) fn lend(&self, claimed: &Claimed) -> &[u8] {
+        self.engine.lend(&claimed.claim, claimed.len)
+    }
+
+    #[inline]
+    pub(crate) fn lend_mut(&mut self, claimed: &Claimed) -> &mut [u8] {
+        self.engine.lend_mut(&claimed.claim, claimed.len)
+    }
+
+    /// Commits the frame that was claimed last; its number.
+    #[inline]
+    pub(crate) fn commit(&mut self, claimed: Claimed) -> u64 {
+        FrameMut { writer: self, claim: claimed.claim, len: claimed.len }.commit()
+    }
+
     /// Begins a batch: several frames that become visible together, with one wake-up.
     ///
     /// ```
@@ -512,6 +543,22 @@ impl Writer {
     #[doc(hidden)]
     pub fn head_position(&self) -> u64 {
         self.engine.head()
+    }
+}
+
+/// A loan without its borrow, see [`Writer::claim_timeout`].
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    claim: Claim,
+    len: usize,
+}
+
+impl Claimed {
+    /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if len > 0 {
+            self.len = self.len.min(len);
+        }
     }
 }
 

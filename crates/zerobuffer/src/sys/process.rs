@@ -67,6 +67,14 @@ pub(crate) fn boot_id() -> [u8; 16] {
     id
 }
 
+/// A number that nobody else has, as far as that can be.
+pub(crate) fn random_u64() -> u64 {
+    let mut token = [0; 8];
+    let filled = rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty());
+    // It only has to differ from others; the clock does where there is no randomness.
+    filled.map_or_else(|_| monotonic_ns(), |_| u64::from_le_bytes(token))
+}
+
 /// CPUs this process may run on.
 pub(crate) fn allowed_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)

@@ -39,10 +39,6 @@ pub(crate) struct Behaviour {
 
 /// The layout that a configuration asks for.
 pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout, OpenError> {
-    let mut token = [0; 8];
-    let filled = rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty());
-    // An id only has to differ from the last one; the clock does where there is no randomness.
-    let segment_id = filled.map_or_else(|_| process::monotonic_ns(), |_| u64::from_le_bytes(token));
     let wish = Wish {
         payload_bytes: config.payload_bytes as u64,
         metadata_bytes: config.metadata_bytes as u64,
@@ -55,7 +51,7 @@ pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout,
         page_bytes: rustix::param::page_size() as u64,
     };
     let birth = Birth {
-        segment_id,
+        segment_id: process::random_u64(),
         boot_id: process::boot_id(),
         created_ns: process::unix_ns(),
         creator_pid: process::id(),

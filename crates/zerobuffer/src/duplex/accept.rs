@@ -1,0 +1,326 @@
+//! Several clients for one server: each has a channel of its own, and one name leads to it.
+//!
+//! The server reads `{name}_accept`. A client writes a *hello* there, with a random number; the server makes the channel
+//! `{name}.{number}` for it and serves that as any other. A buffer has one writer, so clients say hello in turns.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::Scope;
+use std::time::Duration;
+
+use super::answers::{Counters, Request};
+use super::error::Failure;
+use super::server::{Answer, Server, ServerOptions, ServerStats, Stopper, stats_of};
+use super::turn::{Deadline, lock};
+use super::{request_buffer, response_buffer};
+use crate::config::{BufferConfig, Protocol};
+use crate::error::{OpenError, ReadError, WriterPresence};
+use crate::inspect;
+use crate::name::default_dir;
+use crate::reader::Reader;
+use crate::writer::WriterOptions;
+
+/// Begins a hello; the number follows, little-endian.
+const HELLO: [u8; 8] = *b"ZBHELLO1";
+/// Room for hellos that nobody has read yet.
+const ACCEPT_BYTES: usize = 4096;
+/// How long a client that said hello may take to attach to its channel.
+const ADMISSION: Duration = Duration::from_secs(10);
+/// Between two tries of a client to say hello, while another one does.
+const RETRY: Duration = Duration::from_millis(1);
+/// How long one look takes at most: so soon a stopped server notices.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Name of the buffer in which clients of many say hello.
+pub fn accept_buffer(channel: &str) -> String {
+    format!("{channel}_accept")
+}
+
+/// Name of one client's own channel.
+fn own_channel(channel: &str, number: u64) -> String {
+    format!("{channel}.{number:016x}")
+}
+
+/// The number of a client, from the name of one of its buffers.
+fn number_of(buffer: &str, channel: &str) -> Option<u64> {
+    let rest = buffer.strip_prefix(channel)?.strip_prefix('.')?;
+    let number = u64::from_str_radix(rest.split_once('_')?.0, 16).ok()?;
+    let own = own_channel(channel, number);
+    (buffer == request_buffer(&own) || buffer == response_buffer(&own)).then_some(number)
+}
+
+fn hello(number: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&HELLO);
+    bytes[8..].copy_from_slice(&number.to_le_bytes());
+    bytes
+}
+
+/// The number in a hello, copied out of shared memory.
+fn parse_hello(bytes: &[u8]) -> Option<u64> {
+    let number = bytes.strip_prefix(&HELLO)?;
+    Some(u64::from_le_bytes(number.try_into().ok()?))
+}
+
+/// Says hello to the server of many; the name of the channel that it makes for this client.
+///
+/// # Errors
+/// [`is_not_found`](OpenError::is_not_found) if there is no such server, or others said hello until the deadline.
+pub(super) fn say_hello(
+    options: &WriterOptions,
+    channel: &str,
+    deadline: Deadline,
+) -> Result<String, OpenError> {
+    let name = accept_buffer(channel);
+    let mut writer = loop {
+        match options.connect(&name) {
+            // Somebody else says hello.
+            Err(OpenError::WriterConnected { .. }) if !deadline.has_passed() => {
+                std::thread::sleep(RETRY.min(deadline.left()));
+            }
+            connected => break connected?,
+        }
+    };
+    let not_ready = |problem: String| OpenError::NotReady { name: name.clone(), problem };
+    if !writer.has_live_reader() {
+        // The hello would wait for the next server, who would wait for us.
+        writer.discard_undelivered();
+        return Err(not_ready("its server is gone".to_owned()));
+    }
+    let number = crate::sys::process::random_u64();
+    writer
+        .write_timeout(&hello(number), deadline.left())
+        .map_err(|error| not_ready(error.to_string()))?;
+    Ok(own_channel(channel, number))
+}
+
+/// A server of many clients, each with a pair of buffers of its own: one that is slow, stopped, or dead costs the others
+/// nothing. Protocol 2.0 only.
+///
+/// Clients connect to it as to any other.
+///
+/// ```
+/// use std::time::Duration;
+/// use zerobuffer::BufferConfig;
+/// use zerobuffer::duplex::{Client, Server};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let name = format!("doc-many-{}", std::process::id());
+/// let small = BufferConfig::new().payload_bytes(64 << 10); // every client has two such buffers
+/// let server = Server::options().request_buffer(small.clone()).response_buffer(small).create_for_many(&name)?;
+/// let stopper = server.stopper();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| server.serve(|request| Ok(request.to_vec())));
+///     let clients: Vec<_> = (0..3).map(|_| Client::connect(&name).unwrap()).collect();
+///     for (client, text) in clients.iter().zip(["one", "two", "three"]) {
+///         assert_eq!(&client.call(text.as_bytes(), Duration::from_secs(5)).unwrap()[..], text.as_bytes());
+///     }
+///     stopper.stop();
+/// });
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct ManyServer {
+    name: Arc<str>,
+    options: ServerOptions,
+    hellos: Mutex<Reader>,
+    /// Numbers of the clients that are served.
+    clients: Mutex<HashSet<u64>>,
+    refused: AtomicU64,
+    counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+}
+
+impl ManyServer {
+    pub(super) fn create(name: &str, options: ServerOptions) -> Result<Self, OpenError> {
+        if options.requests.protocol == Protocol::V1 {
+            return Err(OpenError::InvalidConfig {
+                name: name.to_owned(),
+                problem: "protocol 1.0 has one client for a server; use `create`, or protocol 2.0"
+                    .into(),
+            });
+        }
+        let config = BufferConfig {
+            mode: options.requests.mode,
+            group: options.requests.group,
+            ..BufferConfig::new().payload_bytes(ACCEPT_BYTES).metadata_bytes(0)
+        };
+        let reader = options.reader().create(&accept_buffer(name), &config)?;
+        Ok(Self {
+            name: name.into(),
+            options,
+            hellos: Mutex::new(reader),
+            clients: Mutex::default(),
+            refused: AtomicU64::new(0),
+            counters: Arc::default(),
+            stop: Arc::default(),
+        })
+    }
+
+    /// Name that clients connect to.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends [`serve`](Self::serve) from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// What this server has done, for all clients together.
+    pub fn stats(&self) -> ServerStats {
+        stats_of(&self.counters)
+    }
+
+    /// Clients that are served at the moment.
+    pub fn clients(&self) -> usize {
+        lock(&self.clients).len()
+    }
+
+    /// Clients that got no channel: there were as many as allowed, or no memory for more.
+    pub fn refused_clients(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Serves every client in a thread of its own until it is stopped, as [`Server::serve`] does one.
+    ///
+    /// Clients whose server died are served on: requests that it had not come to are handled.
+    ///
+    /// # Errors
+    /// [`ReadError`]: no client can be admitted any more.
+    pub fn serve<A: Answer>(
+        &self,
+        handler: impl Fn(&Request) -> Result<A, Failure> + Sync,
+    ) -> Result<(), ReadError> {
+        let serve = |server: &Server| self.serve_one(server, &handler);
+        std::thread::scope(|scope| {
+            for number in self.left_by_a_predecessor() {
+                self.admit(number, scope, &serve);
+            }
+            let admitted = self.admit_all(scope, &serve);
+            self.stopper().stop();
+            admitted
+        })
+    }
+
+    fn admit_all<'s, 'e: 's>(
+        &'e self,
+        scope: &'s Scope<'s, 'e>,
+        serve: &'e (impl Fn(&Server) + Sync),
+    ) -> Result<(), ReadError> {
+        let mut hellos = lock(&self.hellos);
+        while !self.stop.load(Ordering::Acquire) {
+            match hellos.read_timeout(SLICE) {
+                Ok(Some(frame)) => {
+                    let mut bytes = [0; 17];
+                    let copied = frame.copy_to(&mut bytes);
+                    drop(frame);
+                    if let Some(number) = parse_hello(&bytes[..copied]) {
+                        self.admit(number, scope, serve);
+                    }
+                }
+                // Every client leaves when it has said hello; some die over it.
+                Ok(None) | Err(ReadError::WriterGone { .. } | ReadError::Timeout { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a client's channel, or takes it over, and has it served.
+    fn admit<'s, 'e: 's>(
+        &'e self,
+        number: u64,
+        scope: &'s Scope<'s, 'e>,
+        serve: &'e (impl Fn(&Server) + Sync),
+    ) {
+        {
+            let mut clients = lock(&self.clients);
+            if clients.contains(&number) {
+                return; // A hello that a predecessor had read too.
+            }
+            if clients.len() >= self.options.max_clients {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            clients.insert(number);
+        }
+        let place = Place { clients: &self.clients, number };
+        let channel = own_channel(&self.name, number);
+        let (counters, stop) = (self.counters.clone(), self.stop.clone());
+        let served = Server::open(&channel, &self.options, counters, stop).is_ok_and(|server| {
+            let work = move || {
+                serve(&server);
+                drop(server);
+                drop(place);
+            };
+            std::thread::Builder::new().spawn_scoped(scope, work).is_ok()
+        });
+        if !served {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Serves one client until it leaves or dies.
+    fn serve_one<A: Answer>(
+        &self,
+        server: &Server,
+        handler: impl Fn(&Request) -> Result<A, Failure>,
+    ) {
+        let admission = Deadline::after(ADMISSION);
+        let is_over = || match server.client_presence() {
+            WriterPresence::Attached => false,
+            WriterPresence::Never => admission.has_passed(),
+            WriterPresence::Closed | WriterPresence::Dead => true,
+        };
+        // A channel that is damaged is that client's own trouble.
+        while let Ok(()) = server.serve_while_busy(&handler) {
+            if self.stop.load(Ordering::Acquire) || is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Numbers of clients that are attached to channels of a server that died or left, and of those that left since.
+    fn left_by_a_predecessor(&self) -> Vec<u64> {
+        let dir: PathBuf = self.options.dir.clone().unwrap_or_else(default_dir);
+        let buffers = inspect::list(&dir).unwrap_or_default();
+        buffers.iter().filter_map(|buffer| number_of(&buffer.name, &self.name)).collect()
+    }
+}
+
+/// A client's place among those that are served.
+struct Place<'a> {
+    clients: &'a Mutex<HashSet<u64>>,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(self.clients).remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hellos_and_names_come_back_and_others_are_none() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
+            assert_eq!(parse_hello(&hello(number)), Some(number));
+            let buffer = request_buffer(&own_channel("a.b", number));
+            assert_eq!(number_of(&buffer, "a.b"), Some(number));
+            assert_eq!(number_of(&buffer, "a"), None);
+        }
+        for bad in [&b""[..], b"ZBHELLO1", b"ZBHELLO100000000x", b"ZBHELLO2........"] {
+            assert_eq!(parse_hello(bad), None);
+        }
+        for bad in
+            ["c_request", "c.1_request", "c.+000000000000001_request", "c.000000000000001F_request"]
+        {
+            assert_eq!(number_of(bad, "c"), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A server's way back to one client: requests in hand, and how they are answered.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::error::Failure;
+use super::turn::{Deadline, Slot, Taken};
+use super::wire::{HEADER_BYTES, Header, Status};
+use crate::config::Protocol;
+use crate::error::WriteError;
+use crate::frame::OwnedFrame;
+use crate::writer::{Claimed, Writer};
+
+/// Longest text of a failure, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// What a server has done for its clients, counted by whoever does it.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: AtomicU64,
+    pub(crate) answers: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) undeliverable: AtomicU64,
+}
+
+/// The response buffer of one client.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    sending: Slot<Sending>,
+    protocol: Protocol,
+    /// How long an answer waits for room: a client that keeps its answers must not stop the server for good.
+    patience: Duration,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+struct Sending {
+    writer: Writer,
+    order: Order,
+}
+
+/// Protocol 1.0 tells answers apart by their order alone, so they are kept until it is their turn.
+#[derive(Debug, Default)]
+struct Order {
+    /// Which request's answer is next.
+    next: u64,
+    /// Answers before their turn; `None` for those that are not to be sent.
+    kept: BTreeMap<u64, Option<Vec<u8>>>,
+}
+
+impl Answers {
+    pub(crate) fn new(writer: Writer, patience: Duration, counters: Arc<Counters>) -> Arc<Self> {
+        let protocol = writer.protocol();
+        let sending = Slot::new(Sending { writer, order: Order::default() });
+        Arc::new(Self { sending, protocol, patience, counters })
+    }
+
+    /// Whether somebody is there to get them, as of now.
+    pub(crate) fn has_client(&self) -> bool {
+        // Whoever has the writer at the moment notices by himself.
+        self.sending.try_take().is_none_or(|sending| sending.writer.has_live_reader())
+    }
+
+    fn take(&self, deadline: Deadline) -> Result<Taken<'_, Sending>, WriteError> {
+        self.sending.take(deadline).ok_or_else(|| WriteError::Full {
+            name: "(kept by other threads that answer)".into(),
+            waited: deadline.waited(),
+            holder: crate::error::Peer::nobody(),
+        })
+    }
+
+    /// Sends what the request's caller gets instead of an answer. Protocol 1.0 has no such thing: nothing is sent.
+    fn refuse(&self, request: &Ticket, status: Status, code: u32, message: &str) {
+        self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        let deadline = Deadline::after(self.patience);
+        let sent = self.take(deadline).and_then(|mut sending| {
+            if self.protocol == Protocol::V1 {
+                sending.pass(request, None, deadline);
+                return Ok(());
+            }
+            let header = Header { request: request.sequence, status, code };
+            let room = sending.writer.max_frame_bytes().saturating_sub(HEADER_BYTES);
+            let text = shortened(message, room.min(MAX_MESSAGE_BYTES)).as_bytes();
+            let claimed =
+                sending.writer.claim_timeout(HEADER_BYTES + text.len(), deadline.left())?;
+            let space = sending.writer.lend_mut(&claimed);
+            space[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+            space[HEADER_BYTES..].copy_from_slice(text);
+            sending.writer.commit(claimed);
+            Ok(())
+        });
+        if sent.is_err() {
+            self.counters.undeliverable.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Sending {
+    /// Sends an answer in its turn, and those that were kept until after it.
+    fn pass(&mut self, request: &Ticket, answer: Option<Vec<u8>>, deadline: Deadline) {
+        self.order.kept.insert(request.ordinal, answer);
+        while let Some(answer) = self.order.kept.remove(&self.order.next) {
+            self.order.next += 1;
+            if let Some(bytes) = answer {
+                // Who is no longer there to get it is noticed where requests are read.
+                let _ = self.writer.write_timeout(&bytes, deadline.left());
+            }
+        }
+    }
+}
+
+/// The text, cut at a character's end.
+fn shortened(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Which request is answered.
+#[derive(Debug, Clone, Copy)]
+struct Ticket {
+    /// Number of its frame.
+    sequence: u64,
+    /// How many requests of this client came before it.
+    ordinal: u64,
+}
+
+/// A request in hand, read in place: no copy was made. It can be kept, sent to another thread, and answered in any
+/// order.
+///
+/// It is answered once; dropped without an answer, the caller is told so ([`CallError::Unanswered`]). Its place in
+/// the request buffer is taken until it is dropped. If this process dies before, it goes to the next server.
+///
+/// Its bytes are shared memory: see [`Frame`](crate::Frame).
+///
+/// [`CallError::Unanswered`]: super::CallError::Unanswered
+#[derive(Debug)]
+#[must_use = "dropping a request tells its caller that there is no answer"]
+pub struct Request {
+    answers: Arc<Answers>,
+    ticket: Ticket,
+    is_answered: AtomicBool,
+    // Last, so that it is released after it was answered: see the module's invariants.
+    frame: OwnedFrame,
+}
+
+/// What a handler returns that has answered its request by itself.
+#[derive(Debug)]
+pub struct Answered(());
+
+impl Request {
+    pub(crate) fn new(answers: Arc<Answers>, ordinal: u64, frame: OwnedFrame) -> Self {
+        answers.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let ticket = Ticket { sequence: frame.sequence(), ordinal };
+        Self { answers, ticket, is_answered: AtomicBool::new(false), frame }
+    }
+
+    /// Number of the request on its channel.
+    pub fn number(&self) -> u64 {
+        self.ticket.sequence
+    }
+
+    /// Whether a server that died had received this request, and may have executed it.
+    pub fn is_redelivered(&self) -> bool {
+        self.frame.is_redelivered()
+    }
+
+    /// Copies as much as fits into `space`; the number of bytes copied. Never forms a reference to shared bytes.
+    pub fn copy_to(&self, space: &mut [u8]) -> usize {
+        self.frame.copy_to(space)
+    }
+
+    /// Answers with a copy of `bytes`.
+    ///
+    /// # Errors
+    /// [`WriteError`]; for example it is too large, or the client keeps its answers and the buffer stays full.
+    /// Nothing was sent then, and another answer is possible.
+    ///
+    /// # Panics
+    /// If it was answered before.
+    pub fn answer(&self, bytes: &[u8]) -> Result<Answered, WriteError> {
+        let mut loan = self.loan(bytes.len())?;
+        loan.copy_from_slice(bytes);
+        Ok(loan.commit())
+    }
+
+    /// Lends `len` bytes of the response buffer to be filled and sent: no copy. Other threads cannot answer meanwhile;
+    /// a pool that takes long to make its answers makes them elsewhere.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    ///
+    /// # Panics
+    /// If it was answered before.
+    pub fn loan(&self, len: usize) -> Result<AnswerLoan<'_>, WriteError> {
+        assert!(!self.is_answered.load(Ordering::Relaxed), "a request is answered once");
+        let deadline = Deadline::after(self.answers.patience);
+        let mut sending = self.answers.take(deadline)?;
+        let place = match self.answers.protocol {
+            Protocol::V1 if sending.order.next != self.ticket.ordinal => Place::Kept(vec![0; len]),
+            Protocol::V1 => Place::Ring(sending.writer.claim_timeout(len, deadline.left())?, 0),
+            Protocol::V2 => {
+                let all = len.saturating_add(HEADER_BYTES);
+                let claimed = sending.writer.claim_timeout(all, deadline.left())?;
+                let header = Header::answer(self.ticket.sequence).to_bytes();
+                sending.writer.lend_mut(&claimed)[..HEADER_BYTES].copy_from_slice(&header);
+                Place::Ring(claimed, HEADER_BYTES)
+            }
+        };
+        Ok(AnswerLoan { request: self, sending, place, deadline })
+    }
+
+    /// Answers with an error, which the caller gets as [`CallError::Failed`](super::CallError::Failed). In protocol 1.0
+    /// the caller gets nothing, as from deployed servers.
+    ///
+    /// # Panics
+    /// If it was answered before.
+    pub fn fail(&self, failure: &Failure) -> Answered {
+        assert!(!self.is_answered.load(Ordering::Relaxed), "a request is answered once");
+        self.refuse(Status::Failed, failure.code, &failure.message);
+        Answered(())
+    }
+
+    pub(crate) fn refuse(&self, status: Status, code: u32, message: &str) {
+        if !self.is_answered.swap(true, Ordering::Relaxed) {
+            self.answers.refuse(&self.ticket, status, code, message);
+        }
+    }
+}
+
+impl Deref for Request {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.frame
+    }
+}
+
+impl AsRef<[u8]> for Request {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.refuse(Status::Unanswered, 0, "");
+    }
+}
+
+/// An answer being filled in place. Dropped without [`commit`](Self::commit), nothing was sent.
+#[derive(Debug)]
+#[must_use = "a loan that is not committed is given back unused"]
+pub struct AnswerLoan<'a> {
+    request: &'a Request,
+    sending: Taken<'a, Sending>,
+    place: Place,
+    deadline: Deadline,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// In the ring, behind a header of so many bytes.
+    Ring(Claimed, usize),
+    /// Until its turn.
+    Kept(Vec<u8>),
+}
+
+impl AnswerLoan<'_> {
+    /// Sends the answer.
+    pub fn commit(mut self) -> Answered {
+        self.request.is_answered.store(true, Ordering::Relaxed);
+        self.request.answers.counters.answers.fetch_add(1, Ordering::Relaxed);
+        match self.place {
+            Place::Kept(bytes) => {
+                self.sending.pass(&self.request.ticket, Some(bytes), self.deadline);
+            }
+            Place::Ring(claimed, _) => {
+                self.sending.writer.commit(claimed);
+                if self.request.answers.protocol == Protocol::V1 {
+                    self.sending.pass(&self.request.ticket, None, self.deadline);
+                }
+            }
+        }
+        Answered(())
+    }
+
+    /// Keeps only the first `len` bytes; longer changes nothing.
+    pub fn truncate(&mut self, len: usize) {
+        match &mut self.place {
+            Place::Ring(claimed, header) => claimed.truncate(len.saturating_add(*header)),
+            Place::Kept(bytes) => bytes.truncate(len),
+        }
+    }
+}
+
+impl Deref for AnswerLoan<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.place {
+            Place::Ring(claimed, header) => &self.sending.writer.lend(claimed)[*header..],
+            Place::Kept(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for AnswerLoan<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.place {
+            Place::Ring(claimed, header) => &mut self.sending.writer.lend_mut(claimed)[*header..],
+            Place::Kept(bytes) => bytes,
+        }
+    }
+}
