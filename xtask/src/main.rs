@@ -57,6 +57,15 @@ enum Chore {
     Tsan,
     /// System calls, allocations and instructions a frame
     HotPath,
+    /// Sixteen processes with every kind of writer and reader, for as long as asked, watched for what grows
+    Soak {
+        /// How long, such as 30s or 1h
+        #[arg(long, default_value = "60s")]
+        duration: String,
+        /// Where samples.csv and soak.svg go
+        #[arg(long, default_value = "target/soak")]
+        out: std::path::PathBuf,
+    },
     /// ZeroBuffer beside what people would pick instead, measured on this machine: about ten minutes
     Compare {
         /// A tenth of it
@@ -78,6 +87,7 @@ fn main() -> ExitCode {
         Chore::Loom => loom(&mut steps),
         Chore::Torture { kills, seed } => torture(&mut steps, kills, seed),
         Chore::Fuzz { duration, targets } => fuzz(&mut steps, duration, &targets),
+        Chore::Soak { duration, out } => soak(&mut steps, &duration, &out),
         Chore::Tsan => tsan::run(&mut steps),
         Chore::HotPath => hot_path(&mut steps),
         Chore::Compare { quick, out } => compare::run(&mut steps, quick, &out),
@@ -102,6 +112,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
     steps.cargo("tests", &["test", "--workspace", "--exclude", torture_crate], &[])?;
     steps.cargo("tests of the torture", &["test", "--release", "--package", torture_crate], &[])?;
     torture(steps, 1000, None)?;
+    soak(steps, "30s", std::path::Path::new("target/soak"))?;
     // The programs that the scripts below start.
     let build = ["build", "--release", "--package", "zerobuffer-cli", "--bins"];
     steps.cargo("release build", &build, &[])?;
@@ -153,6 +164,13 @@ fn torture(steps: &mut Steps, kills: u64, seed: Option<u64>) -> anyhow::Result<(
         words.extend(["--seed", seed]);
     }
     steps.cargo("torture", &words, &[])
+}
+
+fn soak(steps: &mut Steps, duration: &str, out: &std::path::Path) -> anyhow::Result<()> {
+    let mut words = vec!["run", "--release", "--package", "zerobuffer-soak", "--", "--duration"];
+    let out = out.to_string_lossy();
+    words.extend([duration, "--out", &out]);
+    steps.cargo("soak", &words, &[])
 }
 
 fn fuzz(steps: &mut Steps, seconds: u64, targets: &[String]) -> anyhow::Result<()> {
