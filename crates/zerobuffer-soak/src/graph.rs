@@ -10,6 +10,8 @@ use crate::soak::{Sample, Seen};
 type Value = fn(&Sample) -> Option<f64>;
 
 const SIZE: (u32, u32) = (1200, 1500);
+/// Where the names of the lines begin.
+const LEGEND: i32 = 1075;
 
 /// Draws into an SVG file.
 pub(crate) fn draw(seen: &Seen, path: &Path) -> anyhow::Result<()> {
@@ -56,16 +58,11 @@ fn panel(
     chart.configure_mesh().light_line_style(TRANSPARENT).x_desc("seconds").draw()?;
     for (index, (name, points)) in rows.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(1)))?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 12, y)], colour));
+        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+        // Beside the chart, where nothing is drawn over.
+        let y = 30 + 13 * i32::try_from(index)?;
+        area.draw(&PathElement::new([(LEGEND, y), (LEGEND + 16, y)], colour.stroke_width(3)))?;
+        area.draw(&Text::new(*name, (LEGEND + 22, y - 5), ("sans-serif", 11)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::Coordinate(980, 0))
-        .label_font(("sans-serif", 11))
-        .border_style(TRANSPARENT)
-        .draw()?;
     Ok(())
 }
