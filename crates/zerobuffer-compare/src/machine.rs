@@ -24,6 +24,12 @@ pub(crate) fn machine() -> Machine {
     }
 }
 
+/// How many programs wanted to run in the last minute.
+pub(crate) fn load() -> String {
+    let all = first_line("/proc/loadavg").unwrap_or_default();
+    all.split_whitespace().next().unwrap_or("unknown").to_owned()
+}
+
 /// Now, in UTC, as `2026-11-23T14:00:00Z`.
 pub(crate) fn utc_now() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -11,6 +11,7 @@ mod pair;
 mod peers;
 mod pin;
 mod plan;
+mod report;
 mod request;
 mod result;
 mod shared;
@@ -54,6 +55,9 @@ struct Cli {
     /// The commit that is measured
     #[arg(long, default_value = "unknown")]
     commit: String,
+    /// Measure nothing: draw the report of this compare.json again
+    #[arg(long)]
+    redraw: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Hidden>,
 }
@@ -69,14 +73,23 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Hidden::Other { core, fd }) => other::run(core, fd),
-        None => compare(&cli),
+        None => publish(&cli, &redrawn_or_measured(&cli)?),
     }
 }
 
-fn compare(cli: &Cli) -> anyhow::Result<()> {
+fn redrawn_or_measured(cli: &Cli) -> anyhow::Result<Comparison> {
+    let Some(path) = &cli.redraw else { return compare(cli) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let comparison: Comparison =
+        serde_json::from_str(&text).with_context(|| format!("understand {}", path.display()))?;
+    anyhow::ensure!(comparison.format == FORMAT, "its format is {}", comparison.format);
+    Ok(comparison)
+}
+
+fn compare(cli: &Cli) -> anyhow::Result<Comparison> {
     let begun = Instant::now();
     let cores = pin::choose(cli.cores.as_deref())?;
-    let machine = machine::machine();
+    let (machine, load) = (machine::machine(), machine::load());
     let (mut effort, mut missing) = (effort(cli.quick), missing());
     effort.repetitions = cli.repeat.unwrap_or(effort.repetitions);
     let deployed = match cli.python.as_deref().map(Deployed::find) {
@@ -106,25 +119,32 @@ fn compare(cli: &Cli) -> anyhow::Result<()> {
     }
     drop(plan.pair);
 
-    let comparison = Comparison {
+    Ok(Comparison {
         format: FORMAT.into(),
         taken: machine::utc_now(),
         commit: cli.commit.clone(),
         duration_s: begun.elapsed().as_secs_f64(),
         machine,
         pinning: Pinning { first: cores[0], second: cores[1] },
-        rules: rules(effort),
+        rules: rules(effort, &load),
         peers: peers(deployed),
         missing: plan.missing,
         cases,
-    };
+    })
+}
+
+/// Writes the files and prints the table.
+fn publish(cli: &Cli, comparison: &Comparison) -> anyhow::Result<()> {
     std::fs::create_dir_all(&cli.out)
         .with_context(|| format!("make the directory {}", cli.out.display()))?;
     let path = cli.out.join("compare.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&comparison)?)
+    std::fs::write(&path, serde_json::to_string_pretty(comparison)?)
         .with_context(|| format!("write {}", path.display()))?;
-    print!("{}", summary::table(&comparison));
-    println!("written: {}", path.display());
+    let page = cli.out.join("report.html");
+    std::fs::write(&page, report::html(comparison)?)
+        .with_context(|| format!("write {}", page.display()))?;
+    print!("{}", summary::table(comparison));
+    println!("written: {} and {}", path.display(), page.display());
     Ok(())
 }
 
@@ -172,7 +192,7 @@ fn missing() -> Vec<Missing> {
     missing
 }
 
-fn rules(effort: Effort) -> Vec<String> {
+fn rules(effort: Effort, load: &str) -> Vec<String> {
     let Effort { repetitions, millis, wakes } = effort;
     vec![
         "Two real processes, each pinned to a core of its own (rtrb: two threads of one process).".into(),
@@ -203,5 +223,9 @@ fn rules(effort: Effort) -> Vec<String> {
         "Processor: user and system time of both processes. Memory: what both are charged with, shared pages once. \
          Start: two links opened by two processes that run already, one frame there and back."
             .into(),
+        format!(
+            "Load of the machine in the minute before: {load}. Other work on the two cores spoils the figures; \
+             ratios suffer less."
+        ),
     ]
 }

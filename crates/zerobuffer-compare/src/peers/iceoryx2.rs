@@ -7,12 +7,17 @@
 
 #![allow(unsafe_code)]
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
-use iceoryx2::prelude::{BackpressureStrategy, LogLevel, Node, NodeBuilder, ipc, set_log_level};
+use iceoryx2::port::update_connections::UpdateConnections as _;
+use iceoryx2::prelude::{
+    BackpressureStrategy, LogLevel, Node, NodeBuilder, PortFactory as _, ipc, set_log_level,
+};
 
 use super::{Link, Peer, Receiver, Sender, Wait};
 
@@ -21,6 +26,8 @@ type Service = ipc::Service;
 #[derive(Debug)]
 pub(crate) struct Iceoryx2;
 
+/// How long the reading end looks for the writing one.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Deeper buffers made no difference.
 const MAX_DEPTH: usize = 256;
 
@@ -86,7 +93,16 @@ impl Peer for Iceoryx2 {
 
     fn receiver(link: &Link, _index: usize) -> anyhow::Result<In> {
         let node = node()?;
-        let subscriber = service!(node, link).subscriber_builder().create()?;
+        let service = service!(node, link);
+        let subscriber = service.subscriber_builder().create()?;
+        // A subscriber connects to a publisher when it first receives, and what was sent before is lost, in spite of
+        // all settings. So it connects here.
+        let begun = Instant::now();
+        while service.dynamic_config().number_of_publishers() == 0 {
+            anyhow::ensure!(begun.elapsed() < PATIENCE, "there is no publisher");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        subscriber.update_connections()?;
         let listener = match link.wait {
             Wait::Spin => None,
             Wait::Park => Some(event!(node, link).listener_builder().create()?),
