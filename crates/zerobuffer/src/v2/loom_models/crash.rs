@@ -287,3 +287,87 @@ fn loom_a_writer_dies_while_a_reader_joins() {
         survived.is_some()
     });
 }
+
+/// A writer dies, two want to follow it at once, and one of those may die too: whoever comes last finds all that the
+/// others had committed, and nobody's frame is lost, torn or numbered twice.
+#[test]
+fn loom_two_successors_contend_and_one_of_them_dies() {
+    const OF_ONE: u64 = 2000;
+    const OF_OTHER: u64 = 3000;
+    for deadly in 0..8 {
+        at_every_step(2, move |stores| {
+            let heap = Arc::new(Heap::new(FrameGeometry::new(512, 8, 1024), 1, Position(0)));
+            heap.reserve(0, Position(0));
+            let _ = dying_at(deadly, || {
+                let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+                commit(&heap, &mut producer, OF_THE_DEAD + 1);
+            });
+            // The kernel's lock of the role.
+            let role = Arc::new(Mutex::new(()));
+            let (its_heap, its_role) = (Arc::clone(&heap), Arc::clone(&role));
+            let other = thread::spawn(move || {
+                let _held = its_role.lock().unwrap();
+                let mut producer = Producer::attach(&*its_heap, Footprint::Whole).unwrap();
+                let number = producer.next_sequence();
+                commit(&its_heap, &mut producer, OF_OTHER + number);
+                number
+            });
+            let survived = {
+                let _held = role.lock().unwrap();
+                dying_at(stores, || {
+                    let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+                    let number = producer.next_sequence();
+                    commit(&heap, &mut producer, OF_ONE + number);
+                    number
+                })
+            };
+            let others = other.join().unwrap();
+            let last = Producer::attach(&*heap, Footprint::Whole).unwrap().next_sequence() - 1;
+            let values = read_all(&heap, last);
+            for (number, value) in (1..).zip(&values) {
+                let writer = value - number;
+                assert!(
+                    [OF_THE_DEAD, OF_ONE, OF_OTHER].contains(&writer),
+                    "frame {number}: {value}"
+                );
+            }
+            assert_eq!(values[others as usize - 1], OF_OTHER + others);
+            if let Some(own) = survived {
+                assert_eq!(values[own as usize - 1], OF_ONE + own);
+            }
+            survived.is_some()
+        });
+    }
+}
+
+/// Frames of a batch are seen before they are published; the number of a place among them is right at every moment,
+/// and when the writer dies before it tells of them.
+#[test]
+fn loom_a_position_beyond_head_has_its_number() {
+    at_every_step(3, |stores| {
+        let heap = heap(1, 0);
+        heap.reserve(0, Position(0));
+        let shared = Arc::clone(&heap);
+        let reader = thread::spawn(move || {
+            let mut consumer = Consumer::attach(&*shared, 0).unwrap();
+            let mut number = 1;
+            while let Ok(Some(found)) = ring::find_frame(&*shared, consumer.position(), number) {
+                consumer.take(&*shared, &found);
+                number += 1;
+                assert_eq!(ring::number_of(&*shared, found.header), number - 1);
+                assert_eq!(ring::number_of(&*shared, consumer.position()), number);
+            }
+        });
+        let survived = dying_at(stores, || {
+            let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+            for number in 1..=2 {
+                let claim = claim(&heap, &mut producer);
+                fill(&heap, claim.start(), number);
+                producer.stage(&*heap, &claim);
+            }
+            producer.publish(&*heap);
+        });
+        reader.join().unwrap();
+        survived.is_some()
+    });
+}
