@@ -25,6 +25,12 @@ pub(super) enum BenchCommand {
     Throughput(ThroughputArgs),
     /// What a loan, commit, read and release cost, by frame size.
     Loan(LoanArgs),
+    /// What a relay's hop costs by frame size: by reference, against by copy.
+    Hop(HopArgs),
+    /// What readers cost the writer: the same frames with none and with up to sixteen of them.
+    Readers(ReadersArgs),
+    /// How fair a work group is: each member's share, and the longest that one waited.
+    Group(GroupArgs),
     /// How long a sleeping reader takes to notice a frame, against a bare futex.
     Wake(WakeArgs),
     /// What waiting costs: CPU time of a reader and of a writer that have nothing to do.
@@ -121,6 +127,51 @@ pub(super) struct LoanArgs {
     /// Duration of one measurement
     #[arg(long, default_value_t = 100, value_name = "MS")]
     pub(super) millis: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HopArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Frame sizes, as in `1K,1M,100000000`; at least 8 bytes each
+    #[arg(long, default_value = "1024,65536,3110416,16M,100000000", value_delimiter = ',', value_parser = frame_size)]
+    pub(super) sizes: Vec<usize>,
+    /// Duration of one measurement
+    #[arg(long, default_value_t = 200, value_name = "MS")]
+    pub(super) millis: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReadersArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// How many readers; the first count is what the others are compared with
+    #[arg(long, default_value = "1,2,4,8,16", value_delimiter = ',', value_parser = reader_count)]
+    pub(super) counts: Vec<usize>,
+    /// Bytes a frame
+    #[arg(long, default_value = "64", value_parser = frame_size)]
+    pub(super) size: usize,
+    /// Duration of one measurement
+    #[arg(long, default_value_t = 200, value_name = "MS")]
+    pub(super) millis: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GroupArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// How many members
+    #[arg(long, default_value = "2,4,8", value_delimiter = ',', value_parser = member_count)]
+    pub(super) members: Vec<usize>,
+    /// How many frames, in all
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..), value_name = "COUNT")]
+    pub(super) frames: u64,
+    /// Bytes a frame
+    #[arg(long, default_value = "64", value_parser = frame_size)]
+    pub(super) size: usize,
+    /// Time that a member spends on each frame, asleep
+    #[arg(long, default_value_t = 20, value_name = "US")]
+    pub(super) work_us: u64,
 }
 
 #[derive(Debug, Args)]
@@ -268,6 +319,22 @@ fn rtrb_slots(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(slots) if (1..=MAX_BYTES / 64).contains(&slots) => Ok(slots),
         _ => Err(format!("1 to {}", MAX_BYTES / 64)),
+    }
+}
+
+/// As many readers as a buffer can have, or none.
+fn reader_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count <= 64 => Ok(count),
+        _ => Err("0 to 64".into()),
+    }
+}
+
+/// Members beside the slots that a group itself takes.
+fn member_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=62).contains(&count) => Ok(count),
+        _ => Err("1 to 62".into()),
     }
 }
 

@@ -5,10 +5,12 @@
 //!
 //! - `args`: what can be asked; `report`: what is answered, as a table and as JSON
 //! - `peer`: the process pair and its control pipe; `pin`: cores; `raw`: shared memory without a ring
-//! - `floor`, `latency`, `throughput`, `loan`, `wake`, `idle`: one measurement each
+//! - `floor`, `latency`, `throughput`, `loan`, `hop`, `readers`, `group`, `wake`, `idle`: one measurement each
 
 mod args;
 mod floor;
+mod group;
+mod hop;
 mod hot;
 mod idle;
 mod latency;
@@ -16,6 +18,7 @@ mod loan;
 mod peer;
 mod pin;
 mod raw;
+mod readers;
 mod report;
 mod throughput;
 mod wake;
@@ -38,6 +41,9 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         BenchCommand::Latency(args) => (latency::run(args)?, &args.common),
         BenchCommand::Throughput(args) => (throughput::run(args)?, &args.common),
         BenchCommand::Loan(args) => (loan::run(args)?, &args.common),
+        BenchCommand::Hop(args) => (hop::run(args)?, &args.common),
+        BenchCommand::Readers(args) => (readers::run(args)?, &args.common),
+        BenchCommand::Group(args) => (group::run(args)?, &args.common),
         BenchCommand::Wake(args) => (wake::run(args)?, &args.common),
         BenchCommand::Idle(args) => (idle::run(args)?, &args.common),
         BenchCommand::Floor(args) => (floor::run(args)?, &args.common),

@@ -268,8 +268,9 @@ impl Report {
                 let theirs = self.samples.iter().find(|other| {
                     other.case == *rival
                         && other.repetition == sample.repetition
-                        && other.placement == sample.placement
-                        && other.placement != Placement::Changed
+                        && (!self.cases[sample.case].placement_matters
+                            || (other.placement == sample.placement
+                                && other.placement != Placement::Changed))
                 });
                 let ours = sample.metrics.get(metric);
                 let theirs = theirs.and_then(|theirs| theirs.metrics.get(metric));
