@@ -1,14 +1,17 @@
 //! What two ends, and those who look on, do at the same time in a 2.0 buffer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use zerobuffer::{
-    FullPolicy, MetadataError, ReadError, Reader, StartAt, WaitStrategy, Writer, inspect,
+    FullPolicy, MetadataError, ReadError, Reader, StartAt, WaitStrategy, WriteError, Writer,
+    inspect,
 };
 
 use crate::{Keepers, NAME, Place, Scenario, Signal, check, finish, frame, len, small, start};
 
-pub(crate) const ALL: [Scenario; 15] = [
+pub(crate) const ALL: [Scenario; 19] = [
     ("copied, readers spin", |place| copied(place, WaitStrategy::Spin)),
     ("copied, readers spin and sleep", |place| copied(place, WaitStrategy::SpinThenPark)),
     ("copied, readers sleep", |place| copied(place, WaitStrategy::Park)),
@@ -24,6 +27,10 @@ pub(crate) const ALL: [Scenario; 15] = [
     ("elastic ring", elastic),
     ("looking on", looking_on),
     ("looking on at metadata", looking_on_at_metadata),
+    ("a work group", work_group),
+    ("members come and go", passing_members),
+    ("lossy readers", lossy_readers),
+    ("passing on by reference", passing_on),
 ];
 
 /// Frames a scenario moves.
@@ -32,7 +39,11 @@ const FRAMES: u64 = 2000;
 fn write_all(writer: &mut Writer, until: u64) {
     while writer.next_sequence() <= until {
         let sequence = writer.next_sequence();
-        writer.write(&frame(sequence, len(sequence))).unwrap();
+        match writer.write(&frame(sequence, len(sequence))) {
+            // Told once when the ring is full and its successor has not come yet.
+            Ok(_) | Err(WriteError::ReaderGone { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -402,4 +413,116 @@ fn looking_on_at_metadata(place: Place) {
             }
         }),
     ]);
+}
+
+/// Three members divide the frames, beside a reader of all.
+fn work_group(place: Place) {
+    let mut writer = place.writer().create(NAME, &small()).unwrap();
+    let mut every = place.reader().join(NAME).unwrap();
+    let taken = Arc::new(AtomicU64::new(0));
+    // All are there before the first frame.
+    let members = [(); 3].map(|()| place.reader().group("members").join(NAME).unwrap());
+    let mut ends =
+        vec![start(move || write_all(&mut writer, FRAMES)), start(move || read_each(&mut every))];
+    for mut member in members {
+        let taken = Arc::clone(&taken);
+        ends.push(start(move || {
+            while let Some(frame) = member.read().unwrap() {
+                check(frame.sequence(), &frame);
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    finish(ends);
+    assert_eq!(taken.load(Ordering::Relaxed), FRAMES);
+}
+
+/// Members that leave after a few frames, one of which they keep until then; others take their places.
+fn passing_members(place: Place) {
+    let mut writer = place.writer().create(NAME, &small()).unwrap();
+    let taken = Arc::new(AtomicU64::new(0));
+    let mut ends = Vec::new();
+    for _ in 0..2 {
+        let options = place.reader().group("members");
+        let (mut member, taken) = (options.join(NAME).unwrap(), Arc::clone(&taken));
+        ends.push(start(move || {
+            loop {
+                for _ in 0..20 {
+                    let Some(frame) = member.read().unwrap() else { return };
+                    let frame = frame.into_owned();
+                    check(frame.sequence(), &frame);
+                    taken.fetch_add(1, Ordering::Relaxed);
+                }
+                member = match options.join(NAME) {
+                    Ok(member) => member,
+                    // All frames are taken, and the other one has left.
+                    Err(error) => return assert!(error.is_not_found(), "{error}"),
+                };
+            }
+        }));
+    }
+    ends.push(start(move || write_all(&mut writer, FRAMES)));
+    finish(ends);
+    assert_eq!(taken.load(Ordering::Relaxed), FRAMES);
+}
+
+/// Readers whom the writer goes round: what they show is whole.
+fn lossy_readers(place: Place) {
+    let config = small().payload_bytes(4096).keep_for_first_reader(false);
+    let mut writer = place.writer().create(NAME, &config).unwrap();
+    let mut ends = Vec::new();
+    for latest in [false, true] {
+        let mut reader = place.reader().lossy().join(NAME).unwrap();
+        ends.push(start(move || {
+            loop {
+                let got = if latest {
+                    reader.latest()
+                } else {
+                    reader.read_timeout(Duration::from_millis(1))
+                };
+                match got {
+                    Ok(Some(frame)) => check(frame.sequence(), &frame),
+                    Ok(None) => break,
+                    Err(error) => assert!(error.is_timeout(), "{error}"),
+                }
+            }
+        }));
+    }
+    ends.push(start(move || write_all(&mut writer, FRAMES)));
+    finish(ends);
+}
+
+/// A relay passes every frame on by reference; two readers behind it keep some, and let go in another order.
+fn passing_on(place: Place) {
+    let config = small().payload_sharing(true);
+    let mut camera = place.writer().create(NAME, &config).unwrap();
+    let mut input = place.reader().join(NAME).unwrap();
+    let mut output = place.writer().create("behind", &config).unwrap();
+    let behind = ["one", "other"].map(|name| place.reader().name(name).join("behind").unwrap());
+    let mut ends = vec![
+        start(move || write_all(&mut camera, FRAMES)),
+        start(move || {
+            while let Some(frame) = input.read().unwrap() {
+                assert_eq!(output.forward(&frame).unwrap().copied, None);
+            }
+        }),
+    ];
+    for mut reader in behind {
+        ends.push(start(move || {
+            let mut kept = Vec::new();
+            while let Some(frame) = reader.read().unwrap() {
+                check(frame.sequence(), &frame);
+                if frame.sequence().is_multiple_of(2) {
+                    kept.push(frame.into_owned());
+                }
+                if kept.len() == 2 {
+                    // The newest first.
+                    for frame in kept.drain(..).rev() {
+                        check(frame.sequence(), &frame);
+                    }
+                }
+            }
+        }));
+    }
+    finish(ends);
 }
