@@ -5,6 +5,7 @@
 mod cases;
 mod deployed;
 mod floors;
+mod leftovers;
 mod machine;
 mod other;
 mod pair;
@@ -109,6 +110,7 @@ fn compare(cli: &Cli) -> anyhow::Result<Comparison> {
         groups.retain(|group| group.name.contains(part));
         anyhow::ensure!(!groups.is_empty(), "no group's name contains `{part}`");
     }
+    leftovers::clean_up_on_signal()?;
     let pair = pair::Pair::start_up(cores)?;
     let deployed = deployed.as_ref();
     let mut plan = Plan { pair, effort, deployed, watchdog: Watchdog, missing };
