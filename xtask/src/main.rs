@@ -111,6 +111,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
         fuzz(steps, 20, &[])?;
         hot_path(steps)?;
         examples(steps)?;
+        compare::check(steps)?;
     }
     steps.run("compose file, syntax only", || {
         packages::python("examples/containers/check-compose.py")

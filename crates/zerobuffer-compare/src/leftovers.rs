@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::peers::ours_v1::DIR;
+
 /// What all names of this run start with.
 pub(crate) fn prefix() -> String {
     format!("zerobuffer-compare-{}-", std::process::id())
@@ -23,11 +25,12 @@ pub(crate) fn directory() -> std::io::Result<tempfile::TempDir> {
 
 /// Removes the buffers of measurements that ended early.
 pub(crate) fn remove_buffers() {
-    let dir = zerobuffer::default_dir();
-    for found in zerobuffer::inspect::list(&dir).into_iter().flatten() {
-        if found.name.starts_with(&prefix()) {
-            // Nobody else knew the name; what cannot be removed, `zerobuffer ls` shows.
-            let _ = zerobuffer::inspect::remove(&found.name, &dir, true);
+    for dir in [zerobuffer::default_dir(), DIR.into()] {
+        for found in zerobuffer::inspect::list(&dir).into_iter().flatten() {
+            if found.name.starts_with(&prefix()) {
+                // Nobody else knew the name; what cannot be removed, `zerobuffer ls` shows.
+                let _ = zerobuffer::inspect::remove(&found.name, &dir, true);
+            }
         }
     }
 }
