@@ -57,7 +57,7 @@ enum Chore {
     Tsan,
     /// System calls, allocations and instructions a frame
     HotPath,
-    /// ZeroBuffer beside what people would pick instead, measured on this machine: about ten minutes
+    /// ZeroBuffer beside what people would pick instead, measured on this machine: about eight minutes
     Compare {
         /// A tenth of it
         #[arg(long)]

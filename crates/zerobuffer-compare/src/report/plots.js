@@ -119,7 +119,7 @@ function legend(parent, lines) {
 /** Bars from a line at one, to the right where more than one. `bars`: [{name, median, least, most, note}]. */
 function ratioPlot(parent, bars) {
   const figure = element("figure", {}, parent);
-  const width = 1040, left = 400, right = 90, row = 24, top = 8, bottom = 26;
+  const width = 1040, left = 470, right = 80, row = 24, top = 8, bottom = 26;
   const height = top + bars.length * row + bottom;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "ratios" }, figure);
   const low = Math.min(0.5, ...bars.map(bar => bar.least)) / 1.1, high = Math.max(2, ...bars.map(bar => bar.most)) * 1.1;
