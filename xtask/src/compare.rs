@@ -37,6 +37,23 @@ pub(crate) fn run(steps: &mut Steps, quick: bool, out: &Path) -> anyhow::Result<
     steps.run("comparison", || execute(&mut command))
 }
 
+/// That it still builds with the peers, passes clippy, and measures.
+pub(crate) fn check(steps: &mut Steps) -> anyhow::Result<()> {
+    let clippy = [
+        "clippy",
+        "--package",
+        PACKAGE,
+        "--all-targets",
+        "--features",
+        "peers",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    steps.cargo("clippy of the comparison's peers", &clippy, &[])?;
+    run(steps, true, Path::new("target/compare-quick"))
+}
+
 /// A step that may fail.
 fn optional(steps: &mut Steps, name: &str, step: impl FnOnce() -> anyhow::Result<()>) -> bool {
     let outcome = steps.run(name, step);

@@ -66,7 +66,7 @@ enum Chore {
         #[arg(long, default_value = "target/soak")]
         out: std::path::PathBuf,
     },
-    /// ZeroBuffer beside what people would pick instead, measured on this machine: about ten minutes
+    /// ZeroBuffer beside what people would pick instead, measured on this machine: about eight minutes
     Compare {
         /// A tenth of it
         #[arg(long)]
@@ -122,6 +122,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
         fuzz(steps, 20, &[])?;
         hot_path(steps)?;
         examples(steps)?;
+        compare::check(steps)?;
     }
     steps.run("compose file, syntax only", || {
         packages::python("examples/containers/check-compose.py")

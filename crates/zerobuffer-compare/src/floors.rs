@@ -89,7 +89,7 @@ pub(crate) fn line(pair: &mut Pair) -> anyhow::Result<f64> {
     Ok(median(&mut batches))
 }
 
-/// The other side of [`line`].
+/// The other side of [`line()`].
 pub(crate) fn answer(shared: &Shared) -> anyhow::Result<()> {
     for round in 1..=BATCHES * ROUNDS {
         await_word(shared, PING, round)?;

@@ -5,6 +5,7 @@
 mod cases;
 mod deployed;
 mod floors;
+mod leftovers;
 mod machine;
 mod other;
 mod pair;
@@ -109,6 +110,7 @@ fn compare(cli: &Cli) -> anyhow::Result<Comparison> {
         groups.retain(|group| group.name.contains(part));
         anyhow::ensure!(!groups.is_empty(), "no group's name contains `{part}`");
     }
+    leftovers::clean_up_on_signal()?;
     let pair = pair::Pair::start_up(cores)?;
     let deployed = deployed.as_ref();
     let mut plan = Plan { pair, effort, deployed, watchdog: Watchdog, missing };
@@ -185,9 +187,10 @@ fn missing() -> Vec<Missing> {
         .collect();
     missing.push(Missing {
         peer: "Aeron".into(),
-        why: "its media driver is C++ that needs a newer CMake than Debian 12 has, a Java runtime or both; \
-              not part of this program yet"
-            .into(),
+        why:
+            "not part of this program yet: its C client and media driver need CMake 3.30 or newer \
+              and clang to build, which Debian 12 does not have"
+                .into(),
     });
     missing
 }
@@ -220,7 +223,8 @@ fn rules(effort: Effort, load: &str) -> Vec<String> {
         "Relay: from before the writer's call until the reader behind the relay has summed the frame; writer and \
          reader are one thread. Fan-out: all readers in one thread of the second process, in turns."
             .into(),
-        "Processor: user and system time of both processes. Memory: what both are charged with, shared pages once. \
+        "Processor: user and system time of both processes. Memory: what both are charged with, shared pages once, of \
+         those who share any. \
          Start: two links opened by two processes that run already, one frame there and back."
             .into(),
         format!(

@@ -14,7 +14,7 @@ use crate::peers::kind::Kind;
 use crate::peers::{Link, Wait};
 use crate::request::{Outcome, Reply, Request};
 use crate::shared::Shared;
-use crate::{other, pin};
+use crate::{leftovers, other, pin};
 
 /// The measuring process's end.
 #[derive(Debug)]
@@ -27,7 +27,6 @@ pub(crate) struct Pair {
     pub(crate) shared: Arc<Shared>,
     pub(crate) cores: [usize; 2],
     dir: TempDir,
-    links: u32,
 }
 
 impl Pair {
@@ -44,8 +43,8 @@ impl Pair {
         pin::pin(cores[0])?;
         let to = child.stdin.take().context("the other process's input")?;
         let from = BufReader::new(child.stdout.take().context("the other process's output")?);
-        let dir = tempfile::Builder::new().prefix("zerobuffer-compare-").tempdir()?;
-        Ok(Self { child, to, from, thread: None, shared: Arc::new(shared), cores, dir, links: 0 })
+        let dir = leftovers::directory()?;
+        Ok(Self { child, to, from, thread: None, shared: Arc::new(shared), cores, dir })
     }
 
     /// The other process's number.
@@ -54,10 +53,8 @@ impl Pair {
     }
 
     /// A link that nobody else uses.
-    pub(crate) fn link(&mut self, bytes: usize, ring: usize, wait: Wait) -> Link {
-        self.links += 1;
-        // The other process's number is in it, for a pair that failed is replaced by another.
-        let name = format!("zerobuffer-compare-{}-{}", self.child.id(), self.links);
+    pub(crate) fn link(&self, bytes: usize, ring: usize, wait: Wait) -> Link {
+        let name = leftovers::fresh_name();
         let dir = self.dir.path().to_owned();
         Link { name, dir, bytes, ring, wait, readers: 1, sharing: false }
     }
@@ -124,13 +121,6 @@ impl Drop for Pair {
         // It may be spinning on something that will not come.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let prefix = format!("zerobuffer-compare-{}-", self.child.id());
-        let dir = zerobuffer::default_dir();
-        for found in zerobuffer::inspect::list(&dir).into_iter().flatten() {
-            if found.name.starts_with(&prefix) {
-                // Nobody else knew the name; what cannot be removed, `zerobuffer ls` shows.
-                let _ = zerobuffer::inspect::remove(&found.name, &dir, true);
-            }
-        }
+        leftovers::remove_buffers();
     }
 }

@@ -88,8 +88,8 @@ impl Plan<'_> {
         }
         for (case, ages) in cases.iter_mut().zip(&ages) {
             if ages.len() > 0 {
-                let at = |p| Percentile { p, value: ages.at(p) };
-                case.percentiles = PERCENTILES.into_iter().map(at).collect();
+                let known = PERCENTILES.into_iter().filter(|&p| ages.knows(p));
+                case.percentiles = known.map(|p| Percentile { p, value: ages.at(p) }).collect();
             }
         }
         if group.cpu.is_some() {

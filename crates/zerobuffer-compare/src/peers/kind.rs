@@ -116,7 +116,8 @@ impl Kind {
             }
             Self::IpcChannel => "bytes_channel: IpcBytesSender::send, IpcBytesReceiver::recv",
             Self::Zmq => {
-                "PUSH and PULL over ipc://, high-water marks as deep as the ring of the others"
+                "PUSH and PULL over ipc://, high-water marks as deep as the ring of the others; the background thread that \
+                 each process has shares its core"
             }
         }
     }

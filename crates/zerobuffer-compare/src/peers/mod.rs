@@ -9,7 +9,7 @@ mod iceoryx2;
 #[cfg(feature = "peers")]
 mod ipc_channel;
 mod ours;
-mod ours_v1;
+pub(crate) mod ours_v1;
 mod pipe;
 mod rtrb;
 mod unix_socket;

@@ -27,6 +27,8 @@ fn open(link: &Link, kind: zmq::SocketType, binds: bool) -> anyhow::Result<End> 
     let depth = i32::try_from(link.depth())?;
     socket.set_sndhwm(depth)?;
     socket.set_rcvhwm(depth)?;
+    // Who connects before the other one is there tries again after so many milliseconds; by default a hundred.
+    socket.set_reconnect_ivl(1)?;
     let address = format!("ipc://{}", link.path("zmq").display());
     if binds {
         socket.bind(&address)?;

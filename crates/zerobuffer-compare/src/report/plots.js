@@ -35,18 +35,20 @@ function short(value, unit) {
   return `${parseFloat(scaled.toFixed(digits))} ${name}`;
 }
 
-/** Whole powers of ten within a range, and their halves and fifths when there are few. */
+/** Whole powers of ten within a range, and steps between them where there are few. */
 function ticks(low, high) {
-  const whole = [], fine = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-    for (const step of [1, 2, 5]) {
-      const value = step * 10 ** power;
-      if (value < low * 0.999 || value > high * 1.001) continue;
-      fine.push(value);
-      if (step === 1) whole.push(value);
+  let found = [];
+  for (const steps of [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]]) {
+    found = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
+      for (const step of steps) {
+        const value = step * 10 ** power;
+        if (value >= low * 0.999 && value <= high * 1.001) found.push(value);
+      }
     }
+    if (found.length >= 3) break;
   }
-  return whole.length >= 3 ? whole : fine;
+  return found;
 }
 
 function hint(target, text) {
@@ -66,10 +68,10 @@ function hint(target, text) {
  * Lines over a common axis, both logarithmic. `lines`: [{name, colour, dash, wide, points: [{x, y, note}]}];
  * `marks`: [{x, label}] along the bottom.
  */
-function linePlot(parent, title, { lines, marks, unit, place, aspect = 0.62 }) {
+function linePlot(parent, title, { lines, marks, unit, place, width = 520, height = 320 }) {
   const figure = element("figure", { "data-title": title }, parent);
   element("figcaption", {}, figure, title);
-  const width = 520, height = Math.round(width * aspect), left = 62, right = 14, top = 10, bottom = 28;
+  const left = 66, right = 30, top = 10, bottom = 28;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title }, figure);
   const values = lines.flatMap(line => line.points.map(point => point.y)).filter(value => value > 0);
   if (!values.length) return;
@@ -92,7 +94,7 @@ function linePlot(parent, title, { lines, marks, unit, place, aspect = 0.62 }) {
     const path = points.map((point, at) => `${at ? "L" : "M"}${x(point.x).toFixed(1)} ${y(point.y).toFixed(1)}`);
     const style = `stroke:${line.colour};stroke-width:${line.wide ? 2.6 : 1.6}`;
     const attributes = { d: path.join(""), style, fill: "none", "stroke-linejoin": "round", "data-peer": line.name };
-    if (line.dash) attributes["stroke-dasharray"] = "5 4";
+    if (line.dash) attributes["stroke-dasharray"] = line.dash;
     shape("path", attributes, svg);
     for (const point of points) {
       const dot = shape("circle", { cx: x(point.x).toFixed(1), cy: y(point.y).toFixed(1), r: line.wide ? 3.4 : 2.6,
@@ -107,7 +109,9 @@ function legend(parent, lines) {
   const box = element("div", { class: "legend" }, parent);
   for (const line of lines) {
     const item = element("span", {}, box);
-    element("i", { style: `background:${line.colour}` }, item);
+    const key = shape("svg", { viewBox: "0 0 22 8", class: "key" }, item);
+    const style = `stroke:${line.colour};stroke-width:${line.wide ? 3 : 2}`;
+    shape("line", { x1: 0, x2: 22, y1: 4, y2: 4, style, "stroke-dasharray": line.dash || "none" }, key);
     item.append(line.name);
   }
 }
@@ -115,7 +119,7 @@ function legend(parent, lines) {
 /** Bars from a line at one, to the right where more than one. `bars`: [{name, median, least, most, note}]. */
 function ratioPlot(parent, bars) {
   const figure = element("figure", {}, parent);
-  const width = 1040, left = 400, right = 90, row = 24, top = 8, bottom = 26;
+  const width = 1040, left = 470, right = 80, row = 24, top = 8, bottom = 26;
   const height = top + bars.length * row + bottom;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "ratios" }, figure);
   const low = Math.min(0.5, ...bars.map(bar => bar.least)) / 1.1, high = Math.max(2, ...bars.map(bar => bar.most)) * 1.1;

@@ -3,13 +3,15 @@
 const { run, groups } = JSON.parse(document.getElementById("data").textContent);
 const OURS = "zerobuffer 2.0";
 const COLOURS = {
-  "zerobuffer 2.0": "ours", "zerobuffer 2.0 elastic": "ours", "zerobuffer 1.0": "ours", "iceoryx2": "s1", "rtrb": "s2",
+  "zerobuffer 2.0": "ours", "zerobuffer 2.0 elastic": "ours", "zerobuffer 1.0": "older", "iceoryx2": "s1", "rtrb": "s2",
   "unix socket": "s3", "pipe": "s4", "ipc-channel": "s5", "zeromq": "s6", "python zerobuffer-ipc": "s7",
 };
 
+const DASHES = { "zerobuffer 2.0 elastic": "8 3", "zerobuffer 1.0": "3 3" };
+
 function look(peer) {
-  return { name: peer, colour: `var(--${COLOURS[peer] || "floor"})`, wide: peer === OURS,
-    dash: peer.startsWith("floor") || (peer.startsWith("zerobuffer") && peer !== OURS) };
+  const dash = peer.startsWith("floor") ? "1 3" : DASHES[peer];
+  return { name: peer, colour: `var(--${COLOURS[peer] || "floor"})`, wide: peer === OURS, dash };
 }
 
 const of = work => groups.filter(group => group.work === work);
@@ -53,6 +55,7 @@ function ratios() {
   const peers = [...new Set(compared.flatMap(group => group.rows.filter(row => row.advantage).map(row => row.peer)))];
   const first = peers.indexOf("iceoryx2");
   if (first > 0) peers.unshift(...peers.splice(first, 1));
+  peers.sort((a, b) => a.startsWith("floor") - b.startsWith("floor"));
   choice(document.getElementById("peers"), peers, peer => {
     plot.replaceChildren();
     const bars = compared.flatMap(group => group.rows
@@ -85,7 +88,7 @@ function throughput() {
     }
     const plot = section.querySelector(".plot");
     plot.replaceChildren();
-    linePlot(plot, `one-way streaming, ${chosen}`, { lines, marks, unit, place: Math.log, aspect: 0.5 });
+    linePlot(plot, `one-way streaming, ${chosen}`, { lines, marks, unit, place: Math.log, width: 1040, height: 420 });
   });
 }
 
@@ -110,7 +113,7 @@ function fanOut() {
   const marks = found.map(({ readers }) => ({ x: readers, label: `${readers}` }));
   if (!found.length) return document.getElementById("fanout").remove();
   linePlot(document.querySelector("#fanout .plot"), "frames a second from one writer, over readers",
-    { lines, marks, unit: "frames/s", place: Math.log, aspect: 0.42 });
+    { lines, marks, unit: "frames/s", place: Math.log, width: 1040, height: 300 });
 }
 
 function tables() {

@@ -32,6 +32,11 @@ impl Ages {
         self.0.len()
     }
 
+    /// Whether enough frames lie beyond this percentile to speak of it.
+    pub(crate) fn knows(&self, percentile: f64) -> bool {
+        percentile >= 100.0 || self.len() as f64 * (100.0 - percentile) / 100.0 >= 5.0
+    }
+
     pub(crate) fn at(&self, percentile: f64) -> f64 {
         self.0.value_at_percentile(percentile) as f64
     }
@@ -57,5 +62,6 @@ mod tests {
         for percentile in [1.0, 50.0, 99.0, 100.0] {
             assert_eq!(one.at(percentile), other.at(percentile));
         }
+        assert!(other.knows(99.5) && other.knows(100.0) && !other.knows(99.9));
     }
 }

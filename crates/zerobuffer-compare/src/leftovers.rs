@@ -1,0 +1,60 @@
+//! Leaves nothing behind: buffers, sockets and pipes of a run go when it ends, also when it is interrupted.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::peers::ours_v1::DIR;
+
+/// What all names of this run start with.
+pub(crate) fn prefix() -> String {
+    format!("zerobuffer-compare-{}-", std::process::id())
+}
+
+/// A name that nobody else uses.
+pub(crate) fn fresh_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{}{}", prefix(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A directory for sockets, pipes and names.
+pub(crate) fn directory() -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix(&prefix()).tempdir()
+}
+
+/// Removes the buffers of measurements that ended early.
+pub(crate) fn remove_buffers() {
+    for dir in [zerobuffer::default_dir(), DIR.into()] {
+        for found in zerobuffer::inspect::list(&dir).into_iter().flatten() {
+            if found.name.starts_with(&prefix()) {
+                // Nobody else knew the name; what cannot be removed, `zerobuffer ls` shows.
+                let _ = zerobuffer::inspect::remove(&found.name, &dir, true);
+            }
+        }
+    }
+}
+
+fn directories() -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix()))
+        .map(|entry| entry.path())
+}
+
+/// On Ctrl-C: ends the program at once, but leaves nothing behind. The other process dies with this one.
+pub(crate) fn clean_up_on_signal() -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    // It only ever sleeps, so it takes nothing from what is measured.
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            remove_buffers();
+            for directory in directories() {
+                // Somebody may still write into it; then it stays.
+                let _ = std::fs::remove_dir_all(directory);
+            }
+            std::process::exit(128 + signal);
+        }
+    })?;
+    Ok(())
+}
