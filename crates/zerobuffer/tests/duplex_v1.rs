@@ -258,7 +258,7 @@ fn a_deployed_server_that_is_killed_fails_every_waiting_call() {
 
 /// A handler that takes longer for some than for others.
 fn dawdling(request: &Request) -> Result<Vec<u8>, Failure> {
-    if request[0] % 3 == 0 {
+    if request[0].is_multiple_of(3) {
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(reversed(request))
