@@ -40,6 +40,7 @@
 //!   file short, which ends a process that touches what is gone; [`survive_truncation`] makes that an error.
 //! * **Protocol 1.0**, which deployed C++, C# and Python programs speak: [`Writer::connect`] finds such a buffer by itself, and
 //!   [`BufferConfig::v1`] makes a [`Reader`] create one. It has one reader, who owns it, and nothing survives a crash.
+//! * **Request and response**: the [`duplex`] module, two buffers under one name.
 //! * **Fork.** Endpoints stay with the parent; in the child every call says so. A frame lent before a fork must not
 //!   be touched in the child: its memory is not there.
 //! * **Platform.** Linux, 64-bit, little-endian.
@@ -113,3 +114,6 @@ pub use writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written};
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/RECOVERY.md")]
 mod recovery {}
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/DUPLEX.md")]
+mod duplex_patterns {}
