@@ -1,22 +1,22 @@
 //! The side that asks.
 
-use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::Duration;
 
 use super::accept::say_hello;
+use super::call::{PendingCall, RequestLoan, Response};
 use super::error::{CallError, Gone};
 use super::pending::{Correlation, Delivery, Pending};
-use super::turn::{Deadline, Slot, Taken, lock};
+use super::turn::{Deadline, Slot, lock};
 use super::wire::{HEADER_BYTES, Header, Status};
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
 use crate::config::{BufferConfig, Protocol, StartAt, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::{Frame, OwnedFrame};
 use crate::reader::Reader;
-use crate::writer::{Claimed, Writer, WriterOptions, look_until};
+use crate::writer::{Writer, WriterOptions, look_until};
 
 /// How long one look for an answer takes at most: so soon a cancelled call is noticed by who looks for all.
 const SLICE: Duration = Duration::from_millis(100);
@@ -181,23 +181,23 @@ impl Ends {
 
 /// What is known of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Server {
+pub(super) enum Server {
     Attached,
     Gone(WriterPresence),
 }
 
-type Outcome = Result<Response, CallError>;
+pub(super) type Outcome = Result<Response, CallError>;
 
 #[derive(Debug)]
-struct Table {
-    pending: Pending<Thread, Outcome>,
-    server: Server,
+pub(super) struct Table {
+    pub(super) pending: Pending<Thread, Outcome>,
+    pub(super) server: Server,
     /// The buffers were removed or damaged: they have to be opened again.
     lost: bool,
     /// What a call's number is above its request's in the buffer: new buffers begin at 1 again, calls do not.
-    base: u64,
+    pub(super) base: u64,
     /// Number of the newest call.
-    newest: u64,
+    pub(super) newest: u64,
 }
 
 /// The asking end of a duplex channel.
@@ -226,7 +226,7 @@ struct Table {
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     /// What its buffers are named after: the same, unless the server has many clients.
     channel: Arc<str>,
     options: ClientOptions,
@@ -235,7 +235,7 @@ pub struct Client {
     responses: Slot<Reader>,
     /// Protocol 1.0: one call at a time.
     in_order: Slot<()>,
-    table: Mutex<Table>,
+    pub(super) table: Mutex<Table>,
 }
 
 impl Client {
@@ -400,7 +400,7 @@ impl Client {
         if lock(&self.table).pending.is_in_step() { Ok(()) } else { Err(self.out_of_step()) }
     }
 
-    fn out_of_step(&self) -> CallError {
+    pub(super) fn out_of_step(&self) -> CallError {
         CallError::OutOfStep { name: self.name.clone() }
     }
 
@@ -452,7 +452,7 @@ impl Client {
     }
 
     /// Waits for the answer to a request; whoever of the waiting threads has the reader looks for the answers of all.
-    fn wait(&self, number: u64, deadline: Deadline) -> Outcome {
+    pub(super) fn wait(&self, number: u64, deadline: Deadline) -> Outcome {
         let outcome = loop {
             if let Some(outcome) = lock(&self.table).pending.take(number, std::thread::current) {
                 break outcome;
@@ -568,7 +568,7 @@ impl Client {
         None
     }
 
-    fn abandon(&self, number: u64) {
+    pub(super) fn abandon(&self, number: u64) {
         let woken = lock(&self.table).pending.abandon(number, || Err(self.out_of_step()));
         woken.iter().for_each(Thread::unpark);
     }
@@ -585,167 +585,5 @@ impl Drop for Client {
         if let Some(writer) = self.requests.take_for_good() {
             writer.discard_undelivered();
         }
-    }
-}
-
-/// A request being filled in place. Dropped without [`commit`](Self::commit), nothing was sent.
-#[derive(Debug)]
-#[must_use = "a loan that is not committed is given back unused"]
-pub struct RequestLoan<'a> {
-    client: &'a Client,
-    writer: Taken<'a, Writer>,
-    claimed: Claimed,
-}
-
-impl<'a> RequestLoan<'a> {
-    /// Sends the request.
-    ///
-    /// # Errors
-    /// The server went meanwhile, or, in protocol 1.0, the channel got out of step; nothing was sent.
-    pub fn commit(self) -> Result<PendingCall<'a>, CallError> {
-        let client = self.client;
-        Ok(PendingCall { client, number: self.send()? })
-    }
-
-    fn send(mut self) -> Result<u64, CallError> {
-        let mut table = lock(&self.client.table);
-        if let Server::Gone(server) = table.server {
-            return Err(CallError::NoServer { name: self.client.name.clone(), server });
-        }
-        if !table.pending.is_in_step() {
-            return Err(self.client.out_of_step());
-        }
-        // Known before it is sent: its answer may be here before this call returns.
-        let number = table.base + self.writer.next_sequence();
-        table.newest = number;
-        table.pending.begin(number);
-        drop(table);
-        self.writer.commit(self.claimed);
-        Ok(number)
-    }
-
-    /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
-    pub fn truncate(&mut self, len: usize) {
-        self.claimed.truncate(len);
-    }
-}
-
-impl Deref for RequestLoan<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.writer.lend(&self.claimed)
-    }
-}
-
-impl DerefMut for RequestLoan<'_> {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        self.writer.lend_mut(&self.claimed)
-    }
-}
-
-/// A request that was sent. Dropped, its answer is ignored.
-#[derive(Debug)]
-#[must_use = "dropping it gives its answer up"]
-pub struct PendingCall<'a> {
-    client: &'a Client,
-    number: u64,
-}
-
-impl<'a> PendingCall<'a> {
-    /// Number of the request on this channel.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// [`CallError`]; the call is over then, also after [`CallError::Timeout`].
-    pub fn wait(self, timeout: Duration) -> Result<Response, CallError> {
-        let outcome = self.client.wait(self.number, Deadline::after(timeout));
-        if let Err(CallError::Timeout { .. }) = &outcome {
-            self.client.abandon(self.number);
-        }
-        outcome
-    }
-
-    /// Waits for the answer; `None` if it did not come in time, and may yet.
-    ///
-    /// # Errors
-    /// [`CallError`]; the call is over then.
-    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<Response, CallError>> {
-        match self.client.wait(self.number, Deadline::after(timeout)) {
-            Err(CallError::Timeout { .. }) => None,
-            outcome => Some(outcome),
-        }
-    }
-
-    /// What ends the waiting from another thread.
-    pub fn canceller(&self) -> Canceller<'a> {
-        Canceller { client: self.client, number: self.number }
-    }
-}
-
-impl Drop for PendingCall<'_> {
-    fn drop(&mut self) {
-        lock(&self.client.table).pending.ignore(self.number);
-    }
-}
-
-/// Cancels one call: it returns [`CallError::Cancelled`] within 100 ms, at once unless it looks for the answers of others
-/// too. The server is not told.
-#[derive(Debug, Clone, Copy)]
-pub struct Canceller<'a> {
-    client: &'a Client,
-    number: u64,
-}
-
-impl Canceller<'_> {
-    /// Cancels; does nothing if the call is over.
-    pub fn cancel(&self) {
-        let error = CallError::Cancelled { name: self.client.name.clone() };
-        let waiter = lock(&self.client.table).pending.settle_one(self.number, Err(error));
-        if let Some(thread) = waiter {
-            thread.unpark();
-        }
-    }
-}
-
-/// An answer, read in place: no copy was made. Its place in the response buffer is taken until it is dropped, and a
-/// server that answers finds the buffer full if too many are kept.
-///
-/// Its bytes are shared memory: see [`Frame`](crate::Frame).
-#[derive(Debug)]
-#[must_use = "dropping an answer releases it"]
-pub struct Response {
-    request: u64,
-    frame: OwnedFrame,
-    skip: usize,
-}
-
-impl Response {
-    /// Number of the request that it answers, as [`PendingCall::number`] has it.
-    pub fn request(&self) -> u64 {
-        self.request
-    }
-
-    /// Number of the answer in the response buffer.
-    pub fn sequence(&self) -> u64 {
-        self.frame.sequence()
-    }
-}
-
-impl Deref for Response {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.frame[self.skip..]
-    }
-}
-
-impl AsRef<[u8]> for Response {
-    fn as_ref(&self) -> &[u8] {
-        self
     }
 }

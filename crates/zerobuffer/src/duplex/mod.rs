@@ -25,6 +25,7 @@
 
 mod accept;
 mod answers;
+mod call;
 mod client;
 mod error;
 mod pending;
@@ -36,7 +37,8 @@ mod wire;
 
 pub use accept::{ManyServer, accept_buffer};
 pub use answers::{AnswerLoan, Answered, Request};
-pub use client::{Canceller, Client, ClientOptions, PendingCall, RequestLoan, Response};
+pub use call::{Canceller, PendingCall, RequestLoan, Response};
+pub use client::{Client, ClientOptions};
 pub use error::{CallError, Failure, Gone};
 pub use server::{Answer, Server, ServerOptions, ServerStats, Stopper};
 

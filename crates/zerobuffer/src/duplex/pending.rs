@@ -34,8 +34,8 @@ pub(crate) struct Pending<W, A> {
     calls: VecDeque<Call<W, A>>,
     /// By order only: requests whose answers have not arrived, oldest first.
     under_way: VecDeque<u64>,
-    /// By order only: the first request that can no longer be told from those behind it.
-    doubtful_from: Option<u64>,
+    /// By order only: an answer is missing, or late.
+    is_in_doubt: bool,
 }
 
 #[derive(Debug)]
@@ -47,17 +47,12 @@ struct Call<W, A> {
 
 impl<W, A> Pending<W, A> {
     pub(crate) fn new(correlation: Correlation) -> Self {
-        Self {
-            correlation,
-            calls: VecDeque::new(),
-            under_way: VecDeque::new(),
-            doubtful_from: None,
-        }
+        Self { correlation, calls: VecDeque::new(), under_way: VecDeque::new(), is_in_doubt: false }
     }
 
     /// Whether an answer can still be told to be whose. If not, nothing may be sent.
     pub(crate) fn is_in_step(&self) -> bool {
-        self.doubtful_from.is_none()
+        !self.is_in_doubt
     }
 
     /// A request is about to be sent, under a number above all before.
@@ -77,13 +72,10 @@ impl<W, A> Pending<W, A> {
             Correlation::BySequence => number,
             Correlation::ByOrder => {
                 let Some(oldest) = self.under_way.pop_front() else { return Delivery::Late };
-                let doubtful = self.doubtful_from.is_some_and(|first| first <= oldest);
                 if self.under_way.is_empty() {
-                    self.doubtful_from = None;
+                    self.is_in_doubt = false;
                 }
-                if doubtful {
-                    return Delivery::Late;
-                }
+                // What was sent after one that was given up has its outcome already.
                 oldest
             }
         };
@@ -137,7 +129,7 @@ impl<W, A> Pending<W, A> {
         if !self.under_way.contains(&number) {
             return Vec::new();
         }
-        self.doubtful_from = Some(self.doubtful_from.map_or(number, |first| first.min(number)));
+        self.is_in_doubt = true;
         self.settle_all(|call| call.number > number, &mut out_of_step)
     }
 
@@ -153,7 +145,7 @@ impl<W, A> Pending<W, A> {
     /// The server is gone: every call gets `outcome`, and no answer will come; returns who is to be woken.
     pub(crate) fn fail_all(&mut self, mut outcome: impl FnMut() -> A) -> Vec<W> {
         self.under_way.clear();
-        self.doubtful_from = None;
+        self.is_in_doubt = false;
         self.settle_all(|_| true, &mut outcome)
     }
 
