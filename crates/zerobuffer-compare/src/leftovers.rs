@@ -42,17 +42,22 @@ fn directories() -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path())
 }
 
+/// Removes everything, before this program ends in the middle.
+pub(crate) fn remove() {
+    remove_buffers();
+    for directory in directories() {
+        // Somebody may still write into it; then it stays.
+        let _ = std::fs::remove_dir_all(directory);
+    }
+}
+
 /// On Ctrl-C: ends the program at once, but leaves nothing behind. The other process dies with this one.
 pub(crate) fn clean_up_on_signal() -> anyhow::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     // It only ever sleeps, so it takes nothing from what is measured.
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            remove_buffers();
-            for directory in directories() {
-                // Somebody may still write into it; then it stays.
-                let _ = std::fs::remove_dir_all(directory);
-            }
+            remove();
             std::process::exit(128 + signal);
         }
     })?;

@@ -20,7 +20,7 @@ mod summary;
 mod watchdog;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -74,7 +74,7 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Hidden::Other { core, fd }) => other::run(core, fd),
-        None => publish(&cli, &redrawn_or_measured(&cli)?),
+        None => publish(&cli.out, &redrawn_or_measured(&cli)?),
     }
 }
 
@@ -113,36 +113,43 @@ fn compare(cli: &Cli) -> anyhow::Result<Comparison> {
     leftovers::clean_up_on_signal()?;
     let pair = pair::Pair::start_up(cores)?;
     let deployed = deployed.as_ref();
-    let mut plan = Plan { pair, effort, deployed, watchdog: Watchdog, missing };
-    let mut cases = Vec::new();
-    for (index, group) in groups.iter().enumerate() {
-        eprintln!("[{}/{}] {}", index + 1, groups.len(), group.name);
-        cases.extend(plan.run(group)?);
-    }
-    drop(plan.pair);
-
-    Ok(Comparison {
+    let mut plan = Plan { pair, effort, deployed, watchdog: Watchdog::default(), missing };
+    let mut comparison = Comparison {
         format: FORMAT.into(),
         taken: machine::utc_now(),
         commit: cli.commit.clone(),
-        duration_s: begun.elapsed().as_secs_f64(),
+        duration_s: 0.0,
         machine,
         pinning: Pinning { first: cores[0], second: cores[1] },
         rules: rules(effort, &load),
         peers: peers(deployed),
-        missing: plan.missing,
-        cases,
-    })
+        missing: Vec::new(),
+        cases: Vec::new(),
+    };
+    for (index, group) in groups.iter().enumerate() {
+        eprintln!("[{}/{}] {}", index + 1, groups.len(), group.name);
+        comparison.cases.extend(plan.run(group)?);
+        comparison.missing.clone_from(&plan.missing);
+        comparison.duration_s = begun.elapsed().as_secs_f64();
+        let (mut so_far, out) = (comparison.clone(), cli.out.clone());
+        plan.watchdog.when_giving_up(move |missing| {
+            so_far.missing.push(missing);
+            if let Err(why) = publish(&out, &so_far) {
+                eprintln!("{why:#}");
+            }
+        });
+    }
+    Ok(comparison)
 }
 
 /// Writes the files and prints the table.
-fn publish(cli: &Cli, comparison: &Comparison) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&cli.out)
-        .with_context(|| format!("make the directory {}", cli.out.display()))?;
-    let path = cli.out.join("compare.json");
+fn publish(out: &Path, comparison: &Comparison) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)
+        .with_context(|| format!("make the directory {}", out.display()))?;
+    let path = out.join("compare.json");
     std::fs::write(&path, serde_json::to_string_pretty(comparison)?)
         .with_context(|| format!("write {}", path.display()))?;
-    let page = cli.out.join("report.html");
+    let page = out.join("report.html");
     std::fs::write(&page, report::html(comparison)?)
         .with_context(|| format!("write {}", page.display()))?;
     print!("{}", summary::table(comparison));

@@ -28,6 +28,8 @@ pub(crate) struct Iceoryx2;
 
 /// How long the reading end looks for the writing one.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest sleep, as ours: without a limit a stream once stood still, the reader asleep with its buffer full.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
 /// Deeper buffers made no difference.
 const MAX_DEPTH: usize = 256;
 
@@ -151,7 +153,7 @@ impl Receiver for In {
             match &self.listener {
                 None => std::hint::spin_loop(),
                 Some(listener) => {
-                    listener.blocking_wait(|_| {})?;
+                    listener.timed_wait(|_| {}, LOOK_AROUND)?;
                 }
             }
         }
