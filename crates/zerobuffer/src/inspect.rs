@@ -31,14 +31,17 @@ use crate::name::Place;
 use crate::stats::ReaderInfo;
 use crate::sys::{file, lock, process};
 use crate::v1;
+use crate::v2::group;
 use crate::v2::layout::{
-    LIFE_LOCK, Layout, METADATA_HEAD, OIEB_BYTES, REGISTRY_HEADER_BYTES, SLOT_BYTES, SlotName,
-    WRITER_LOCK, owner_state, segment_state, slot_flags, slot_lock, slot_state, writer_state,
+    GROUP_HEADER_BYTES, LIFE_LOCK, Layout, METADATA_HEAD, OIEB_BYTES, REGISTRY_HEADER_BYTES,
+    SLOT_BYTES, SlotName, WRITER_LOCK, owner_state, segment_state, slot_flags, slot_lock,
+    slot_state, writer_state,
 };
 use crate::v2::members::{self, printable};
 use crate::v2::position::Position;
 use crate::v2::registry::{Lag, Mark};
 use crate::v2::removal::{self, Retired};
+use crate::v2::ring;
 use crate::v2::segment::{self, io_error};
 
 /// A buffer found in a directory.
@@ -415,16 +418,66 @@ fn readers(
             pid: registry.u32(at(0x98)),
             durable: registry.u32(at(0x8c)) & slot_flags::DURABLE != 0,
             attached,
-            alive: attached && lock::is_held(fd, slot_lock(index))?,
+            alive: attached && is_held(fd, kind, index)?,
             position: cursor.0,
             read_position: registry.u64(at(0x08)),
             read_sequence: reader.sequence,
             lag_frames: lag.frames,
             lag_bytes: lag.bytes,
+            held_frames: held_frames(fd, layout, registry, index)?,
             generation: registry.u64(at(0x90)),
         });
     }
     Ok(readers)
+}
+
+/// Whether the kernel says that the owner of a slot lives; an export has several, who share it.
+fn is_held(fd: BorrowedFd<'_>, kind: ReaderKind, index: u32) -> io::Result<bool> {
+    match kind {
+        ReaderKind::Export => lock::is_shared_or_held(fd, slot_lock(index)),
+        _ => lock::is_held(fd, slot_lock(index)),
+    }
+}
+
+/// Frames that the reader in a slot was handed and has not released.
+fn held_frames(
+    fd: BorrowedFd<'_>,
+    layout: &Layout,
+    registry: &Words,
+    index: u32,
+) -> io::Result<u64> {
+    let at = |slot: u32, offset: usize| slot as usize * SLOT_BYTES as usize + offset;
+    let entries = |table: u64| {
+        let table = u32::try_from(table).ok().filter(|table| *table < layout.group_count);
+        let Some(table) = table else { return Ok(Vec::new()) };
+        let first = layout.group_offset(table) + GROUP_HEADER_BYTES;
+        let words = Words::read(fd, first, 8 * layout.group_entries as usize)?;
+        io::Result::Ok(
+            (0..layout.group_entries as usize).map(|entry| words.u64(8 * entry)).collect(),
+        )
+    };
+    Ok(match members::kind(registry.u32(at(index, 0x84))) {
+        ReaderKind::Every => {
+            let (cursor, next) = (registry.u64(at(index, 0)), registry.u64(at(index, 0x08)));
+            if cursor == next {
+                return Ok(0);
+            }
+            let offset = layout.frames.offset(Position(cursor)) & !7;
+            let word = Words::read(fd, layout.payload_offset + offset, 8)?.u64(0);
+            ring::held_frames(word, registry.u64(at(index, 0x10)), &layout.frames)
+        }
+        ReaderKind::Group => {
+            group::held_frames(entries(registry.u64(at(index, 0xb8)))?.into_iter(), None)
+        }
+        ReaderKind::Member => {
+            let anchor = registry.u64(at(index, 0xb8));
+            let anchor = u32::try_from(anchor).ok().filter(|anchor| *anchor < layout.slot_count);
+            let Some(anchor) = anchor else { return Ok(0) };
+            let entries = entries(registry.u64(at(anchor, 0xb8)))?.into_iter();
+            group::held_frames(entries, Some((index, registry.u64(at(index, 0x90)))))
+        }
+        _ => 0,
+    })
 }
 
 /// The newest version's number, and its bytes, as they were together at one moment.

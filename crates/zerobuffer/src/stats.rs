@@ -124,6 +124,9 @@ pub struct ReaderInfo {
     pub lag_frames: u64,
     /// Ring bytes it has not released yet.
     pub lag_bytes: u64,
+    /// Frames it was handed, from the oldest on that it has not released; of a member of a work group those that it has not
+    /// released, and of the group those of all its members.
+    pub held_frames: u64,
     /// Frames that were overwritten before it came to them: 0 unless it is lossy.
     pub missed: u64,
     /// How often its slot was taken.

@@ -179,6 +179,29 @@ impl Bench {
         }
     }
 
+    /// What is held is told to those who ask, from inside and from outside.
+    fn check_held(&self) {
+        let (mut every, mut members) = (0, 0);
+        for seat in self.seats.iter().flatten() {
+            let oldest = seat.held.iter().map(|(number, _)| *number).min();
+            match (seat.kind, oldest) {
+                (Kind::Durable | Kind::Ephemeral, Some(oldest)) => every += seat.at - oldest,
+                (Kind::Member, _) => members += seat.held.len() as u64,
+                _ => {}
+            }
+        }
+        let from_outside = inspect::snapshot("b", self.dir.path()).unwrap().readers;
+        for readers in [self.writer.as_ref().unwrap().readers(), from_outside] {
+            let sum = |kind| {
+                let of_kind = readers.iter().filter(|reader| reader.kind == kind);
+                of_kind.map(|reader| reader.held_frames).sum::<u64>()
+            };
+            assert_eq!(sum(ReaderKind::Every), every);
+            assert_eq!(sum(ReaderKind::Member), members);
+            assert_eq!(sum(ReaderKind::Group), members);
+        }
+    }
+
     /// Nobody was attached and nothing waited, so the buffer went with its writer.
     fn begin_anew(&mut self) {
         assert!(self.seats.iter().flatten().all(|seat| seat.kind == Kind::Observer));
@@ -342,6 +365,7 @@ proptest! {
         let mut bench = Bench::new();
         for action in actions {
             bench.run(action);
+            bench.check_held();
         }
         bench.seats = [const { None }; SEATS];
         bench.writer.take().unwrap().discard_undelivered();

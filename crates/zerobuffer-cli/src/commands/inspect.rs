@@ -140,6 +140,7 @@ fn reader_json(reader: &ReaderInfo) -> Value {
         "name": reader.name,
         "kind": kind(reader),
         "missed": reader.missed,
+        "held_frames": reader.held_frames,
         "pid": reader.pid,
         "alive": reader.alive,
         "attached": reader.attached,
@@ -183,17 +184,23 @@ fn kind(reader: &ReaderInfo) -> &'static str {
 fn reader_line(reader: &ReaderInfo, presence: &str) -> (&'static str, String) {
     let (name, position, frame) = (&reader.name, reader.position, reader.read_sequence);
     let behind = sizes::show(reader.lag_bytes);
+    let held = match reader.held_frames {
+        0 => String::new(),
+        held => format!(", holds {held}"),
+    };
     match reader.kind {
         ReaderKind::Group => {
             let frames = reader.lag_frames;
             (
                 "work group",
                 format!(
-                    "{name}: position {position}, {behind} ({frames} frames) behind, all to frame {frame} done"
+                    "{name}: position {position}, {behind} ({frames} frames) behind, all to frame {frame} done{held}"
                 ),
             )
         }
-        ReaderKind::Member => ("member", format!("of {name} ({presence}): newest frame {frame}")),
+        ReaderKind::Member => {
+            ("member", format!("of {name} ({presence}): newest frame {frame}{held}"))
+        }
         ReaderKind::Lossy => {
             let missed = reader.missed;
             (
@@ -212,7 +219,7 @@ fn reader_line(reader: &ReaderInfo, presence: &str) -> (&'static str, String) {
             (
                 "reader",
                 format!(
-                    "{name} ({presence}, {kind}): position {position}, {behind} behind, frame {frame}"
+                    "{name} ({presence}, {kind}): position {position}, {behind} behind, frame {frame}{held}"
                 ),
             )
         }

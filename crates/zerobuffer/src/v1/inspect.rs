@@ -27,6 +27,7 @@ pub(crate) struct V1Snapshot {
 pub(crate) fn reader_info(header: &Header, sizes: Sizes, alive: bool, units: u32) -> ReaderInfo {
     let free = header.payload_free_bytes.min(sizes.payload_bytes);
     ReaderInfo {
+        held_frames: 0,
         name: MAIN_READER.to_owned(),
         kind: ReaderKind::Every,
         missed: 0,

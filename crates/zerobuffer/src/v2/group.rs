@@ -114,6 +114,20 @@ impl Entry {
     }
 }
 
+/// How many of a group's entries say that their frames are held: by the member with that slot and generation, or by
+/// anybody.
+#[cfg(not(loom))]
+pub(crate) fn held_frames(entries: impl Iterator<Item = u64>, by: Option<(u32, u64)>) -> u64 {
+    let is_held = |entry: &Entry| {
+        let owner = entry.owner();
+        entry.0 & HELD != 0
+            && by.is_none_or(|(slot, generation)| {
+                owner.slot == slot && owner.has_generation(generation)
+            })
+    };
+    entries.map(Entry).filter(is_held).count() as u64
+}
+
 /// Who holds a frame, as far as its entry says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {

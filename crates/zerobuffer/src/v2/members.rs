@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::group::{Membership, Owner};
+use super::group::{self, Membership, Owner};
 use super::layout::{
     Slot, SlotName, WRITER_LOCK, WRITER_RELIES_ON_MEMBARRIER, owner_state, slot_flags, slot_kind,
     slot_lock, slot_state, writer_state,
@@ -11,7 +11,7 @@ use super::layout::{
 use super::memory::Memory;
 use super::position::Position;
 use super::registry::{self, Lag, Mark};
-use super::ring::{Consumer, Footprint, Producer, number_of};
+use super::ring::{Consumer, Footprint, Producer, held_frames as held_frames_at, number_of};
 use super::segment::{Segment, io_error};
 use super::sharing;
 use super::unread::is_export_awaited;
@@ -694,6 +694,37 @@ pub(crate) fn reap(segment: &Segment, index: u32) -> Reaped {
 /// Whether the owner of a slot is attached and alive.
 pub(crate) fn is_alive(segment: &Segment, index: u32) -> bool {
     registry::is_attached(segment, index) && segment.is_lock_held(slot_lock(index))
+}
+
+/// Frames that the reader in a slot was handed and has not released.
+pub(crate) fn held_frames(segment: &Segment, index: u32) -> u64 {
+    let slots = segment.slots();
+    let slot = &slots[index as usize];
+    let held = |anchor: &Slot, by| {
+        let table = u32::try_from(anchor.group.load(Ordering::Relaxed)).ok();
+        let Some(table) = table.filter(|table| *table < segment.layout().group_count) else {
+            return 0;
+        };
+        let entries = segment.group(table).entries.iter();
+        group::held_frames(entries.map(|entry| entry.load(Ordering::Relaxed)), by)
+    };
+    match slot.kind.load(Ordering::Relaxed) {
+        slot_kind::BROADCAST => {
+            let cursor = slot.cursor.load(Ordering::Acquire);
+            if cursor == slot.read_position.load(Ordering::Acquire) || !cursor.is_multiple_of(8) {
+                return 0;
+            }
+            let word = segment.word(Position(cursor)).load(Ordering::Relaxed);
+            held_frames_at(word, slot.read_sequence.load(Ordering::Relaxed), segment.frames())
+        }
+        slot_kind::GROUP => held(slot, None),
+        slot_kind::MEMBER => {
+            let anchor = slots.get(slot.group.load(Ordering::Relaxed) as usize);
+            let me = (index, slot.generation.load(Ordering::Relaxed));
+            anchor.map_or(0, |anchor| held(anchor, Some(me)))
+        }
+        _ => 0,
+    }
 }
 
 /// How a slot's owner is named in messages.

@@ -901,6 +901,24 @@ pub(crate) fn number_of(memory: &impl Memory, position: Position) -> u64 {
     number
 }
 
+/// Frames that a reader was handed, the newest with the number `read_sequence`, and has not released: `word` stands at its
+/// cursor, where the oldest of them begins.
+#[cfg(not(loom))]
+pub(crate) fn held_frames(word: u64, read_sequence: u64, frames: &FrameGeometry) -> u64 {
+    match word::parse(word, frames) {
+        Ok(
+            Word::Frame { number_bits, .. }
+            | Word::Skip { number_bits, .. }
+            | Word::Reference { number_bits, .. },
+        ) => {
+            let oldest = word::rebuild_number(number_bits, read_sequence);
+            read_sequence.wrapping_sub(oldest).wrapping_add(1)
+        }
+        // It is being released, or damaged.
+        _ => 0,
+    }
+}
+
 /// The number of the frame at a position, which is at most `next`; that one where there is no frame.
 fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
     match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {

@@ -483,6 +483,7 @@ impl Engine {
                     read_sequence: slot.read_sequence.load(Ordering::Relaxed),
                     lag_frames: lag.frames,
                     lag_bytes: lag.bytes,
+                    held_frames: members::held_frames(&self.segment, index),
                     generation: slot.generation.load(Ordering::Relaxed),
                 }
             })
