@@ -93,14 +93,18 @@ pub struct Watchdog(std::sync::mpsc::Sender<()>);
 impl Watchdog {
     pub fn new(what: &str) -> Self {
         let (alive, watched) = std::sync::mpsc::channel();
+        let (started, watching) = std::sync::mpsc::channel();
         let what = what.to_owned();
         std::thread::spawn(move || {
+            started.send(()).unwrap();
             if watched.recv_timeout(2 * PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
             {
                 eprintln!("hangs: {what}");
                 std::process::abort();
             }
         });
+        // A thread that starts later would need memory and descriptors just when a test has taken them away.
+        watching.recv().unwrap();
         Self(alive)
     }
 }
