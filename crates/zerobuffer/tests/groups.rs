@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::*;
 use zerobuffer::{
-    BufferConfig, FullPolicy, OpenError, OwnedFrame, ReadError, Reader, ReaderKind, StartAt,
-    WaitStrategy, Writer, inspect,
+    BufferConfig, FullPolicy, OpenError, OwnedFrame, ReadError, Reader, ReaderInfo, ReaderKind,
+    StartAt, WaitStrategy, Writer, inspect,
 };
 
 fn small() -> BufferConfig {
@@ -467,6 +467,9 @@ fn members_killed_at_random_lose_nothing() {
         }
     }
     assert!(writer.wait_drained(Some(PATIENCE)), "{:?}", writer.undelivered());
+    // Whoever was started last may come only now; without its writer the buffer would be gone.
+    let is_working = |r: &ReaderInfo| r.kind == ReaderKind::Member && r.alive;
+    until("all work", || writer.readers().iter().filter(|r| is_working(r)).count() == 3);
     drop(writer);
     for worker in workers {
         worker.finish();
