@@ -110,6 +110,8 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
     // By itself, for it turns the library's fault points on.
     let torture_crate = "zerobuffer-torture";
     steps.cargo("tests", &["test", "--workspace", "--exclude", torture_crate], &[])?;
+    let micro = ["test", "--package", "zerobuffer-micro", "--benches"];
+    steps.cargo("each micro-benchmark, once", &micro, &[])?;
     steps.cargo("tests of the torture", &["test", "--release", "--package", torture_crate], &[])?;
     torture(steps, 1000, None)?;
     soak(steps, "30s", std::path::Path::new("target/soak"))?;

@@ -450,7 +450,8 @@ pub enum ReadError {
         name: Arc<str>,
         /// How long the call waited; zero for `try_` calls.
         waited: Duration,
-        /// Whether a writer is there.
+        /// Whether a writer is there. `try_` calls on a 2.0 buffer ask the kernel at most ten times a second; between
+        /// two questions this is the last answer.
         writer: WriterPresence,
     },
     /// The writer died; all frames that it committed have been handed out. Calling again waits for a successor.

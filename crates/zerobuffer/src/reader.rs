@@ -378,7 +378,7 @@ impl Reader {
         let first = self.engine.find(patience)?;
         Ok(first.map(|first| Batch {
             reader: self,
-            next: Some(first),
+            first: Some(first),
             newest: None,
             left: max.max(1),
         }))
@@ -498,7 +498,8 @@ impl Drop for Metadata<'_> {
 #[derive(Debug)]
 pub struct Batch<'a> {
     reader: &'a mut Reader,
-    next: Option<Found>,
+    /// Found by the call that began the batch, and not handed out yet.
+    first: Option<Found>,
     newest: Option<Found>,
     left: usize,
 }
@@ -521,14 +522,10 @@ impl<'a> Batch<'a> {
     #[allow(clippy::should_implement_trait)] // An `Iterator` could let frames outlive the batch.
     #[inline]
     pub fn next(&mut self) -> Option<BatchFrame<'_>> {
-        let found = self.next.take()?;
-        let engine = &mut self.reader.engine;
-        engine.advance(&found);
+        let found = self.find()?;
+        self.reader.engine.advance(&found);
         self.newest = Some(found);
         self.left -= 1;
-        if self.left > 0 {
-            self.next = engine.find_behind(&found);
-        }
         let engine = &self.reader.engine;
         let seat = engine.seat_of(&found);
         let payload = seat.lend(&found, engine);
@@ -538,6 +535,20 @@ impl<'a> Batch<'a> {
             committed_at: seat.committed_at(&found),
             payload,
         })
+    }
+
+    #[inline(always)]
+    fn find(&mut self) -> Option<Found> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let newest = self.newest.as_ref().filter(|_| self.left > 0)?;
+        let found = self.reader.engine.find_behind(newest);
+        if found.is_none() {
+            // What comes later belongs to the next batch.
+            self.left = 0;
+        }
+        found
     }
 }
 

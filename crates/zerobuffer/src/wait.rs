@@ -86,8 +86,9 @@ pub(crate) struct Spinner {
     /// What had been received, or written, when the last wait began.
     progress: Progress,
     pause: u32,
-    /// When to ask next whether the other side lives: kept across calls, so that short timeouts ask too.
-    next_probe: Option<Instant>,
+    /// When to ask next whether the other side lives, in nanoseconds of the coarse clock: kept across calls, so that
+    /// short timeouts ask too.
+    next_probe_ns: u64,
 }
 
 /// How one wait spins.
@@ -144,7 +145,7 @@ impl Spinner {
             one_cpu,
             progress: Progress::default(),
             pause: 0,
-            next_probe: None,
+            next_probe_ns: 0,
         }
     }
 
@@ -171,10 +172,11 @@ impl Spinner {
     }
 
     /// Whether it is time to ask if the other side lives.
-    fn probe_is_due(&mut self, now: Instant) -> bool {
-        let due = self.next_probe.is_some_and(|at| now >= at);
-        if due || self.next_probe.is_none() {
-            self.next_probe = Some(now + SLICE);
+    fn probe_is_due(&mut self) -> bool {
+        let now = process::coarse_ns();
+        let due = now >= self.next_probe_ns;
+        if due {
+            self.next_probe_ns = now + SLICE.as_nanos() as u64;
         }
         due
     }
@@ -253,8 +255,7 @@ pub(crate) fn wait<A: Awaited>(
             if let Some(found) = awaited.glance()? {
                 return Ok(Some(found));
             }
-            let due = spinner.probe_is_due(Instant::now());
-            return if due { awaited.probe() } else { Ok(None) };
+            return if spinner.probe_is_due() { awaited.probe() } else { Ok(None) };
         }
         Patience::For(limit) => limit,
     };
@@ -269,7 +270,7 @@ pub(crate) fn wait<A: Awaited>(
         if deadline.is_some_and(|deadline| now >= deadline) {
             return Ok(None);
         }
-        if spinner.probe_is_due(now)
+        if spinner.probe_is_due()
             && let Some(found) = awaited.probe()?
         {
             return Ok(Some(found));
@@ -312,7 +313,7 @@ pub(crate) fn wait<A: Awaited>(
             }
             return Ok(Some(found));
         }
-        if spinner.probe_is_due(Instant::now())
+        if spinner.probe_is_due()
             && let Some(found) = awaited.probe()?
         {
             return Ok(Some(found));

@@ -111,10 +111,26 @@ impl Watch {
             Ok(None) => Err(ReadError::Timeout {
                 name: source.segment().name().clone(),
                 waited: patience.limit(),
-                writer: writer_presence(source.segment()),
+                writer: match patience {
+                    Patience::None => self.presence_as_told(source.segment()),
+                    Patience::For(_) => writer_presence(source.segment()),
+                },
             }),
             Err(End::Closed) => Ok(None),
             Err(End::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Whether a writer is there, as far as this reader was told: a call that does not wait does not ask the kernel
+    /// either, unless it is time to.
+    fn presence_as_told(&self, segment: &Segment) -> WriterPresence {
+        let area = segment.writer();
+        let generation = area.writer_generation.load(Ordering::Acquire);
+        match area.writer_state.load(Ordering::Acquire) {
+            writer_state::NEVER => WriterPresence::Never,
+            writer_state::ATTACHED if self.noticed.ended == generation => WriterPresence::Dead,
+            writer_state::ATTACHED => WriterPresence::Attached,
+            _ => WriterPresence::Closed,
         }
     }
 

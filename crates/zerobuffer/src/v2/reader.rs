@@ -361,9 +361,17 @@ impl Engine {
         self.shared.as_ref()
     }
 
-    /// The frame behind one that was found, if it is there already.
-    #[inline]
+    /// The frame behind one that was found and [`advance`](Self::advance)d to, if it is there already.
+    #[inline(always)]
     pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
+        match self.find_ready() {
+            Some(found) => Some(found),
+            None => self.find_behind_with_care(previous),
+        }
+    }
+
+    #[inline(never)]
+    fn find_behind_with_care(&mut self, previous: &Found) -> Option<Found> {
         match self.consumer.poll_behind(&self.seat.segment, previous) {
             Ok(Some(found)) if found.is_reference() => self.follow_behind(previous, &found),
             Ok(found) => found,
