@@ -1,6 +1,8 @@
 //! Changes where `PROTOCOL.md` says that something stands: what arbitrary bytes at arbitrary places seldom hit.
 #![allow(dead_code)] // Each target uses some of it.
 
+use zerobuffer::BufferConfig;
+
 /// Small segments have regions of one page each: OIEB, registry, metadata, payload.
 pub const PAGE: usize = 4096;
 
@@ -18,14 +20,25 @@ const SLOT: [usize; 19] = [
     0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0x40, 0x80, 0x84, 0x88, 0x8c, 0x90, 0x98, 0x9c,
     0xa0, 0xb8, 0xc0,
 ];
-const SLOTS: usize = 2;
+const SLOTS: usize = 4;
+/// Fields of the one group's table: its heads, and its first entries and last.
+const GROUP: [usize; 6] = [0x00, 0x08, 0x10, 0x80, 0x88, 0x80 + 8 * (GROUP_WINDOW - 1)];
+const GROUP_WINDOW: usize = 64;
 /// Heads of the two copies of the metadata, of 64 bytes each, and words of the ring.
 const METADATA: [usize; 4] = [0, 8, 80, 88];
 const RING: [usize; 6] = [0, 16, 32, 512, 2048, PAGE - 8];
 
+/// What the segments are like: with a work group, in regions of a page.
+pub fn config() -> BufferConfig {
+    let config = BufferConfig::new().payload_bytes(PAGE).metadata_bytes(64);
+    config.reader_slots(SLOTS as u32).work_groups(1).group_window(GROUP_WINDOW as u32)
+}
+
 /// The field that a byte stands for.
 fn field(byte: u8) -> usize {
     let slots = (0..SLOTS).flat_map(|slot| SLOT.map(|at| PAGE + 0x200 + slot * 0x100 + at));
+    let groups = GROUP.map(|at| PAGE + 0x200 + SLOTS * 0x100 + at);
+    let slots = slots.chain(groups);
     let places = OIEB.into_iter().chain(REGISTRY.map(|at| PAGE + at)).chain(slots);
     let places = places.chain(METADATA.map(|at| 2 * PAGE + at)).chain(RING.map(|at| 3 * PAGE + at));
     let places: Vec<usize> = places.collect();

@@ -8,25 +8,29 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
-use zerobuffer::{BufferConfig, FullPolicy, Reader, Writer};
+use zerobuffer::{FullPolicy, Reader, Writer};
 
 const NAME: &str = "fuzzed";
 
-/// A segment with frames in it, two readers, and metadata, as its last user left it.
+/// A segment with frames in it, a reader, a member of a work group, and metadata, as its last user left it.
 fn valid() -> &'static (TempDir, Vec<u8>) {
     static VALID: OnceLock<(TempDir, Vec<u8>)> = OnceLock::new();
     VALID.get_or_init(|| {
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-        let config = BufferConfig::new().payload_bytes(4096).metadata_bytes(64).reader_slots(2);
-        let mut writer = Writer::options().dir(dir.path()).create(NAME, &config).unwrap();
+        let mut writer = Writer::options().dir(dir.path()).create(NAME, &fields::config()).unwrap();
         writer.set_metadata(b"metadata").unwrap();
-        let mut reader = Reader::options().dir(dir.path()).join(NAME).unwrap();
+        let options = Reader::options().dir(dir.path());
+        let mut reader = options.join(NAME).unwrap();
+        let mut member = options.group("group").join(NAME).unwrap();
         for len in [1, 8, 100, 1000, 700] {
             writer.write(&vec![7; len]).unwrap();
         }
         drop(reader.read().unwrap());
+        let held = member.read().unwrap();
         let bytes = std::fs::read(dir.path().join("fuzzed.zb2")).unwrap();
+        drop(held);
         reader.unsubscribe();
+        member.unsubscribe();
         drop(writer);
         (dir, bytes)
     })
@@ -47,11 +51,17 @@ fuzz_target!(|input: &[u8]| {
     std::fs::write(dir.join("fuzzed.zb2"), &bytes).unwrap();
     let _ = zerobuffer::inspect::snapshot(NAME, dir);
     let reader = Reader::options().dir(dir);
+    let reader = match how >> 4 & 3 {
+        0 => reader,
+        1 => reader.lossy(),
+        2 => reader.observe(),
+        _ => reader.group("group"),
+    };
     let joined = match how & 3 {
         0 => reader.join(NAME),
         1 => reader.ephemeral().join(NAME),
         2 => reader.name("other").join(NAME),
-        _ => reader.create(NAME, &BufferConfig::new().payload_bytes(4096).reader_slots(2)),
+        _ => reader.create(NAME, &fields::config()),
     };
     let mut reader = joined.ok();
     if let Some(reader) = &mut reader {

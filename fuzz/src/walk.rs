@@ -10,18 +10,21 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
-use zerobuffer::{BufferConfig, FullPolicy, Reader, Writer};
+use zerobuffer::{FullPolicy, Reader, Writer};
 
 const NAME: &str = "walked";
 
 fuzz_target!(|input: &[u8]| {
     static DIR: OnceLock<TempDir> = OnceLock::new();
     let dir = DIR.get_or_init(|| tempfile::tempdir_in("/dev/shm").unwrap()).path();
-    let config = BufferConfig::new().payload_bytes(4096).metadata_bytes(64).reader_slots(2);
+    let config = fields::config();
     // Never waits, so that an input that takes long is a finding.
     let options = Writer::options().dir(dir).full_policy(FullPolicy::Fail);
     let mut writer = options.create(NAME, &config).unwrap();
-    let mut reader = Reader::options().dir(dir).join(NAME).unwrap();
+    let options = Reader::options().dir(dir);
+    let mut reader = options.join(NAME).unwrap();
+    let mut lossy = options.clone().lossy().join(NAME).unwrap();
+    let mut member = options.group("group").join(NAME).unwrap();
     let file = OpenOptions::new().read(true).write(true).open(dir.join("walked.zb2")).unwrap();
     let size = file.metadata().unwrap().len();
     let mut input = input;
@@ -40,19 +43,23 @@ fuzz_target!(|input: &[u8]| {
             continue;
         }
         input = rest;
-        let _ = match what % 6 {
+        let _ = match what % 8 {
             0 => writer.try_write(&[5; 40]).is_ok(),
             1 => writer.try_write(&vec![6; usize::from(*a) * 8 + 1]).is_ok(),
             2 => reader.try_read().is_ok(),
             3 => reader.try_read().map(|frame| frame.map(|f| f.into_owned().len())).is_ok(),
             4 => reader.metadata().is_ok(),
-            _ => writer.replace_metadata(&[*a; 30]).is_ok(),
+            5 => writer.replace_metadata(&[*a; 30]).is_ok(),
+            6 => member.try_read().map(|frame| frame.map(|f| f.into_owned().len())).is_ok(),
+            _ => lossy.try_read().is_ok(),
         };
         let offset = u64::from(u16::from_le_bytes([*a, *b])) * 8 % size;
         let _ = file.write_all_at(word, offset);
     }
-    common::read(&mut reader);
+    for reader in [&mut reader, &mut lossy, &mut member] {
+        common::read(reader);
+    }
     common::write(&mut writer);
-    drop((writer, reader));
+    drop((writer, reader, lossy, member));
     common::look_and_remove(NAME, dir);
 });

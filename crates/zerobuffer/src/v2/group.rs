@@ -203,7 +203,7 @@ impl Membership {
         for _ in 0..=table.window() {
             let cursor = self.cursor(memory);
             // If the cursor is passed meanwhile this may be anything; then it fails to be moved from there.
-            let number = ring::number_of(memory, cursor);
+            let Some(number) = ring::number_in_sight(memory, cursor) else { break };
             let Ok(Some(found)) = ring::find_frame(memory, cursor, number) else { break };
             // GROUP-DONE (Acquire).
             let entry = Entry(table.entry(number).load(Ordering::Acquire));
@@ -236,7 +236,9 @@ impl Membership {
             return true;
         }
         let cursor = self.cursor(memory);
-        let passed = ring::number_of(memory, cursor).wrapping_sub(1);
+        // A frame is there: the one to be claimed, or one before it.
+        let Some(next) = ring::number_in_sight(memory, cursor) else { return false };
+        let passed = next.wrapping_sub(1);
         if self.cursor(memory) != cursor {
             return false;
         }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::position::Position;
-use super::ring::{Damage, Found, number_of};
+use super::ring::{Damage, Found, number_in_sight};
 use super::word::{self, Word};
 use crate::config::StartAt;
 use crate::sync::{Ordering, fence};
@@ -170,13 +170,12 @@ impl Observation {
     /// Goes on at `position`, where a frame begins or will begin.
     fn go_to(&mut self, memory: &impl Memory, mut position: Position) {
         for _ in 0..ATTEMPTS {
-            let head = Position(memory.writer().head.load(Ordering::Acquire));
-            self.number = number_of(memory, position);
-            self.position = position;
-            // The number was counted from there, if it was not rebuilt.
-            if position.is_at_or_before(head) || is_whole(memory, head) {
+            if let Some(number) = number_in_sight(memory, position) {
+                self.number = number;
+                self.position = position;
                 return;
             }
+            // It was overwritten meanwhile.
             position = Position(memory.writer().newest.load(Ordering::Acquire));
         }
     }

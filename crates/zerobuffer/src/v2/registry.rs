@@ -117,9 +117,9 @@ pub(crate) fn is_served(slot: &Slot) -> bool {
         && matches!(slot.kind.load(Ordering::Relaxed), slot_kind::BROADCAST | slot_kind::GROUP)
 }
 
-/// Whether an active slot has an owner who has not left (it may have died: locks tell).
+/// Whether an active slot has an owner who has not left (it may have died: locks tell). There is none beyond the last slot.
 pub(crate) fn is_attached(memory: &impl Memory, index: u32) -> bool {
-    let slot = &memory.slots()[index as usize];
+    let Some(slot) = memory.slots().get(index as usize) else { return false };
     slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
         && slot.owner_state.load(Ordering::Acquire) == owner_state::ATTACHED
 }

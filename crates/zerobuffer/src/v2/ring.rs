@@ -75,6 +75,8 @@ pub(crate) struct Full {
 
 /// How far ahead of the tail lines are asked for: stores to a line that is still the reader's wait for it one
 /// after the other, and everything behind them with them.
+/// Bytes that a frame takes at least: a header and a byte, rounded up.
+const SMALLEST_FRAME: u64 = 16;
 const PREPARE_AHEAD: u64 = 1024;
 /// Bytes asked for at once: of larger frames the processor sees by itself what is written next.
 const PREPARE_MOST: u64 = 512;
@@ -878,16 +880,35 @@ fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
 /// The number of the frame at a position that begins one, or where the next one will begin.
 ///
 /// Frames are seen before they are published: whoever read a batch, or a frame that the Writer died on, may be
-/// beyond `head`. From there on they are counted.
+/// beyond `head`. If there is no frame yet, those from there on are counted.
 pub(crate) fn number_of(memory: &impl Memory, position: Position) -> u64 {
+    number_in_sight(memory, position).unwrap_or_else(|| number_counted(memory, position))
+}
+
+/// As [`number_of`], in a few steps whatever the memory holds; `None` where only counting would tell.
+pub(crate) fn number_in_sight(memory: &impl Memory, position: Position) -> Option<u64> {
+    let (head, next, capacity) = published(memory);
+    if position.is_at_or_before(head) || position.since(head) > capacity {
+        return Some(number_at(memory, position, next));
+    }
+    // Beyond `head` lie at most as many frames as the ring holds.
+    let not_before = next.wrapping_add(capacity / SMALLEST_FRAME);
+    number_bits_at(memory, position).map(|bits| word::rebuild_number(bits, not_before))
+}
+
+/// `head`, the number at or behind it, and the ring's capacity.
+fn published(memory: &impl Memory) -> (Position, u64, u64) {
     let writer = memory.writer();
     let head = Position(writer.head.load(Ordering::Acquire));
     // Loaded after `head`: at least the number of the frame before it. And before the words: so if there is none,
     // no newer one.
     let next = writer.sequence.load(Ordering::Acquire).wrapping_add(1);
-    if position.is_at_or_before(head) || position.since(head) > memory.frames().capacity {
-        return number_at(memory, position, next);
-    }
+    (head, next, memory.frames().capacity)
+}
+
+#[cold]
+fn number_counted(memory: &impl Memory, position: Position) -> u64 {
+    let (head, next, _) = published(memory);
     let mut number = number_at(memory, head, next);
     let mut walk = Walk { position: head, skipped: false };
     while walk.position != position && walk.position.is_at_or_before(position) {
@@ -921,14 +942,19 @@ pub(crate) fn held_frames(word: u64, read_sequence: u64, frames: &FrameGeometry)
 
 /// The number of the frame at a position, which is at most `next`; that one where there is no frame.
 fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
+    number_bits_at(memory, position).map_or(next, |bits| word::rebuild_number(bits, next))
+}
+
+/// What the word at a position says of its frame's number.
+fn number_bits_at(memory: &impl Memory, position: Position) -> Option<u64> {
     match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
         Ok(
             Word::Frame { number_bits, .. }
             | Word::Skip { number_bits, .. }
             | Word::Reference { number_bits, .. },
-        ) => word::rebuild_number(number_bits, next),
+        ) => Some(number_bits),
         // Empty; or damage, which the first step will report.
-        _ => next,
+        _ => None,
     }
 }
 
