@@ -556,6 +556,15 @@ impl Reading {
         }
     }
 
+    /// Goes behind the next frame, as part of a batch, if it is plain to see that there is one.
+    #[inline(always)]
+    pub(crate) fn advance_ready(&mut self) -> Option<Found> {
+        match self {
+            Self::V2(engine) => engine.advance_ready(),
+            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => None,
+        }
+    }
+
     /// The frame behind one that was found and advanced over, if it is there already.
     #[inline]
     pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
@@ -738,6 +747,12 @@ pub(crate) enum OwnedSeat {
 }
 
 impl<'a> SeatRef<'a> {
+    /// Lends a frame of a batch. While this seat is borrowed from the batch's reader, the batch releases nothing.
+    #[inline(always)]
+    pub(crate) fn lend_in_batch(self, found: &Found) -> &'a [u8] {
+        self.lend(found, &())
+    }
+
     #[inline(always)]
     pub(crate) fn lend<'b, T: ?Sized>(self, found: &Found, holder: &'b T) -> &'b [u8]
     where

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{BufferConfig, MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy};
-use crate::engine::{Attendance, Reading};
+use crate::engine::{Attendance, Reading, SeatRef};
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
 use crate::events::Events;
 use crate::frame::Frame;
@@ -522,33 +522,47 @@ impl<'a> Batch<'a> {
     #[allow(clippy::should_implement_trait)] // An `Iterator` could let frames outlive the batch.
     #[inline]
     pub fn next(&mut self) -> Option<BatchFrame<'_>> {
-        let found = self.find()?;
-        self.reader.engine.advance(&found);
-        self.newest = Some(found);
-        self.left -= 1;
-        let engine = &self.reader.engine;
-        let seat = engine.seat_of(&found);
-        let payload = seat.lend(&found, engine);
-        Some(BatchFrame {
-            sequence: found.sequence,
-            redelivered: found.is_redelivered(),
-            committed_at: seat.committed_at(&found),
-            payload,
-        })
+        if self.left == 0 {
+            return None;
+        }
+        if self.first.is_none()
+            && let Some(found) = self.reader.engine.advance_ready()
+        {
+            self.left -= 1;
+            self.newest = Some(found);
+            return Some(BatchFrame::new(&found, self.reader.engine.seat()));
+        }
+        self.next_with_care()
     }
 
-    #[inline(always)]
-    fn find(&mut self) -> Option<Found> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        let newest = self.newest.as_ref().filter(|_| self.left > 0)?;
-        let found = self.reader.engine.find_behind(newest);
-        if found.is_none() {
+    #[inline(never)]
+    fn next_with_care(&mut self) -> Option<BatchFrame<'_>> {
+        let engine = &mut self.reader.engine;
+        let found = match (self.first.take(), &self.newest) {
+            (None, Some(newest)) => engine.find_behind(newest),
+            (first, _) => first,
+        };
+        let Some(found) = found else {
             // What comes later belongs to the next batch.
             self.left = 0;
+            return None;
+        };
+        engine.advance(&found);
+        self.left -= 1;
+        self.newest = Some(found);
+        Some(BatchFrame::new(&found, engine.seat_of(&found)))
+    }
+}
+
+impl<'a> BatchFrame<'a> {
+    #[inline(always)]
+    fn new(found: &Found, seat: SeatRef<'a>) -> Self {
+        Self {
+            sequence: found.sequence,
+            redelivered: found.is_redelivered(),
+            committed_at: seat.committed_at(found),
+            payload: seat.lend_in_batch(found),
         }
-        found
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn try_shared(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
     try_lock(fd, libc::F_RDLCK, offset)
 }
 
-/// Gives one byte back. Never used for a role: those end with their mapping.
+/// Gives one byte back. Never used for a role of protocol 2.0: those end with their mapping.
 pub(crate) fn release(fd: BorrowedFd<'_>, offset: u64) -> io::Result<()> {
     fcntl(fd, libc::F_OFD_SETLK, &mut byte(libc::F_UNLCK, offset))
 }

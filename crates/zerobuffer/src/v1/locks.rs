@@ -102,7 +102,6 @@ impl LockFile {
 
     /// Lets go of the lock but leaves the file.
     pub(crate) fn leave(mut self) {
-        // Closing the description lets go of the lock.
         self.remove = false;
     }
 }
@@ -110,9 +109,14 @@ impl LockFile {
 impl Drop for LockFile {
     /// Removes the file while it is still locked, so that nobody locks a file that is about to go (L12).
     fn drop(&mut self) {
-        if self.remove && self.pid == std::process::id() && self.is_named() {
+        if self.pid != std::process::id() {
+            return;
+        }
+        if self.remove && self.is_named() {
             let _ = std::fs::remove_file(&self.path);
         }
+        // Not left to closing: a child that another thread has just forked holds the description a little longer.
+        let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 }
 

@@ -312,6 +312,12 @@ impl Segment {
         lock::is_held(self.fd.as_fd(), role.byte()).unwrap_or(false)
     }
 
+    /// Lets a successor have a role at once. Closing would do too, unless another thread has just forked: then the child
+    /// holds the description until it executes another program.
+    pub(crate) fn give_role_back(&self, role: Role) {
+        let _ = lock::release(self.fd.as_fd(), role.byte());
+    }
+
     /// Removes what this endpoint made, then its lock files (L12). Nothing for a writer.
     pub(crate) fn remove(&self) {
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -494,6 +494,7 @@ impl Drop for V1Writer {
         // Only our own pid; no post: a successor's reader would take it for a frame (L10, L21).
         let (announce, own) = (&self.segment.oieb().writer_pid, own_pid_cached(&self.segment));
         let _ = announce.compare_exchange(own, 0, Ordering::AcqRel, Ordering::Acquire);
+        self.segment.give_role_back(Role::Writer);
     }
 }
 

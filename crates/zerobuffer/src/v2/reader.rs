@@ -361,17 +361,16 @@ impl Engine {
         self.shared.as_ref()
     }
 
-    /// The frame behind one that was found and [`advance`](Self::advance)d to, if it is there already.
+    /// Goes behind the next frame, if it is plain to see that there is one, as a part of a batch.
     #[inline(always)]
-    pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
-        match self.find_ready() {
-            Some(found) => Some(found),
-            None => self.find_behind_with_care(previous),
-        }
+    pub(crate) fn advance_ready(&mut self) -> Option<Found> {
+        let found = self.find_ready()?;
+        self.advance(&found);
+        Some(found)
     }
 
-    #[inline(never)]
-    fn find_behind_with_care(&mut self, previous: &Found) -> Option<Found> {
+    /// The frame behind one that was found, if it is there already.
+    pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
         match self.consumer.poll_behind(&self.seat.segment, previous) {
             Ok(Some(found)) if found.is_reference() => self.follow_behind(previous, &found),
             Ok(found) => found,
