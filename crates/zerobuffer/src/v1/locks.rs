@@ -14,6 +14,9 @@ use rustix::io::Errno;
 /// Another's stale scan holds a lock for a moment; so often we look again before we call it taken.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(5);
+/// Who looks for leavings takes a lock for some microseconds.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// Directories of lock files, in the order in which they are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +154,16 @@ impl Locks {
     /// Whether somebody holds a lock of `name`. Takes it for a moment, so for doubtful cases only.
     pub(crate) fn are_held(dirs: &LockDirs, name: &str) -> bool {
         dirs.paths(name).any(|path| is_held(&path))
+    }
+
+    /// As [`are_held`](Self::are_held), and not only by somebody who looks whether it is held.
+    pub(crate) fn are_kept(dirs: &LockDirs, name: &str) -> bool {
+        (0..LOOKS).all(|look| {
+            if look > 0 {
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            Self::are_held(dirs, name)
+        })
     }
 
     /// Whether somebody holds a lock of `name` in another directory than the one held here.

@@ -120,6 +120,11 @@ impl Names {
         Locks::are_held(&self.locks, &self.name)
     }
 
+    /// As [`is_locked`](Self::is_locked), and not only by somebody who looks for leavings. Takes some milliseconds if so.
+    pub(crate) fn is_kept_locked(&self) -> bool {
+        Locks::are_kept(&self.locks, &self.name)
+    }
+
     /// Values of the data and the space semaphore; `None` for one that cannot be opened.
     pub(crate) fn semaphore_values(&self) -> [Option<u32>; 2] {
         [&self.data, &self.space].map(|name| Semaphore::open(name).ok().map(|s| s.value()))
@@ -269,7 +274,7 @@ impl Segment {
         if header.reader_pid == 0 {
             return Err(OpenError::NoReader { name: name.to_owned(), pid: 0 });
         }
-        if !is_peer_alive(&fd, Role::Reader, header.reader_pid) && !names.is_locked() {
+        if !is_peer_alive(&fd, Role::Reader, header.reader_pid) && !names.is_kept_locked() {
             let pid = announced(header.reader_pid);
             return Err(OpenError::NoReader { name: name.to_owned(), pid });
         }
