@@ -316,6 +316,43 @@ fn a_server_that_is_killed_fails_every_waiting_call() {
     }
 }
 
+/// A stopped server is slow, not dead: calls time out or wait, and each has its own answer when the server goes on.
+#[test]
+fn a_server_that_is_stopped_is_waited_for() {
+    for wait in [WaitStrategy::Park, WaitStrategy::SpinThenPark] {
+        let stage = Stage::new(Processes, wait, role);
+        let mut server = stage.start("server", &[]);
+        let client = client(&stage);
+        assert_eq!(client.call(&[ask::ECHO, 0], PATIENCE).unwrap()[..], [ask::ECHO, 0]);
+        server.stop();
+        // Longer than a death would take to be noticed.
+        let impatient = client.call(&[ask::ECHO, 1], Duration::from_millis(300)).unwrap_err();
+        assert!(
+            matches!(impatient, CallError::Timeout { server: WriterPresence::Attached, .. }),
+            "{impatient:?}"
+        );
+        assert!(!impatient.was_not_executed());
+        std::thread::scope(|scope| {
+            let calls: Vec<_> = (2..8)
+                .map(|i| {
+                    let client = &client;
+                    scope.spawn(move || client.call(&[ask::ECHO, i], Duration::MAX))
+                })
+                .collect();
+            until("all wait", || client.in_flight() == 6);
+            // Another look at the server, at least.
+            std::thread::sleep(Duration::from_millis(250));
+            assert_eq!(client.in_flight(), 6);
+            server.resume();
+            for (i, call) in (2..8).zip(calls) {
+                assert_eq!(call.join().unwrap().unwrap()[..], [ask::ECHO, i]);
+            }
+        });
+        stop(&client);
+        server.finish();
+    }
+}
+
 #[test]
 fn a_successor_serves_what_waited_and_refuses_what_was_in_hand() {
     let stage = Stage::new(Processes, WaitStrategy::Park, role);
