@@ -1,5 +1,6 @@
 //! Which cases there are: groups of peers that do the same work.
 
+use crate::callers::Caller;
 use crate::deployed::Deployed;
 use crate::peers::Wait;
 use crate::peers::kind::{Kind, Mode};
@@ -17,11 +18,14 @@ pub(crate) enum Task {
     Relay { kind: Kind, by_reference: bool },
     Wake { kind: Kind },
     Start { kind: Kind },
+    Call { caller: Caller, wait: Wait },
+    TwoWakes,
     Line,
     Copy,
     Futex,
     Semaphore,
     Deployed,
+    DeployedCall,
 }
 
 /// One peer in a group.
@@ -220,6 +224,38 @@ fn relay(bytes: usize, by_reference: bool) -> Group {
     }
 }
 
+/// Request and answer; beside it what it is made of: frames in a ring, or wake-ups.
+fn call(bytes: usize, wait: Wait, python: bool) -> Group {
+    let of =
+        |peer, copies, task| Entry { peer, mode: "copied", copies, touched: "every byte", task };
+    let mut entries: Vec<Entry> = Caller::ALL
+        .iter()
+        .map(|&caller| {
+            of(caller.name(), "client in, server out and in", Task::Call { caller, wait })
+        })
+        .collect();
+    let one_way = Task::Latency { kind: Kind::Ours, mode: Mode::Copied, wait };
+    entries.push(of("zerobuffer 2.0, one way", "writer in", one_way));
+    if wait == Wait::Park {
+        let task = Task::TwoWakes;
+        let floor = Entry { mode: "bare", ..of("floor: two futex wake-ups", "nobody", task) };
+        entries.push(Entry { touched: "header", ..floor });
+        if python {
+            entries.push(of(Deployed::NAME, "all", Task::DeployedCall));
+        }
+    }
+    Group {
+        work: Work::Request,
+        name: format!("request and answer of {}, {}", size_name(bytes), waiting(wait)),
+        cpu: None,
+        bytes,
+        wait: Some(wait),
+        unit: "ns",
+        better: Better::Lower,
+        entries,
+    }
+}
+
 fn floors() -> Vec<Group> {
     let floor = |name: String, peer, bytes, unit, better, task| Group {
         work: Work::Floor,
@@ -268,6 +304,9 @@ pub(crate) fn all(quick: bool, python: bool) -> Vec<Group> {
     groups.push(batched(64));
 
     groups.extend([relay(HD, false), relay(HD, true)]);
+    let calls = if quick { vec![64] } else { vec![64, 64 << 10, HD] };
+    groups.extend(calls.iter().map(|&bytes| call(bytes, Spin, python)));
+    groups.extend(parked.iter().map(|&bytes| call(bytes, Park, python)));
     let readers = if quick { vec![1, 4] } else { vec![1, 2, 4, 8, 16] };
     groups.extend(readers.iter().map(|&readers| fan_out(1024, readers)));
     groups.extend([wake(64), memory(64 << 10), start()]);

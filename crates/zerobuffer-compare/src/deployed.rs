@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use crate::work::Found;
 
 const SCRIPT: &str = include_str!("deployed.py");
+const CALLS: &str = include_str!("deployed_calls.py");
 
 #[derive(Debug)]
 pub(crate) struct Deployed {
@@ -34,9 +35,9 @@ impl Deployed {
         Ok(Self { python: python.to_owned(), version, runs: AtomicU32::new(0) })
     }
 
-    fn end(&self, role: &str, core: usize, name: &str, rest: &[u64]) -> Command {
+    fn end(&self, script: &str, role: &str, core: usize, name: &str, rest: &[u64]) -> Command {
         let mut command = Command::new(&self.python);
-        command.args(["-c", SCRIPT, role, &core.to_string(), name]);
+        command.args(["-c", script, role, &core.to_string(), name]);
         command.args(rest.iter().map(u64::to_string)).stderr(Stdio::null());
         command
     }
@@ -53,7 +54,7 @@ impl Deployed {
         let name = format!("zerobuffer-compare-python-{}-{run}", std::process::id());
         let (bytes, ring) = (bytes as u64, ring as u64);
         let mut reader = self
-            .end("reader", cores[1], &name, &[ring])
+            .end(SCRIPT, "reader", cores[1], &name, &[ring])
             .stdout(Stdio::piped())
             .spawn()
             .context("start the reader")?;
@@ -61,7 +62,7 @@ impl Deployed {
             BufReader::new(reader.stdout.take().context("the reader's output")?).lines();
         let ready = lines.next().context("the reader ended early")??;
         anyhow::ensure!(ready == "ready", "the reader said {ready}");
-        let wrote = self.end("writer", cores[0], &name, &[bytes, millis]).status();
+        let wrote = self.end(SCRIPT, "writer", cores[0], &name, &[bytes, millis]).status();
         if !wrote.as_ref().is_ok_and(std::process::ExitStatus::success) {
             // Nothing will come that it could end by.
             let _ = reader.kill();
@@ -74,6 +75,42 @@ impl Deployed {
         }
         anyhow::ensure!(wrote?.success(), "the writer failed");
         let value = rate.context("the reader ended early")??.parse()?;
+        Ok(Found { value, ages: Vec::new() })
+    }
+
+    /// Nanoseconds from a request to its answer, as the client sees it.
+    pub(crate) fn call(
+        &self,
+        cores: [usize; 2],
+        bytes: usize,
+        ring: usize,
+        millis: u64,
+    ) -> anyhow::Result<Found> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let name = format!("zerobuffer-compare-calls-{}-{run}", std::process::id());
+        let (bytes, ring) = (bytes as u64, ring as u64);
+        let mut server = self
+            .end(CALLS, "server", cores[1], &name, &[ring])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start the server")?;
+        let mut lines =
+            BufReader::new(server.stdout.take().context("the server's output")?).lines();
+        let ready = lines.next().context("the server ended early")??;
+        anyhow::ensure!(ready == "ready", "the server said {ready}");
+        let asked = self.end(CALLS, "client", cores[0], &name, &[bytes, millis]).output();
+        // It serves until it is ended.
+        let _ = server.kill();
+        server.wait()?;
+        for buffer in ["request", "response"] {
+            for side in ["r", "w"] {
+                let _ = std::fs::remove_file(format!("/dev/shm/sem.sem-{side}-{name}_{buffer}"));
+            }
+            let _ = std::fs::remove_file(format!("/dev/shm/{name}_{buffer}"));
+        }
+        let asked = asked?;
+        anyhow::ensure!(asked.status.success(), "the client failed");
+        let value = String::from_utf8_lossy(&asked.stdout).trim().parse()?;
         Ok(Found { value, ages: Vec::new() })
     }
 }

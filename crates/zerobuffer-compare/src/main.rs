@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask compare` builds and runs it with everybody who is compared.
 
+mod callers;
 mod cases;
 mod deployed;
 mod floors;
@@ -226,6 +227,9 @@ fn rules(effort: Effort, load: &str) -> Vec<String> {
         "Spinning asks without pause on both sides; parked sleeps in the kernel.".into(),
         "Latency is half a round trip with one frame in flight; percentiles time every round by itself, clock \
          included. Wake-up is from before the writer's call until the reader has the frame."
+            .into(),
+        "Request and answer: the whole way there and back, one call under way; both sides sum every byte, and the answer \
+         is the request's bytes, copied."
             .into(),
         "Relay: from before the writer's call until the reader behind the relay has summed the frame; writer and \
          reader are one thread. Fan-out: all readers in one thread of the second process, in turns."

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, Write as _};
 
 use crate::request::{Outcome, Reply, Request};
 use crate::shared::Shared;
-use crate::work::{latency, relay, throughput, wake};
+use crate::work::{call, latency, relay, throughput, wake};
 use crate::{floors, pin};
 
 /// Tells the measuring side something.
@@ -47,6 +47,11 @@ pub(crate) fn serve(shared: &Shared, request: Request, say: Say<'_>) -> anyhow::
         }
         Request::Drain { kind, from, mode, batch } => {
             throughput::drain(kind, &from, mode, batch, say)
+        }
+        Request::Answer { caller, link } => call::answer(caller, &link, say),
+        Request::AnswerFutex => {
+            say(Reply::Ready)?;
+            call::answer_futex(shared)
         }
         Request::Wake { kind, from, count } => wake::receive(kind, &from, count, say),
         Request::WakeFutex { count } => {

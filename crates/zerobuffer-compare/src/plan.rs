@@ -11,7 +11,7 @@ use crate::result::{Better, Case, Missing, Percentile, Sample, Work};
 use crate::watchdog::Watchdog;
 use crate::work::ages::{Ages, PERCENTILES};
 use crate::work::throughput::{self, Stream};
-use crate::work::{Found, latency, relay, start, wake};
+use crate::work::{Found, call, latency, relay, start, wake};
 
 /// How thoroughly.
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +137,12 @@ impl Plan<'_> {
             }
             Task::Relay { kind, by_reference } => {
                 relay::measure(pair, kind, bytes, by_reference, millis)?.into()
+            }
+            Task::Call { caller, wait } => call::measure(pair, caller, bytes, wait, millis)?.into(),
+            Task::TwoWakes => call::two_wakes(pair, millis)?.into(),
+            Task::DeployedCall => {
+                let deployed = self.deployed.ok_or_else(|| anyhow::anyhow!("not installed"))?;
+                deployed.call(pair.cores, bytes, throughput::ring_for(bytes), millis)?.into()
             }
             Task::Start { kind } => start::measure(pair, kind, bytes)?.into(),
             Task::Wake { kind } => of_wake(wake::measure(pair, kind, bytes, wakes)?),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::callers::Caller;
 use crate::peers::Link;
 use crate::peers::kind::{Kind, Mode};
 
@@ -17,6 +18,10 @@ pub(crate) enum Request {
     Relay { kind: Kind, there: Link, back: Link, by_reference: bool },
     /// Read a stream to its end.
     Drain { kind: Kind, from: Link, mode: Mode, batch: usize },
+    /// Answer every request with its own bytes.
+    Answer { caller: Caller, link: Link },
+    /// Wake whoever woke this side, over bare futexes.
+    AnswerFutex,
     /// Read time stamps and note how old they are.
     Wake { kind: Kind, from: Link, count: u32 },
     /// The same over a bare futex.
@@ -33,7 +38,11 @@ impl Request {
             | Self::Relay { kind, .. }
             | Self::Drain { kind, .. }
             | Self::Wake { kind, .. } => Some(*kind),
-            Self::Probe | Self::WakeFutex { .. } | Self::WakeSemaphore { .. } => None,
+            Self::Probe
+            | Self::Answer { .. }
+            | Self::AnswerFutex
+            | Self::WakeFutex { .. }
+            | Self::WakeSemaphore { .. } => None,
         }
     }
 }

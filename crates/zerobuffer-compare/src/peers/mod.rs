@@ -8,7 +8,7 @@ mod files;
 mod iceoryx2;
 #[cfg(feature = "peers")]
 mod ipc_channel;
-mod ours;
+pub(crate) mod ours;
 pub(crate) mod ours_v1;
 mod pipe;
 mod rtrb;

@@ -15,7 +15,7 @@ pub(crate) struct OursElastic;
 
 pub(super) const CLOSED: &str = "the writer closed in the middle";
 
-pub(super) fn strategy(wait: Wait) -> WaitStrategy {
+pub(crate) fn strategy(wait: Wait) -> WaitStrategy {
     match wait {
         Wait::Spin => WaitStrategy::Spin,
         Wait::Park => WaitStrategy::Park,

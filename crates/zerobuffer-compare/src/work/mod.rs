@@ -1,6 +1,7 @@
 //! The work that everybody does, one file each.
 
 pub(crate) mod ages;
+pub(crate) mod call;
 pub(crate) mod cost;
 pub(crate) mod latency;
 pub(crate) mod relay;

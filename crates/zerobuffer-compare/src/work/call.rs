@@ -1,0 +1,182 @@
+//! Request and answer: a client asks, a server answers with the same bytes, one call under way.
+
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::{Duration, Instant};
+
+use rustix::thread::futex;
+
+use super::ages::Ages;
+use super::{END, Found, header, median, sum};
+use crate::callers::{self, Caller, Client as _, Job, Server as _, Service};
+use crate::other::Say;
+use crate::pair::Pair;
+use crate::peers::{Link, Wait};
+use crate::request::{Outcome, Reply, Request};
+use crate::shared::Shared;
+
+/// Where the two futexes of the floor lie.
+const THERE: usize = 2048;
+const BACK: usize = 2048 + 256;
+
+struct Answer<'a, 'b> {
+    link: &'a Link,
+    say: Say<'b>,
+}
+
+impl Job for Answer<'_, '_> {
+    type Output = Outcome;
+
+    fn run<S: Service>(self) -> anyhow::Result<Outcome> {
+        let mut server = S::server(self.link)?;
+        (self.say)(Reply::Ready)?;
+        let mut outcome = Outcome::default();
+        loop {
+            let (first, part) = server.answer(|request| (header(request), sum(request)))?;
+            outcome.frames += 1;
+            outcome.sum = outcome.sum.wrapping_add(part);
+            if first == END {
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+/// The other side: answers every request, the last one too.
+pub(crate) fn answer(caller: Caller, link: &Link, say: Say<'_>) -> anyhow::Result<Outcome> {
+    callers::with(caller, Answer { link, say })
+}
+
+/// Times `round` for so long: half in batches, of which the median is the headline, half one by one.
+fn time_rounds(
+    millis: u64,
+    mut round: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Found> {
+    let (warm_up, quarter) = (Instant::now(), Duration::from_millis(millis) / 4);
+    let mut warmed = 0_u32;
+    while warmed < 10 || (warm_up.elapsed() < quarter && warmed < 20_000) {
+        round()?;
+        warmed += 1;
+    }
+    let one_round = warm_up.elapsed().as_nanos() / u128::from(warmed);
+    let rounds = (1_000_000 / one_round.max(1)).clamp(1, 1000) as u32;
+    let half = Duration::from_millis(millis) / 2;
+    let (mut batches, started) = (Vec::new(), Instant::now());
+    while started.elapsed() < half || batches.is_empty() {
+        let batch = Instant::now();
+        for _ in 0..rounds {
+            round()?;
+        }
+        batches.push(batch.elapsed().as_nanos() as f64 / f64::from(rounds));
+    }
+    let mut ages = Ages::new();
+    let started = Instant::now();
+    let mut before = started;
+    while before - started < half || ages.len() < 10 {
+        round()?;
+        let now = Instant::now();
+        ages.note((now - before).as_nanos() as u64);
+        before = now;
+    }
+    Ok(Found { value: median(&mut batches), ages: ages.counts() })
+}
+
+struct Ask<'a> {
+    pair: &'a mut Pair,
+    link: Link,
+    millis: u64,
+}
+
+impl Job for Ask<'_> {
+    type Output = Found;
+
+    fn run<S: Service>(self) -> anyhow::Result<Found> {
+        let Self { pair, link, millis } = self;
+        pair.ready()?;
+        let mut client = S::client(&link)?;
+        let mut request = vec![1; link.bytes];
+        let (mut total, mut number) = (0_u64, 0);
+        let mut ask = |first: u64| -> anyhow::Result<()> {
+            request[..8].copy_from_slice(&first.to_le_bytes());
+            let (back, part) = client.call(&request, |answer| (header(answer), sum(answer)))?;
+            anyhow::ensure!(back == first, "request {first} was answered with {back}");
+            total = total.wrapping_add(part);
+            Ok(())
+        };
+        let found = time_rounds(millis, || {
+            number += 1;
+            ask(number)
+        })?;
+        ask(END)?;
+        let outcome = pair.finish()?;
+        anyhow::ensure!(outcome.frames == number + 1, "requests were lost on the way");
+        anyhow::ensure!(outcome.sum == total, "the two sides disagree about what was asked");
+        Ok(found)
+    }
+}
+
+/// One measurement: ns from a request to its answer.
+pub(crate) fn measure(
+    pair: &mut Pair,
+    caller: Caller,
+    bytes: usize,
+    wait: Wait,
+    millis: u64,
+) -> anyhow::Result<Found> {
+    let link = pair.link(bytes, super::throughput::ring_for(bytes), wait);
+    pair.ask(&Request::Answer { caller, link: link.clone() })?;
+    callers::with(caller, Ask { pair, link, millis })
+}
+
+fn sleep_until(shared: &Shared, at: usize, wanted: u32) -> anyhow::Result<u32> {
+    let word = shared.futex(at);
+    loop {
+        let seen = word.load(Acquire);
+        if seen == wanted || seen == u32::MAX {
+            return Ok(seen);
+        }
+        match futex::wait(word, futex::Flags::empty(), seen, None) {
+            Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+}
+
+fn wake(shared: &Shared, at: usize, number: u32) -> anyhow::Result<()> {
+    shared.futex(at).store(number, Release);
+    futex::wake(shared.futex(at), futex::Flags::empty(), 1)?;
+    Ok(())
+}
+
+/// The other side of [`two_wakes`].
+pub(crate) fn answer_futex(shared: &Shared) -> anyhow::Result<Outcome> {
+    let mut number = 0;
+    loop {
+        number += 1;
+        let seen = sleep_until(shared, THERE, number)?;
+        wake(shared, BACK, seen)?;
+        if seen == u32::MAX {
+            return Ok(Outcome { frames: number.into(), ..Outcome::default() });
+        }
+    }
+}
+
+/// The floor of those who sleep: a futex wakes the other side, and another one wakes this one.
+pub(crate) fn two_wakes(pair: &mut Pair, millis: u64) -> anyhow::Result<Found> {
+    for at in [THERE, BACK] {
+        pair.shared.futex(at).store(0, Release);
+    }
+    pair.ask(&Request::AnswerFutex)?;
+    pair.ready()?;
+    let shared = pair.shared.clone();
+    let mut number = 0;
+    let found = time_rounds(millis, || {
+        number += 1;
+        wake(&shared, THERE, number)?;
+        sleep_until(&shared, BACK, number)?;
+        Ok(())
+    })?;
+    wake(&shared, THERE, u32::MAX)?;
+    let outcome = pair.finish()?;
+    anyhow::ensure!(outcome.frames == u64::from(number) + 1, "wake-ups were lost");
+    Ok(found)
+}
