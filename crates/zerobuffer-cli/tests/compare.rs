@@ -164,6 +164,18 @@ fn worse_is_an_exit_code_only_if_asked_for() {
 }
 
 #[test]
+fn what_two_runs_of_the_base_differ_by_counts_as_noise() {
+    let again = sample("google-us.json");
+    let words = ["--again", &again, "--json"];
+    let document = compare("google-ns.json", "google-us.json", &words).expect_code(0).json();
+    let publish = case(&document["comparisons"][0], "BM_publish/64");
+    assert_eq!((&publish["verdict"], &publish["why"]), (&"no verdict".into(), &"overlap".into()));
+    assert_eq!(publish["base"]["samples"], 10);
+    let words = ["--again", &again, "--fail-on-worse"];
+    compare("google-ns.json", "google-us.json", &words).expect_code(0);
+}
+
+#[test]
 fn nothing_is_worse_than_itself() {
     for name in [
         "bench-before.json",
@@ -225,6 +237,9 @@ fn what_is_missing_is_said() {
     assert!(text.contains("but of the runs base, before, new. Name one, as in"), "{text}");
     let text = lines(compare("bench-before.json", "google-ns.json", &[]));
     assert!(text.contains("no case in common"), "{text}");
+    let google = sample("google-ns.json");
+    let text = lines(compare("bench-before.json", "bench-after.json", &["--again", &google]));
+    assert!(text.contains("google-ns.json has no case in common with"), "{text}");
     let text = lines(compare("bench-before.json", "bench-after.json", &["--only", "relay"]));
     assert!(text.contains("no case has `relay` in its name; there are `latency copied"), "{text}");
     Place::new().run(&["bench", "compare", &sample("bench-before.json")]).expect_code(2);

@@ -18,6 +18,9 @@ pub(in crate::bench) struct CompareArgs {
     /// Files or folders of results, the base first
     #[arg(required = true, num_args = 2.., value_name = "RESULTS")]
     pub(super) files: Vec<PathBuf>,
+    /// The base measured again, best after the others: what its two runs differ by counts as noise
+    #[arg(long, value_name = "RESULTS")]
+    pub(super) again: Vec<PathBuf>,
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) only: Option<String>,

@@ -35,6 +35,16 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     for path in &args.files {
         files.push(read(path, args.only.as_deref())?);
     }
+    for path in &args.again {
+        let again = read(path, args.only.as_deref())?;
+        ensure!(
+            files[0].results.widen(&again.results) > 0,
+            "{} has no case in common with {}, where the cores lay alike. --again takes another run of the same.",
+            again.path,
+            files[0].path
+        );
+        files[0].path = format!("{} + {}", files[0].path, again.path);
+    }
     let (base, others) = files.split_first().expect("clap asks for two");
     let mut comparisons = Vec::new();
     for other in others {

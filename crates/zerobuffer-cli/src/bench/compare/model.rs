@@ -43,7 +43,7 @@ pub(super) struct Spread {
     pub(super) median: f64,
     pub(super) low: f64,
     pub(super) high: f64,
-    /// How many samples; unknown of a summary.
+    /// How many samples; unknown of a summary that somebody else made.
     pub(super) samples: Option<usize>,
 }
 
@@ -52,6 +52,16 @@ impl Spread {
     pub(super) fn around(median: f64, deviation: f64) -> Self {
         let reach = ONE_EIGHTH * deviation.abs();
         Self { median, low: median - reach, high: median + reach, samples: None }
+    }
+
+    /// Two runs of one program taken as one: what they differ by counts as noise.
+    fn with(&self, again: &Self) -> Self {
+        Self {
+            median: f64::midpoint(self.median, again.median),
+            low: self.low.min(again.low),
+            high: self.high.max(again.high),
+            samples: self.samples.zip(again.samples).map(|(first, second)| first + second),
+        }
     }
 
     pub(super) fn overlaps(&self, other: &Self) -> bool {
@@ -109,6 +119,24 @@ impl Results {
     /// Adds a case of which only this is known; nothing if there are samples.
     pub(super) fn summary(&mut self, id: &Id<'_>, spread: Spread) {
         self.case(id).classes.entry(String::new()).or_insert(Measured::Summary(spread));
+    }
+
+    /// Takes another run of the same program into account, case by case, where the cores lay alike. What only that run
+    /// measured is left out. Says how much they had in common.
+    pub(super) fn widen(&mut self, again: &Self) -> usize {
+        let mut widened = 0;
+        for case in &mut self.cases {
+            let same = |other: &&Case| other.name == case.name && other.unit == case.unit;
+            let Some(other) = again.cases.iter().find(same) else { continue };
+            for (class, measured) in &mut case.classes {
+                if let Some(theirs) = other.classes.get(class) {
+                    *measured = Measured::Summary(measured.spread().with(&theirs.spread()));
+                    widened += 1;
+                }
+            }
+        }
+        self.notes.extend(again.notes.iter().cloned());
+        widened
     }
 
     fn case(&mut self, id: &Id<'_>) -> &mut Case {
@@ -171,5 +199,24 @@ mod tests {
         assert_eq!(results.cases.len(), 3);
         assert_eq!(results.cases[0].classes["near"], Measured::Samples(vec![1.0, 2.0]));
         assert_eq!(results.cases[0].classes["far"], Measured::Samples(vec![5.0]));
+    }
+
+    #[test]
+    fn two_runs_together_are_as_wide_as_they_lie_apart() {
+        let mut base = Results::new("test", None);
+        let mut again = base.clone();
+        for (near, far) in [(1.0, 50.0), (3.0, 50.0), (2.0, 50.0)] {
+            base.sample(&Id::ns("a"), "near", near);
+            base.sample(&Id::ns("a"), "far", far);
+            base.sample(&Id::ns("b"), "near", near);
+            again.sample(&Id::ns("a"), "near", near + 10.0);
+            again.sample(&Id::ns("c"), "near", near);
+        }
+        assert_eq!(base.widen(&again), 1);
+        let expected = Spread { median: 7.0, low: 1.0, high: 13.0, samples: Some(6) };
+        assert_eq!(base.cases[0].classes["near"].spread(), expected);
+        assert_eq!(base.cases[0].classes["far"].spread().samples, Some(3), "as it was");
+        assert_eq!(base.cases[1].classes["near"].spread().high, 3.0, "as it was");
+        assert_eq!(base.cases.len(), 2);
     }
 }

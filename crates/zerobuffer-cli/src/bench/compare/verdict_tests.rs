@@ -153,6 +153,16 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_better_or_worse_than_itself_and_another_run(case in case(), again in case()) {
+        let mut base = Results { cases: vec![case], ..Results::default() };
+        let itself = base.clone();
+        base.widen(&Results { cases: vec![again], ..Results::default() });
+        let comparison = Comparison::between(&base, &itself);
+        let judged = |verdict| matches!(verdict, Verdict::Better | Verdict::Worse);
+        prop_assert_eq!(comparison.count(judged), 0);
+    }
+
+    #[test]
     fn the_other_way_round_it_is_the_other_verdict(a in measured(), b in measured()) {
         let (a, b) = (a.spread(), b.spread());
         let turned = match judge(Better::Lower, &b, &a) {
