@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::packages;
-use crate::steps::{Steps, execute};
+use crate::steps::{Steps, cargo, execute};
 
 const PACKAGE: &str = "zerobuffer-compare";
 /// Where the script puts the deployed Python package.
@@ -37,7 +37,7 @@ pub(crate) fn run(steps: &mut Steps, quick: bool, out: &Path) -> anyhow::Result<
     steps.run("comparison", || execute(&mut command))
 }
 
-/// That it still builds with the peers, passes clippy, and measures.
+/// That it still builds with the peers, passes clippy, measures, and that the command can read what it leaves.
 pub(crate) fn check(steps: &mut Steps) -> anyhow::Result<()> {
     let clippy = [
         "clippy",
@@ -51,7 +51,13 @@ pub(crate) fn check(steps: &mut Steps) -> anyhow::Result<()> {
         "warnings",
     ];
     steps.cargo("clippy of the comparison's peers", &clippy, &[])?;
-    run(steps, true, Path::new("target/compare-quick"))
+    let out = Path::new("target/compare-quick");
+    run(steps, true, out)?;
+    let result = out.join("compare.json");
+    let words = ["run", "--release", "--package", "zerobuffer-cli", "--", "bench", "compare"];
+    steps.run("comparison of the comparison with itself", || {
+        execute(cargo().args(words).args([&result, &result]).arg("--fail-on-worse"))
+    })
 }
 
 /// A step that may fail.

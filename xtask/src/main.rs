@@ -2,6 +2,7 @@
 
 mod compare;
 mod fuzz;
+mod instructions;
 mod packages;
 mod steps;
 mod tsan;
@@ -57,6 +58,12 @@ enum Chore {
     Tsan,
     /// System calls, allocations and instructions a frame
     HotPath,
+    /// Instructions of each operation, against those recorded in benches/instructions.json: fails if one takes over 3 % more
+    Instructions {
+        /// Write what is counted now into that file
+        #[arg(long)]
+        record: bool,
+    },
     /// Sixteen processes with every kind of writer and reader, for as long as asked, watched for what grows
     Soak {
         /// How long, such as 30s or 1h
@@ -87,6 +94,7 @@ fn main() -> ExitCode {
         Chore::Loom => loom(&mut steps),
         Chore::Torture { kills, seed } => torture(&mut steps, kills, seed),
         Chore::Fuzz { duration, targets } => fuzz(&mut steps, duration, &targets),
+        Chore::Instructions { record } => instructions::run(&mut steps, record),
         Chore::Soak { duration, out } => soak(&mut steps, &duration, &out),
         Chore::Tsan => tsan::run(&mut steps),
         Chore::HotPath => hot_path(&mut steps),
@@ -123,6 +131,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
         tsan::run(steps)?;
         fuzz(steps, 20, &[])?;
         hot_path(steps)?;
+        instructions::run(steps, false)?;
         examples(steps)?;
         compare::check(steps)?;
     }

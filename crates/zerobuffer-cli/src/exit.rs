@@ -1,7 +1,7 @@
 //! Exit codes and error messages.
 //!
 //! `write`, `read` and `relay` keep the codes of the cross-platform contract; every other command has 0, 1
-//! (it went wrong) and 2 (bad arguments).
+//! (it went wrong) and 2 (bad arguments), and `bench compare --fail-on-worse` one more.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -16,6 +16,8 @@ pub(crate) const OUTPUT_FAILED: u8 = 2;
 pub(crate) const RELAY_FAILED: u8 = 3;
 /// Reader: a frame was not what it should be.
 pub(crate) const VERIFICATION_FAILED: u8 = 4;
+/// Bench compare: a case is worse than in the base.
+pub(crate) const SOMETHING_WORSE: u8 = 3;
 
 /// Which code bad arguments get.
 #[derive(Debug, Clone, Copy)]

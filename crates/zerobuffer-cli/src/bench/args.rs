@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::compare::CompareArgs;
+
 /// Sizes from a counter to a 1080p I420 frame with its 16-byte time stamp header.
 const FRAME_SIZES: &str = "8,64,1024,65536,1M,3110416";
 
@@ -37,6 +39,7 @@ pub(super) enum BenchCommand {
     Idle(IdleArgs),
     /// What moving one cache line from core to core costs here, and how much it varies.
     Floor(FloorArgs),
+    Compare(CompareArgs),
     /// Writes and reads frames in one thread, for tools that count what that takes.
     #[command(hide = true)]
     Hot(HotArgs),

@@ -5,9 +5,11 @@
 //!
 //! - `args`: what can be asked; `report`: what is answered, as a table and as JSON
 //! - `peer`: the process pair and its control pipe; `pin`: cores; `raw`: shared memory without a ring
+//! - `compare`: results beside each other, measured here or by others
 //! - `floor`, `latency`, `throughput`, `loan`, `hop`, `readers`, `group`, `wake`, `idle`: one measurement each
 
 mod args;
+mod compare;
 mod floor;
 mod group;
 mod hop;
@@ -47,6 +49,7 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         BenchCommand::Wake(args) => (wake::run(args)?, &args.common),
         BenchCommand::Idle(args) => (idle::run(args)?, &args.common),
         BenchCommand::Floor(args) => (floor::run(args)?, &args.common),
+        BenchCommand::Compare(args) => return compare::run(args),
         BenchCommand::Hot(args) => return hot::run(args),
         BenchCommand::Peer(args) => {
             peer::serve(args)?;
