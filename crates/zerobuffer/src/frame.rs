@@ -128,6 +128,13 @@ impl OwnedFrame {
         (self.seat.as_ref(), &self.facts.found)
     }
 
+    /// Its bytes, to be changed where they lie; `None` if its reader may not.
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let found = self.facts.found;
+        let OwnedSeat::V2(seat) = self.seat.clone() else { return None };
+        seat.segment().lend_to_change(found.start, found.len as usize, self)
+    }
+
     /// Number of the frame: from 1, without gaps, across writers.
     pub fn sequence(&self) -> u64 {
         self.facts.found.sequence

@@ -32,6 +32,7 @@ pub struct ReaderOptions {
     group: String,
     start: StartAt,
     prefault: bool,
+    changes_frames: bool,
 }
 
 impl Default for ReaderOptions {
@@ -45,6 +46,7 @@ impl Default for ReaderOptions {
             group: String::new(),
             start: StartAt::default(),
             prefault: false,
+            changes_frames: false,
         }
     }
 }
@@ -160,6 +162,12 @@ impl ReaderOptions {
         self
     }
 
+    /// Whether this reader may change frames where they lie; by default their memory is mapped read-only.
+    pub(crate) fn changes_frames(mut self, on: bool) -> Self {
+        self.changes_frames = on;
+        self
+    }
+
     /// Attaches to the buffer, creating it if there is none.
     ///
     /// A buffer that is there already is joined if it has the same configuration; if this reader's predecessor
@@ -205,7 +213,8 @@ impl ReaderOptions {
         }
         let name = self.name.as_deref().map(to_slot_name).transpose()?;
         let wish = ReaderWish { name, start, may_sleep };
-        Ok(Attendance::Every(Behaviour { wait, wish, prefault: self.prefault }))
+        let (prefault, changes_frames) = (self.prefault, self.changes_frames);
+        Ok(Attendance::Every(Behaviour { wait, wish, prefault, changes_frames }))
     }
 }
 
@@ -257,6 +266,11 @@ impl Reader {
     /// Name of the buffer.
     pub fn name(&self) -> &str {
         self.engine.name()
+    }
+
+    /// Whether its frames may be passed on by reference.
+    pub(crate) fn shares_payload(&self) -> bool {
+        self.engine.shares_payload()
     }
 
     /// The protocol that this buffer speaks.

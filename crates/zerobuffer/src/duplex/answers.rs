@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::error::Failure;
 use super::turn::{Deadline, Slot, Taken};
-use super::wire::{HEADER_BYTES, Header, Status};
+use super::wire::{Consent, HEADER_BYTES, Header, Status};
 use crate::config::Protocol;
 use crate::error::WriteError;
 use crate::frame::OwnedFrame;
@@ -145,6 +145,9 @@ pub struct Request {
     answers: Arc<Answers>,
     ticket: Ticket,
     is_answered: AtomicBool,
+    /// Bytes before the request's own, and what they say.
+    skip: usize,
+    consent: Option<Consent>,
     // Last, so that it is released after it was answered: see the module's invariants.
     frame: OwnedFrame,
 }
@@ -154,10 +157,52 @@ pub struct Request {
 pub struct Answered(());
 
 impl Request {
-    pub(crate) fn new(answers: Arc<Answers>, ordinal: u64, frame: OwnedFrame) -> Self {
+    /// `begins_with_consent`: as in channels whose buffers share their payload.
+    pub(crate) fn new(
+        answers: Arc<Answers>,
+        ordinal: u64,
+        frame: OwnedFrame,
+        begins_with_consent: bool,
+    ) -> Self {
         answers.counters.requests.fetch_add(1, Ordering::Relaxed);
         let ticket = Ticket { sequence: frame.sequence(), ordinal };
-        Self { answers, ticket, is_answered: AtomicBool::new(false), frame }
+        let (mut skip, mut consent) = (0, Some(Consent::Keep));
+        if begins_with_consent {
+            let mut beginning = [0; HEADER_BYTES];
+            skip = frame.copy_to(&mut beginning);
+            consent = Consent::parse(&beginning);
+        }
+        Self { answers, ticket, is_answered: AtomicBool::new(false), skip, consent, frame }
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether its bytes may be changed where they lie: the client agreed, and this server can.
+    pub(super) fn may_be_changed(&mut self) -> bool {
+        self.consent == Some(Consent::Change)
+            && self.skip == HEADER_BYTES
+            && self.frame.bytes_mut().is_some()
+    }
+
+    /// Whether a server that died may have begun to change it.
+    pub(super) fn is_half_changed(&self) -> bool {
+        !matches!(self.consent, Some(Consent::Keep | Consent::Change))
+    }
+
+    /// The whole frame, to be changed where it lies; `None` if that cannot be.
+    pub(super) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        self.frame.bytes_mut()
+    }
+
+    /// Answers with the request's frame as it is by now, passed on by reference.
+    pub(super) fn give_back(&self) -> Result<Answered, WriteError> {
+        let deadline = Deadline::after(self.answers.patience);
+        self.answers.take(deadline)?.writer.forward_owned(&self.frame)?;
+        self.is_answered.store(true, Ordering::Relaxed);
+        self.answers.counters.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(Answered(()))
     }
 
     /// Number of the request on its channel.
@@ -172,7 +217,12 @@ impl Request {
 
     /// Copies as much as fits into `space`; the number of bytes copied. Never forms a reference to shared bytes.
     pub fn copy_to(&self, space: &mut [u8]) -> usize {
-        self.frame.copy_to(space)
+        if self.skip == 0 {
+            return self.frame.copy_to(space);
+        }
+        let copied = space.len().min(self.len());
+        space[..copied].copy_from_slice(&self[..copied]);
+        copied
     }
 
     /// Answers with a copy of `bytes`.
@@ -237,7 +287,7 @@ impl Deref for Request {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.frame
+        &self.frame[self.skip..]
     }
 }
 

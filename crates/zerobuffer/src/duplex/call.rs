@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::client::{Client, Server};
 use super::error::CallError;
 use super::turn::{Deadline, Taken, lock};
+use super::wire::{Consent, HEADER_BYTES};
 use crate::frame::OwnedFrame;
 use crate::writer::{Claimed, Writer};
 
@@ -14,11 +15,32 @@ use crate::writer::{Claimed, Writer};
 #[must_use = "a loan that is not committed is given back unused"]
 pub struct RequestLoan<'a> {
     pub(super) client: &'a Client,
-    pub(super) writer: Taken<'a, Writer>,
-    pub(super) claimed: Claimed,
+    writer: Taken<'a, Writer>,
+    claimed: Claimed,
+    /// Bytes before the request's own.
+    skip: usize,
+}
+
+/// Bytes before a request's own: where the answer's header will stand if it is given in place.
+pub(super) fn bytes_before_a_request(requests: &Writer) -> usize {
+    if requests.shares_payload() { HEADER_BYTES } else { 0 }
 }
 
 impl<'a> RequestLoan<'a> {
+    /// What was claimed is [`bytes_before_a_request`] longer than the request. `consent`: may it be changed in place?
+    pub(super) fn new(
+        client: &'a Client,
+        mut writer: Taken<'a, Writer>,
+        claimed: Claimed,
+        consent: Consent,
+    ) -> Self {
+        let skip = bytes_before_a_request(&writer);
+        if skip > 0 {
+            writer.lend_mut(&claimed)[..skip].copy_from_slice(&consent.to_bytes());
+        }
+        Self { client, writer, claimed, skip }
+    }
+
     /// Sends the request.
     ///
     /// # Errors
@@ -47,7 +69,9 @@ impl<'a> RequestLoan<'a> {
 
     /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
     pub fn truncate(&mut self, len: usize) {
-        self.claimed.truncate(len);
+        if len > 0 {
+            self.claimed.truncate(len.saturating_add(self.skip));
+        }
     }
 }
 
@@ -55,13 +79,13 @@ impl Deref for RequestLoan<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.writer.lend(&self.claimed)
+        &self.writer.lend(&self.claimed)[self.skip..]
     }
 }
 
 impl DerefMut for RequestLoan<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.writer.lend_mut(&self.claimed)
+        &mut self.writer.lend_mut(&self.claimed)[self.skip..]
     }
 }
 
@@ -133,8 +157,8 @@ impl Canceller<'_> {
     }
 }
 
-/// An answer, read in place: no copy was made. Its place in the response buffer is taken until it is dropped, and a
-/// server that answers finds the buffer full if too many are kept.
+/// An answer, read in place: no copy was made. Its place in the response buffer, or in the request buffer if it was
+/// [given in place](super::Server::serve_in_place), is taken until it is dropped: who keeps too many finds a buffer full.
 ///
 /// Its bytes are shared memory: see [`Frame`](crate::Frame).
 #[derive(Debug)]
@@ -142,7 +166,9 @@ impl Canceller<'_> {
 pub struct Response {
     pub(super) request: u64,
     pub(super) frame: OwnedFrame,
+    /// Bytes before and behind the answer's own.
     pub(super) skip: usize,
+    pub(super) cut: usize,
 }
 
 impl Response {
@@ -161,7 +187,7 @@ impl Deref for Response {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.frame[self.skip..]
+        &self.frame[self.skip..self.frame.len() - self.cut]
     }
 }
 

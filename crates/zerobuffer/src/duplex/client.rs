@@ -6,11 +6,12 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use super::accept::say_hello;
+use super::call::bytes_before_a_request;
 use super::call::{PendingCall, RequestLoan, Response};
 use super::error::{CallError, Gone};
 use super::pending::{Correlation, Delivery, Pending};
 use super::turn::{Deadline, Slot, lock};
-use super::wire::{HEADER_BYTES, Header, Status};
+use super::wire::{Consent, HEADER_BYTES, Header, Status};
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
 use crate::config::{BufferConfig, Protocol, StartAt, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
@@ -33,6 +34,7 @@ pub struct ClientOptions {
     wait: WaitStrategy,
     wait_for_server: Duration,
     response_v1: BufferConfig,
+    in_place: bool,
 }
 
 impl Default for ClientOptions {
@@ -42,6 +44,7 @@ impl Default for ClientOptions {
             wait: WaitStrategy::default(),
             wait_for_server: SERVER_WAIT,
             response_v1: BufferConfig::v1().payload_bytes(DEFAULT_RESPONSE_BYTES_V1),
+            in_place: false,
         }
     }
 }
@@ -68,6 +71,13 @@ impl ClientOptions {
     /// The buffer for answers, which in protocol 1.0 the client makes; default 4 MiB. In protocol 2.0 the server has made it.
     pub fn response_buffer_v1(mut self, config: BufferConfig) -> Self {
         self.response_v1 = config;
+        self
+    }
+
+    /// Whether the server may change requests where they lie and give them back as answers, if it
+    /// [can](super::ServerOptions::in_place); default no. Otherwise answers are copied, whatever the server does.
+    pub fn in_place(mut self, allow: bool) -> Self {
+        self.in_place = allow;
         self
     }
 
@@ -325,12 +335,14 @@ impl Client {
     fn loan_until(&self, len: usize, deadline: Deadline) -> Result<RequestLoan<'_>, CallError> {
         self.require_server(deadline)?;
         let mut writer = self.requests.take(deadline).ok_or_else(|| self.not_sent(deadline))?;
-        let claimed = writer.claim_timeout(len, deadline.left()).map_err(|error| match error {
+        let all = len.saturating_add(bytes_before_a_request(&writer));
+        let claimed = writer.claim_timeout(all, deadline.left()).map_err(|error| match error {
             WriteError::ReaderGone { .. } | WriteError::NoReader { .. } => self.no_server(),
             WriteError::Retired { .. } => self.no_server(),
             other => other.into(),
         })?;
-        Ok(RequestLoan { client: self, writer, claimed })
+        let consent = if self.options.in_place { Consent::Change } else { Consent::Keep };
+        Ok(RequestLoan::new(self, writer, claimed, consent))
     }
 
     fn late(&self, deadline: Deadline) -> CallError {
@@ -502,7 +514,7 @@ impl Client {
             }
         };
         let (number, outcome) = match self.protocol {
-            Protocol::V1 => (0, Ok(Response { request: 0, frame, skip: 0 })),
+            Protocol::V1 => (0, Ok(Response { request: 0, frame, skip: 0, cut: 0 })),
             Protocol::V2 => self.outcome(frame),
         };
         let mut table = lock(&self.table);
@@ -536,7 +548,12 @@ impl Client {
         let name = self.name.clone();
         let message = || String::from_utf8_lossy(&frame[HEADER_BYTES..]).into_owned();
         let outcome = match header.status {
-            Status::Answer => Ok(Response { request: header.request, frame, skip: HEADER_BYTES }),
+            Status::Answer => match header.code as usize {
+                cut if cut <= frame.len() - HEADER_BYTES => {
+                    Ok(Response { request: header.request, frame, skip: HEADER_BYTES, cut })
+                }
+                _ => Err(CallError::Damaged { name, problem: "an answer ends before it begins" }),
+            },
             Status::Failed => {
                 Err(CallError::Failed { name, code: header.code, message: message() })
             }

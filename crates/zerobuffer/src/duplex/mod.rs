@@ -28,6 +28,7 @@ mod answers;
 mod call;
 mod client;
 mod error;
+mod in_place;
 mod pending;
 #[cfg(test)]
 mod pending_properties;
@@ -40,6 +41,7 @@ pub use answers::{AnswerLoan, Answered, Request};
 pub use call::{Canceller, PendingCall, RequestLoan, Response};
 pub use client::{Client, ClientOptions};
 pub use error::{CallError, Failure, Gone};
+pub use in_place::InPlace;
 pub use server::{Answer, Server, ServerOptions, ServerStats, Stopper};
 
 /// Default size of the buffers of a 1.0 channel.

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::accept::ManyServer;
 use super::answers::{Answered, Answers, Counters, Request};
 use super::error::Failure;
+use super::in_place::InPlace;
 use super::turn::{Deadline, Slot, Taken};
 use super::wire::Status;
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
-use crate::config::{BufferConfig, Protocol, WaitStrategy};
+use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::Frame;
 use crate::reader::{Reader, ReaderOptions};
@@ -32,6 +33,7 @@ pub struct ServerOptions {
     answer_patience: Duration,
     redo_interrupted: bool,
     pub(super) max_clients: usize,
+    in_place: bool,
 }
 
 impl Default for ServerOptions {
@@ -43,6 +45,7 @@ impl Default for ServerOptions {
             responses: BufferConfig::new(),
             answer_patience: Duration::from_secs(5),
             redo_interrupted: false,
+            in_place: false,
             max_clients: 64,
         }
     }
@@ -92,6 +95,17 @@ impl ServerOptions {
     /// Requests that were waiting when a server died are handled in either case.
     pub fn redo_interrupted(mut self, redo: bool) -> Self {
         self.redo_interrupted = redo;
+        self
+    }
+
+    /// Whether this server may change requests where they lie, and give them back as answers
+    /// ([`Server::serve_in_place`], [`Request::in_place`]); default no.
+    ///
+    /// It makes both buffers [share their payload](BufferConfig::payload_sharing), and maps requests for writing, where
+    /// others map them read-only: a fault in a handler can damage requests that it has not come to. The client must
+    /// [allow it](super::ClientOptions::in_place) too. Protocol 2.0 only; in 1.0 answers are copied.
+    pub fn in_place(mut self, on: bool) -> Self {
+        self.in_place = on;
         self
     }
 
@@ -262,16 +276,26 @@ impl Server {
         stop: Arc<AtomicBool>,
     ) -> Result<Self, OpenError> {
         // First, so that who finds the buffer for requests finds this one too.
+        let shares = options.in_place && options.requests.protocol == Protocol::V2;
+        let sharing = |config: &BufferConfig| match shares {
+            true => config.clone().payload_sharing(true),
+            false => config.clone(),
+        };
         let way_back = match options.requests.protocol {
             Protocol::V1 => None,
             Protocol::V2 => {
                 // Answers to a client that is gone are nobody's.
-                let config = options.responses.clone().keep_for_first_reader(false);
-                let writer = options.writer().create(&response_buffer(name), &config)?;
+                let config = sharing(&options.responses).keep_for_first_reader(false);
+                let policy = FullPolicy::Block { timeout: Some(options.answer_patience) };
+                let writer = options.writer().full_policy(policy);
+                let writer = writer.create(&response_buffer(name), &config)?;
                 Some(Answers::new(writer, options.answer_patience, counters.clone()))
             }
         };
-        let reader = options.reader().create(&request_buffer(name), &options.requests)?;
+        let reader = options
+            .reader()
+            .changes_frames(shares)
+            .create(&request_buffer(name), &sharing(&options.requests))?;
         let receiving = Slot::new(Receiving { reader, way_back, ordinal: 0 });
         Ok(Self { name: name.into(), options: options.clone(), receiving, counters, stop })
     }
@@ -316,6 +340,48 @@ impl Server {
             && let Some(request) = self.receive(SLICE)?
         {
             handle(&request, &mut handler);
+        }
+        Ok(())
+    }
+
+    /// As [`serve`](Self::serve), with a handler that changes the request's bytes to those of its answer. Where
+    /// [both sides agree](ServerOptions::in_place) nothing is copied, whatever the size.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use zerobuffer::duplex::{Client, Server};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = format!("doc-in-place-{}", std::process::id());
+    /// let server = Server::options().in_place(true).create(&name)?;
+    /// let stopper = server.stopper();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| server.serve_in_place(|picture| {
+    ///         picture.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
+    ///         Ok(())
+    ///     }));
+    ///     let client = Client::options().in_place(true).connect(&name).unwrap();
+    ///     let negative = client.call(&[0, 100, 255], Duration::from_secs(5)).unwrap();
+    ///     assert_eq!(negative[..], [255, 155, 0]);
+    ///     stopper.stop();
+    /// });
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_in_place(
+        &self,
+        mut handler: impl FnMut(&mut InPlace<'_>) -> Result<(), Failure>,
+    ) -> Result<(), ReadError> {
+        while !self.is_stopped() {
+            if let Some(mut request) = self.receive(SLICE)? {
+                let handled = guarded(|| {
+                    let mut place = request.in_place()?;
+                    handler(&mut place)?;
+                    Ok(place.commit()?)
+                });
+                settle(&request, handled);
+            }
         }
         Ok(())
     }
@@ -368,7 +434,8 @@ impl Server {
         loop {
             let Some(receiving) = self.receiving.take(deadline) else { return Ok(None) };
             if let Some(request) = self.receive_once(receiving, deadline)? {
-                if !request.is_redelivered() || self.options.redo_interrupted {
+                let again = self.options.redo_interrupted && !request.is_half_changed();
+                if !request.is_redelivered() || again {
                     return Ok(Some(request));
                 }
                 request.refuse(Status::Interrupted, 0, "");
@@ -408,7 +475,7 @@ impl Server {
                     self.counters.undeliverable.fetch_add(1, Ordering::Relaxed);
                     return Ok(None);
                 };
-                let request = Request::new(answers, *ordinal, frame);
+                let request = Request::new(answers, *ordinal, frame, reader.shares_payload());
                 *ordinal += 1;
                 Ok(Some(request))
             }
@@ -443,18 +510,28 @@ impl Server {
 
 /// Has a request handled; whatever happens in the handler, its caller is told.
 fn handle<A: Answer>(request: &Request, handler: &mut impl FnMut(&Request) -> Result<A, Failure>) {
+    let handled = guarded(|| handler(request).and_then(|answer| Ok(answer.send(request)?)));
+    settle(request, handled);
+}
+
+/// What a handler came to: an answer, an error of its own, or a panic with its text.
+type Handled = Result<Result<Answered, Failure>, String>;
+
+fn guarded(handle: impl FnOnce() -> Result<Answered, Failure>) -> Handled {
     // A panic leaves nothing of ours half done: loans are given back, and locks hold nothing.
-    let handled = catch_unwind(AssertUnwindSafe(|| {
-        handler(request).and_then(|answer| Ok(answer.send(request)?))
-    }));
+    catch_unwind(AssertUnwindSafe(handle)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        text.unwrap_or("with something that is not text").to_owned()
+    })
+}
+
+/// Tells the caller, if it was not answered.
+fn settle(request: &Request, handled: Handled) {
     match handled {
         Ok(Ok(Answered { .. })) => {}
         Ok(Err(failure)) => request.refuse(Status::Failed, failure.code, &failure.message),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            request.refuse(Status::Panicked, 0, text.unwrap_or("with something that is not text"));
-        }
+        Err(panic) => request.refuse(Status::Panicked, 0, &panic),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Header {
     /// Number of the frame that the request was.
     pub(crate) request: u64,
     pub(crate) status: Status,
-    /// The handler's error code.
+    /// The handler's error code; of an answer: how many bytes at the frame's end do not belong to it.
     pub(crate) code: u32,
 }
 
@@ -76,9 +76,47 @@ impl Header {
     }
 }
 
+/// What begins a request in a channel whose buffers share their payload, where the header of an answer has room: whether the
+/// server may change the request where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// It is to be left as it is.
+    Keep = 0x100,
+    /// It may be changed, and given back as its own answer.
+    Change = 0x101,
+    /// It is being changed: if its server dies, nobody can tell what it said.
+    Changing = 0x102,
+}
+
+impl Consent {
+    pub(crate) fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[8..10].copy_from_slice(&(self as u16).to_le_bytes());
+        bytes[10..12].copy_from_slice(&(HEADER_BYTES as u16).to_le_bytes());
+        bytes
+    }
+
+    /// What the beginning of a request says, copied out of shared memory; `None` if that is nothing known.
+    pub(crate) fn parse(request: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let known = [Self::Keep, Self::Change, Self::Changing];
+        known.into_iter().find(|consent| consent.to_bytes()[8..12] == request[8..12])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn consent_comes_back_and_nothing_else_is_consent() {
+        for consent in [Consent::Keep, Consent::Change, Consent::Changing] {
+            assert_eq!(Consent::parse(&consent.to_bytes()), Some(consent));
+            // Nor is it an answer.
+            assert!(Header::parse(&consent.to_bytes()).is_err());
+        }
+        assert_eq!(Consent::parse(&Header::answer(7).to_bytes()), None);
+        assert_eq!(Consent::parse(&[0xff; HEADER_BYTES]), None);
+    }
 
     #[test]
     fn headers_come_back_and_nothing_else_is_one() {

@@ -175,6 +175,14 @@ pub(crate) struct Behaviour {
     pub(crate) wait: WaitStrategy,
     pub(crate) wish: ReaderWish,
     pub(crate) prefault: bool,
+    /// Whether it may change frames where they lie.
+    pub(crate) changes_frames: bool,
+}
+
+impl Behaviour {
+    fn access(&self) -> Access {
+        if self.changes_frames { Access::ChangingReader } else { Access::Reader }
+    }
 }
 
 /// A reader of a 2.0 buffer.
@@ -200,7 +208,7 @@ impl Engine {
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
-        let (segment, role) = create_or_join(&place, config, Access::Reader, |segment, fd| {
+        let (segment, role) = create_or_join(&place, config, behaviour.access(), |segment, fd| {
             members::attach_reader(segment, fd, &place, &behaviour.wish)
         })?;
         Ok(Self::new(segment, role, behaviour))
@@ -212,7 +220,7 @@ impl Engine {
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
-        let (segment, role) = Segment::join(&place, Access::Reader, |segment, fd| {
+        let (segment, role) = Segment::join(&place, behaviour.access(), |segment, fd| {
             members::attach_reader(segment, fd, &place, &behaviour.wish)
         })?;
         Ok(Self::new(segment, role, behaviour))

@@ -51,6 +51,8 @@ pub(super) const fn in_oieb(offset: usize) -> u64 {
 pub(crate) enum Access {
     Writer,
     Reader,
+    /// As a reader; and the payload, to change frames where they lie.
+    ChangingReader,
     /// Nothing.
     Observer,
 }
@@ -73,6 +75,8 @@ pub(crate) struct Segment {
     farewell: Farewell,
     layout: Layout,
     place: Place,
+    /// The payload is mapped for writing.
+    changes_payload: bool,
 }
 
 /// Addresses in a mapping that every frame needs.
@@ -214,12 +218,13 @@ impl Segment {
         access: Access,
     ) -> Result<Self, OpenError> {
         let writer = access == Access::Writer;
+        let changes_payload = matches!(access, Access::Writer | Access::ChangingReader);
         let region = |offset, end: u64, writable| Region { offset, len: end - offset, writable };
         let regions = [
             region(0, layout.registry_offset, writer),
             region(layout.registry_offset, layout.metadata_offset, access != Access::Observer),
             region(layout.metadata_offset, layout.payload_offset, writer),
-            region(layout.payload_offset, layout.segment_bytes, writer),
+            region(layout.payload_offset, layout.segment_bytes, changes_payload),
         ];
         let mapping = Mapping::new(fd, &regions).map_err(io_error(place, "map"))?;
         let attached = access != Access::Observer;
@@ -232,7 +237,14 @@ impl Segment {
             mark: ForkMark::current(),
         };
         let view = View::new(&mapping, layout);
-        Ok(Self { mapping, view, farewell, layout: layout.clone(), place: place.clone() })
+        Ok(Self {
+            mapping,
+            view,
+            farewell,
+            layout: layout.clone(),
+            place: place.clone(),
+            changes_payload,
+        })
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -370,6 +382,21 @@ impl Segment {
         // SAFETY: mapped for `capacity` bytes from `start`. The holder owns or borrows what keeps the segment
         // mapped, and its frame is committed and unreleased, or claimed: nobody conforming writes to it.
         unsafe { std::slice::from_raw_parts(self.payload(start), len) }
+    }
+
+    /// Lends the bytes of a frame to be changed by the one reader that has it; `None` where they are mapped read-only.
+    pub(crate) fn lend_to_change<'a, T: ?Sized>(
+        &self,
+        start: Position,
+        len: usize,
+        _holder: &'a mut T,
+    ) -> Option<&'a mut [u8]> {
+        debug_assert!(len as u64 <= self.layout.frames.capacity, "found");
+        // SAFETY: mapped for writing, `capacity` bytes from `start`. The holder is the frame, borrowed mutably, so this
+        // process forms no other reference to its bytes; the Writer leaves them alone until the frame is released, and
+        // has agreed that they are changed (PROTOCOL.md, section 11). Observers may read them racily, as in `lend_mut`.
+        self.changes_payload
+            .then(|| unsafe { std::slice::from_raw_parts_mut(self.payload(start), len) })
     }
 
     /// Lends claimed bytes to the one Writer, which nobody else reads before the commit.
