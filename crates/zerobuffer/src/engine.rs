@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::armed::Armed;
 use crate::config::{BufferConfig, Protocol, ReaderKind, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
 use crate::events::Noticed;
@@ -263,6 +264,14 @@ impl Writing {
         match self {
             Self::V2(engine) => engine.count_dropped(bytes),
             Self::V1(engine) => engine.count_dropped(bytes),
+        }
+    }
+
+    /// Announces a sleep until there is room for `len` bytes, and looks once more.
+    pub(crate) fn arm(&mut self, len: usize) -> Armed {
+        match self {
+            Self::V2(engine) => engine.arm(len),
+            Self::V1(_) => Armed::unattended(),
         }
     }
 
@@ -553,6 +562,17 @@ impl Reading {
             Self::V1(engine) => Ok(engine.find(patience)?.map(foreign)),
             Self::Onlooker(engine) => engine.find(patience),
             Self::Member(engine) => engine.find(patience),
+        }
+    }
+
+    /// Announces a sleep, and looks once more.
+    pub(crate) fn arm(&mut self) -> Armed {
+        match self {
+            Self::V2(engine) => engine.arm(),
+            Self::Onlooker(engine) => engine.arm(),
+            // The semaphore's count cannot be waited for beside other things; a member's announcement stands only
+            // while it queues for its turn, in a call.
+            Self::V1(_) | Self::Member(_) => Armed::unattended(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::armed::Armed;
 use crate::config::{BufferConfig, MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy};
 use crate::engine::{Attendance, Reading};
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
@@ -406,6 +407,12 @@ impl Reader {
         // The bytes may be zeros of a buffer that was cut short while they were copied.
         self.engine.check()?;
         Ok(Some(copied))
+    }
+
+    /// Announces to the writer that this reader is about to sleep, and looks once more: for those who wait for many
+    /// things at once, after a `try_` call that found nothing. See [`Armed`].
+    pub fn arm(&mut self) -> Armed {
+        self.engine.arm()
     }
 
     /// What happened to the other side since the last call. Never waits.

@@ -7,9 +7,9 @@ use crate::sys::process;
 use crate::v2::wake::Announced;
 
 /// Longest sleep before everything is looked at again; so also how soon a peer's death is noticed.
-const SLICE: Duration = Duration::from_millis(100);
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
 /// Sleep where the system has no barrier for sleepers: a wake-up may be missed, so not for long.
-const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
+pub(crate) const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
 /// First sleep of one whom nobody wakes, and the longest that it grows to.
 const FIRST_NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = SLICE_WITHOUT_BARRIER;

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::armed::Armed;
 use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
 use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
@@ -465,6 +466,12 @@ impl Writer {
     #[inline]
     pub(crate) fn commit(&mut self, claimed: Claimed) -> u64 {
         FrameMut { writer: self, claim: claimed.claim, len: claimed.len }.commit()
+    }
+
+    /// Announces to the readers that this writer is about to sleep until there is room for `len` bytes, and looks once
+    /// more: for those who wait for many things at once, after a `try_` call that found none. See [`Armed`].
+    pub fn arm(&mut self, len: usize) -> Armed {
+        self.engine.arm(len)
     }
 
     /// Begins a batch: several frames that become visible together, with one wake-up.

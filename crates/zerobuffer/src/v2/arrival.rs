@@ -118,6 +118,23 @@ impl Watch {
         }
     }
 
+    /// Announces a sleep and looks once more; `None` if the next try finds something, or has something to tell.
+    pub(crate) fn arm(&mut self, source: &mut impl Source) -> Option<Announced> {
+        if !source.segment().is_sound() {
+            return None;
+        }
+        let announced = source.announce();
+        let area = source.segment().writer();
+        let generation = area.writer_generation.load(Ordering::Acquire);
+        let has_closed = area.writer_state.load(Ordering::Acquire) == writer_state::CLOSED;
+        let is_quiet = source.is_registered()
+            && !source.segment().is_retired()
+            && (!has_closed || self.noticed.ended == generation)
+            && self.damage.is_none()
+            && matches!(source.poll(), Ok(None));
+        is_quiet.then_some(announced)
+    }
+
     fn poll_briefly(&mut self, source: &mut impl Source, spin: Spin) -> Option<Found> {
         let mut arrived = None;
         self.spinner.poll_briefly(spin, || {

@@ -1,0 +1,37 @@
+//! ZeroBuffer for async programs, under any runtime or none.
+//!
+//! ```
+//! use zerobuffer::{BufferConfig, Reader, Writer};
+//! use zerobuffer_async::{AsyncReader, AsyncWriter};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let name = &format!("doc-async-{}", std::process::id());
+//! let mut writer = AsyncWriter::new(Writer::create(name, &BufferConfig::new())?)?;
+//! let mut reader = AsyncReader::new(Reader::join(name)?)?;
+//! # futures::executor::block_on(async {
+//! writer.write(b"hello").await?;
+//! let frame = reader.read().await?.expect("the writer has not closed");
+//! assert_eq!(&frame[..], b"hello");
+//! # Ok(()) })}
+//! ```
+//!
+//! # What to know
+//!
+//! * **One waiting thread** for the first 127 endpoints of a process, one more for each further 127. It sleeps on the words
+//!   that blocking endpoints sleep on (`futex_waitv`, Linux 5.16), calls wakers, and looks around ten times a second, so
+//!   that deaths are noticed as the blocking form notices them. Where the kernel has no `futex_waitv`, it looks every
+//!   millisecond instead.
+//! * **Cancellation.** Every future here may be dropped at any time: a frame is received, or written, only in the very poll
+//!   that completes. Nothing is lost, doubled, or left half done.
+//! * **Where nobody wakes** (protocol 1.0, observers, members of a work group) endpoints are looked at every millisecond.
+//! * **Fork.** The waiting thread stays with the parent, as the endpoints do.
+//!
+//! More, with patterns: `docs/ASYNC.md`.
+
+mod hub;
+mod reader;
+mod when;
+mod words;
+mod writer;
+
+pub use reader::{AsyncReader, Frames};
+pub use writer::{AsyncWriter, FrameSink};
