@@ -1,6 +1,7 @@
 //! The waiting threads: each sleeps on the words of up to 127 endpoints at once and calls their wakers.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -9,147 +10,215 @@ use std::time::{Duration, Instant};
 use rustix::thread::futex;
 use zerobuffer::{Armed, WaitWord};
 
-use crate::words::{self, MOST_WORDS};
+use crate::words::{self, MOST_AWAITED, Sleep};
 
-/// Places at one thread; one word is its own, by which it is told of changes.
-const PLACES: usize = MOST_WORDS - 1;
 /// Sleep while nobody waits: somebody who comes wakes the thread.
 const LONG: Duration = Duration::from_secs(3600);
-/// Where the kernel cannot wait for many words.
-const WITHOUT_WAITV: Duration = Duration::from_millis(1);
 
 static THREADS: Mutex<Vec<Arc<Post>>> = Mutex::new(Vec::new());
 
-/// One waiting thread's table.
+/// One waiting thread's desk.
 #[derive(Debug)]
 struct Post {
-    table: Mutex<Vec<Place>>,
-    /// Changes with each change of the table that the thread must know of.
+    /// Threads stay behind when a process forks: a child needs its own.
+    process: u32,
+    table: Mutex<Table>,
+    /// Changes when the thread must look at the table although nobody called.
     news: AtomicU32,
 }
 
-#[derive(Debug)]
-enum Place {
-    Free,
-    Idle,
-    Waiting { word: Option<WaitWord>, look_again: Instant, waker: Waker },
+#[derive(Debug, Default)]
+struct Table {
+    places: Vec<Place>,
+    /// Words that places may wait for, all together.
+    reserved: usize,
+    /// When the thread looks again by itself; `None` while it is awake.
+    asleep_until: Option<Instant>,
 }
 
-/// An endpoint's place at a waiting thread. Whoever has it drops it before the endpoint, see [`words`].
+#[derive(Debug, Default)]
+struct Place {
+    is_taken: bool,
+    /// There is one while somebody waits.
+    waker: Option<Waker>,
+    words: Vec<WaitWord>,
+    look_again: Option<Instant>,
+    /// The thread's sleep is on these words.
+    is_slept_on: bool,
+}
+
+/// A place at a waiting thread. Whoever has it drops it before the endpoints that it waits for, see [`words`].
 #[derive(Debug)]
 pub(crate) struct Registration {
     post: Arc<Post>,
     index: usize,
+    /// Most that it waits for at once.
+    words: usize,
 }
 
 impl Registration {
+    /// A place for one who waits for one endpoint.
     pub(crate) fn new() -> io::Result<Self> {
         let mut threads = lock(&THREADS);
-        for post in threads.iter() {
-            if let Some(index) = post.take_place() {
-                return Ok(Self { post: Arc::clone(post), index });
+        let process = std::process::id();
+        threads.retain(|post| post.process == process);
+        let mut room = threads.iter();
+        let post = match room.find(|post| lock(&post.table).reserved < MOST_AWAITED) {
+            Some(post) => Arc::clone(post),
+            None => {
+                let post = Post { process, table: Mutex::default(), news: AtomicU32::new(0) };
+                let post = Arc::new(post);
+                let thread = Arc::clone(&post);
+                let name = format!("zerobuffer-{}", threads.len());
+                std::thread::Builder::new().name(name).spawn(move || thread.run())?;
+                threads.push(Arc::clone(&post));
+                post
             }
-        }
-        let post = Arc::new(Post { table: Mutex::default(), news: AtomicU32::new(0) });
-        let thread = Arc::clone(&post);
-        let name = format!("zerobuffer-{}", threads.len());
-        std::thread::Builder::new().name(name).spawn(move || thread.run())?;
-        let index = post.take_place().unwrap_or_default();
-        threads.push(Arc::clone(&post));
-        Ok(Self { post, index })
+        };
+        let index = lock(&post.table).take_place();
+        Ok(Self { post, index, words: 1 })
+    }
+
+    /// Makes room for one more endpoint; false if its thread has none.
+    pub(crate) fn grow(&mut self) -> bool {
+        let mut table = lock(&self.post.table);
+        let has_room = table.reserved < MOST_AWAITED;
+        table.reserved += usize::from(has_room);
+        self.words += usize::from(has_room);
+        has_room
+    }
+
+    /// Gives the room for one endpoint back.
+    pub(crate) fn shrink(&mut self) {
+        lock(&self.post.table).reserved -= 1;
+        self.words -= 1;
+    }
+
+    /// For how many endpoints it has room.
+    pub(crate) fn room(&self) -> usize {
+        self.words
     }
 
     /// Has `waker` called when the armed endpoint is to be tried again. False: try now.
     pub(crate) fn call_when(&self, armed: Armed, waker: &Waker) -> bool {
         let Armed::Asleep { word, look_again_after } = armed else { return false };
-        let look_again = Instant::now() + look_again_after;
-        self.replace(Place::Waiting { word, look_again, waker: waker.clone() });
+        self.call_when_any(word.as_slice(), look_again_after, waker);
         true
     }
 
-    /// Waits for nothing any more: the word, if there was one, is not read again.
-    pub(crate) fn forget(&self) {
-        self.replace(Place::Idle);
+    /// Has `waker` called when one of `words` is called, or at the latest after some time.
+    pub(crate) fn call_when_any(&self, words: &[WaitWord], after: Duration, waker: &Waker) {
+        debug_assert!(words.len() <= self.words, "room was made for them");
+        let waker = waker.clone();
+        let look_again = Instant::now() + after;
+        let mut table = lock(&self.post.table);
+        let asleep_until = table.asleep_until;
+        let place = &mut table.places[self.index];
+        let replaced = place.waker.replace(waker);
+        place.look_again = Some(look_again);
+        if !place.is_slept_on || place.words != words {
+            place.words.clear();
+            place.words.extend_from_slice(words);
+            place.is_slept_on = false;
+        }
+        // It looks at the table by itself before it sleeps; if it sleeps, that may be just what we want.
+        let must_know = asleep_until.is_some_and(|until| !place.is_slept_on || until > look_again);
+        drop(table);
+        if must_know {
+            self.post.news.fetch_add(1, Ordering::Release);
+            let _ = futex::wake(&self.post.news, futex::Flags::empty(), 1);
+        }
+        drop(replaced); // A waker's drop is somebody else's code: not while the table is locked.
     }
 
-    fn replace(&self, place: Place) {
-        let replaced = std::mem::replace(&mut lock(&self.post.table)[self.index], place);
-        self.post.tell();
-        drop(replaced); // A waker's drop is somebody else's code: not while the table is locked.
+    /// Whether nothing has happened since it began to wait; from now on `waker` is called.
+    pub(crate) fn is_still_waiting(&self, waker: &Waker) -> bool {
+        let mut table = lock(&self.post.table);
+        let place = &mut table.places[self.index];
+        let Some(waiting) = &mut place.waker else { return false };
+        if place.words.iter().any(|word| is_called(*word)) {
+            return false;
+        }
+        let replaced = if waiting.will_wake(waker) {
+            None
+        } else {
+            Some(std::mem::replace(waiting, waker.clone()))
+        };
+        drop(table);
+        drop(replaced);
+        true
+    }
+
+    /// Waits for nothing any more: the words are not read again.
+    pub(crate) fn forget(&self) {
+        let forgotten = lock(&self.post.table).places[self.index].waker.take();
+        drop(forgotten);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.replace(Place::Free);
+        let mut table = lock(&self.post.table);
+        table.reserved -= self.words;
+        // The thread may still sleep on its words. It is the kernel that finds out then that they are gone.
+        let left = std::mem::take(&mut table.places[self.index]);
+        drop(table);
+        drop(left);
+    }
+}
+
+impl Table {
+    fn take_place(&mut self) -> usize {
+        self.reserved += 1;
+        let free = self.places.iter().position(|place| !place.is_taken);
+        let index = free.unwrap_or(self.places.len());
+        if free.is_none() {
+            self.places.push(Place::default());
+        }
+        self.places[index].is_taken = true;
+        index
+    }
+
+    /// Collects the wakers of those who are to be called, the words of those who are not, and for how long.
+    fn look_around(&mut self, sleep: &mut Sleep, due: &mut Vec<Waker>) -> Duration {
+        let now = Instant::now();
+        let mut limit = LONG;
+        for place in &mut self.places {
+            place.is_slept_on = false;
+            if place.waker.is_none() {
+                continue;
+            }
+            let left = place.look_again.map_or(LONG, |at| at.saturating_duration_since(now));
+            if left.is_zero() || place.words.iter().any(|word| is_called(*word)) {
+                due.extend(place.waker.take());
+                continue;
+            }
+            place.is_slept_on = true;
+            place.words.iter().for_each(|word| sleep.add(*word));
+            limit = limit.min(left);
+        }
+        self.asleep_until = due.is_empty().then(|| now + limit);
+        limit
     }
 }
 
 impl Post {
-    fn take_place(&self) -> Option<usize> {
-        let mut table = lock(&self.table);
-        let free = table.iter().position(|place| matches!(place, Place::Free));
-        if let Some(index) = free {
-            table[index] = Place::Idle;
-            return free;
-        }
-        if table.len() == PLACES {
-            return None;
-        }
-        table.push(Place::Idle);
-        Some(table.len() - 1)
-    }
-
-    fn tell(&self) {
-        self.news.fetch_add(1, Ordering::Release);
-        let _ = futex::wake(&self.news, futex::Flags::empty(), 1);
-    }
-
     fn run(&self) {
-        let mut can_waitv = true;
-        let mut words = Vec::with_capacity(MOST_WORDS);
+        let mut sleep = Sleep::new();
         let mut due = Vec::new();
         loop {
             // Read before the table: a change after it makes the sleep below return at once.
             let news = self.news.load(Ordering::Acquire);
-            words.clear();
-            let limit = self.look_around(&mut words, &mut due);
-            if !due.is_empty() {
-                due.drain(..).for_each(Waker::wake);
-                continue;
+            sleep.clear();
+            let limit = lock(&self.table).look_around(&mut sleep, &mut due);
+            if due.is_empty() {
+                sleep.sleep(&self.news, news, limit);
             }
-            if can_waitv {
-                let address = std::ptr::from_ref(&self.news).addr();
-                words.push(WaitWord { address, expected: news });
-                can_waitv = words::sleep_on(&words, limit);
-                continue;
+            for waker in due.drain(..) {
+                // Wakers do not panic; one that does must not take all the others along.
+                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
             }
-            let limit = if words.is_empty() { limit } else { limit.min(WITHOUT_WAITV) };
-            let limit = futex::Timespec {
-                tv_sec: limit.as_secs().cast_signed(),
-                tv_nsec: limit.subsec_nanos().into(),
-            };
-            let _ = futex::wait(&self.news, futex::Flags::empty(), news, Some(&limit));
         }
-    }
-
-    /// Collects the wakers of those who are to be called, the words of those who are not, and for how long.
-    fn look_around(&self, words: &mut Vec<WaitWord>, due: &mut Vec<Waker>) -> Duration {
-        let now = Instant::now();
-        let mut limit = LONG;
-        for place in lock(&self.table).iter_mut() {
-            let Place::Waiting { word, look_again, .. } = place else { continue };
-            let left = look_again.saturating_duration_since(now);
-            if left.is_zero() || word.is_some_and(is_called) {
-                if let Place::Waiting { waker, .. } = std::mem::replace(place, Place::Idle) {
-                    due.push(waker);
-                }
-                continue;
-            }
-            words.extend(*word);
-            limit = limit.min(left);
-        }
-        limit
     }
 }
 
@@ -159,6 +228,14 @@ fn is_called(word: WaitWord) -> bool {
     unsafe {
         words::is_called(word)
     }
+}
+
+/// How many wait at the moment, of this process: for tests.
+pub(crate) fn waiting() -> usize {
+    let waits = |post: &Arc<Post>| {
+        lock(&post.table).places.iter().filter(|place| place.waker.is_some()).count()
+    };
+    lock(&THREADS).iter().map(waits).sum()
 }
 
 /// No code of others runs under these locks; a table is whole also after a panic.

@@ -35,3 +35,9 @@ mod writer;
 
 pub use reader::{AsyncReader, Frames};
 pub use writer::{AsyncWriter, FrameSink};
+
+/// How many endpoints of this process are waited for at the moment: for tests.
+#[doc(hidden)]
+pub fn waiting() -> usize {
+    hub::waiting()
+}

@@ -34,7 +34,7 @@ impl AsyncReader {
     /// # Errors
     /// As [`Reader::read`].
     pub async fn read(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
-        when_ready!(self, self.reader, self.reader.arm(), endpoint => endpoint.try_read())
+        when_ready!(self, reader, self.reader.arm(), reader.try_read())
     }
 
     /// Up to `max` frames, as [`Reader::read_batch`].
@@ -44,7 +44,7 @@ impl AsyncReader {
     /// # Errors
     /// As [`Reader::read_batch`].
     pub async fn next_batch(&mut self, max: usize) -> Result<Option<Batch<'_>>, ReadError> {
-        when_ready!(self, self.reader, self.reader.arm(), endpoint => endpoint.try_read_batch(max))
+        when_ready!(self, reader, self.reader.arm(), reader.try_read_batch(max))
     }
 
     /// The next frame, kept beyond its borrow; for those who write futures by hand.

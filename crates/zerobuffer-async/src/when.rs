@@ -3,30 +3,63 @@
 //! # Safety
 //! See the one block.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use zerobuffer::Armed;
+
+use crate::hub::Registration;
+
+/// Done when an armed endpoint is to be tried again. Dropped before, nobody waits for that endpoint any more.
+#[derive(Debug)]
+pub(crate) struct Nap<'a> {
+    registration: &'a Registration,
+    armed: Armed,
+    has_begun: bool,
+}
+
+/// The endpoint was armed just now, in the same poll.
+pub(crate) fn nap(registration: &Registration, armed: Armed) -> Nap<'_> {
+    Nap { registration, armed, has_begun: false }
+}
+
+impl Future for Nap<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let waits = if self.has_begun {
+            self.registration.is_still_waiting(context.waker())
+        } else {
+            self.has_begun = true;
+            self.registration.call_when(self.armed, context.waker())
+        };
+        if waits { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl Drop for Nap<'_> {
+    fn drop(&mut self) {
+        self.registration.forget();
+    }
+}
+
 /// Tries until there is something else to tell than "not now"; returns that from the function around it.
 macro_rules! when_ready {
-    ($self:ident, $endpoint:expr, $arm:expr, $name:ident => $attempt:expr) => {
+    ($self:ident, $endpoint:ident, $arm:expr, $attempt:expr) => {
         loop {
             {
                 #[allow(unsafe_code)]
                 // SAFETY: what an attempt borrows is either returned, and then as long as the caller's borrow of `self`, or
-                // gone at the end of this turn. The borrow checker of today takes each turn's borrow for a returned one.
-                let $name = unsafe { &mut *std::ptr::from_mut(&mut $endpoint) };
+                // gone at the end of this block. The borrow checker of today takes each turn's borrow for a returned one.
+                let $endpoint = unsafe { &mut *std::ptr::from_mut(&mut $self.$endpoint) };
                 match $attempt {
                     Err(error) if error.is_timeout() => {}
                     told => return told,
                 }
             }
-            let mut slept = false;
-            std::future::poll_fn(|context| {
-                // Called, or polled by somebody else: try again, which also asks whether the other side lives.
-                if slept {
-                    return std::task::Poll::Ready(());
-                }
-                slept = $self.registration.call_when($arm, context.waker());
-                if slept { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-            })
-            .await;
+            let armed = $arm;
+            crate::when::nap(&$self.registration, armed).await;
         }
     };
 }

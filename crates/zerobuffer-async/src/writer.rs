@@ -35,7 +35,7 @@ impl AsyncWriter {
     /// # Errors
     /// As [`Writer::write`], without `Full`.
     pub async fn write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
-        when_ready!(self, self.writer, self.writer.arm(payload.len()), endpoint => endpoint.try_write(payload))
+        when_ready!(self, writer, self.writer.arm(payload.len()), writer.try_write(payload))
     }
 
     /// Lends `len` bytes of the ring to be filled in place and committed, once there is room.
@@ -45,7 +45,7 @@ impl AsyncWriter {
     /// # Errors
     /// As [`Writer::loan`], without `Full`.
     pub async fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
-        when_ready!(self, self.writer, self.writer.arm(len), endpoint => endpoint.try_loan(len))
+        when_ready!(self, writer, self.writer.arm(len), writer.try_loan(len))
     }
 
     /// As [`write`](Self::write); for those who write futures by hand.
@@ -123,7 +123,10 @@ impl<B: AsRef<[u8]> + Unpin> Sink<B> for FrameSink<B> {
         }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), WriteError>> {
         let sink = &mut *self;
         let Some(item) = &sink.waiting else { return Poll::Ready(Ok(())) };
         let written = sink.writer.poll_write(context, item.as_ref());

@@ -1,34 +1,17 @@
-//! Frames, room, cancellation and the end of peers, waited for asynchronously.
+//! Every frame arrives, whoever runs the futures.
 #![allow(missing_docs)]
 
 #[path = "../../zerobuffer/tests/common/mod.rs"]
 mod common;
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-
-use common::{Call, Placement, Stage, Watchdog, frame, is_frame, shm_dir};
+use common::{Watchdog, frame, is_frame, shm_dir};
 use futures::executor::block_on;
-use zerobuffer::{BufferConfig, ReadError, Reader, WaitStrategy, Writer};
+use zerobuffer::{BufferConfig, Reader, Writer};
 use zerobuffer_async::{AsyncReader, AsyncWriter};
 
 const NAME: &str = "awaited";
 const FRAMES: u64 = 5_000;
 const BYTES: usize = 700;
-
-#[test]
-fn child_role() {
-    common::child(role);
-}
-
-fn role(call: &Call) {
-    let mut writer = call.writer().create(NAME, &config()).unwrap();
-    writer.write(&frame(1, BYTES)).unwrap();
-    call.signal("written");
-    call.linger();
-}
 
 /// So small that the writer must wait for room.
 fn config() -> BufferConfig {
@@ -95,52 +78,4 @@ fn every_frame_arrives_between_two_tasks_of_smol() {
     let writing = smol::spawn(write_all(writer));
     assert_eq!(smol::block_on(read_all(reader)), FRAMES);
     smol::block_on(writing);
-}
-
-/// Polls once and drops the future.
-fn give_up<F: Future>(future: F) -> bool {
-    let mut context = Context::from_waker(Waker::noop());
-    matches!(pin!(future).poll(&mut context), Poll::Pending)
-}
-
-#[test]
-fn futures_that_are_dropped_lose_nothing() {
-    let _watchdog = Watchdog::new("cancellation");
-    let dir = shm_dir();
-    let (mut writer, mut reader) = ends(dir.path());
-    assert!(give_up(reader.read()));
-    assert!(give_up(reader.next_batch(3)));
-    let mut written = 0;
-    while !give_up(writer.write(&frame(written + 1, BYTES))) {
-        written += 1;
-    }
-    assert!(written > 1);
-    assert!(give_up(writer.loan(BYTES)));
-    for sequence in 1..=written {
-        let frame = block_on(reader.read()).unwrap().unwrap();
-        assert!(frame.sequence() == sequence && is_frame(sequence, &frame));
-    }
-    assert!(give_up(reader.read()));
-    block_on(writer.write(&frame(written + 1, BYTES))).unwrap();
-    let mut batch = block_on(reader.next_batch(9)).unwrap().unwrap();
-    assert_eq!(batch.next().unwrap().sequence, written + 1);
-    assert!(batch.next().is_none());
-}
-
-#[test]
-fn a_reader_is_told_of_a_killed_writer_while_it_waits() {
-    let _watchdog = Watchdog::new("killed writer");
-    let stage = Stage::new(Placement::Processes, WaitStrategy::Park, role);
-    let peer = stage.start("write and linger", &[]);
-    let reader = stage.call.reader().join(NAME).unwrap();
-    stage.call.await_signal("written");
-    let mut reader = AsyncReader::new(reader).unwrap();
-    let killing = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50)); // The reader is likely asleep by then.
-        peer.kill();
-    });
-    assert!(is_frame(1, &block_on(reader.read()).unwrap().unwrap()));
-    let error = block_on(reader.read()).unwrap_err();
-    assert!(matches!(error, ReadError::WriterGone { .. }), "{error}");
-    killing.join().unwrap();
 }

@@ -576,6 +576,15 @@ impl Reading {
         }
     }
 
+    /// Whether the next try finds nothing, as far as memory shows; false where only a try can tell.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        match self {
+            Self::V2(engine) => engine.is_quiet(),
+            Self::Onlooker(engine) => engine.is_quiet(),
+            Self::V1(_) | Self::Member(_) => false,
+        }
+    }
+
     /// The frame behind one that was found and advanced over, if it is there already.
     #[inline]
     pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {

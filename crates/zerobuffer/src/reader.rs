@@ -415,6 +415,13 @@ impl Reader {
         self.engine.arm()
     }
 
+    /// Whether a `try_` call would find nothing and have nothing to tell, as far as memory shows: a look without any system
+    /// call, for those who have many readers. False where that cannot be seen so cheaply (protocol 1.0, members of a work
+    /// group). A writer's death does not show in memory: `try_` calls notice it, when a tenth of a second has passed.
+    pub fn is_quiet(&mut self) -> bool {
+        self.engine.is_quiet()
+    }
+
     /// What happened to the other side since the last call. Never waits.
     pub fn events(&mut self) -> Events {
         let generations = self.engine.generations();

@@ -57,6 +57,8 @@ pub(crate) struct Watch {
     pub(crate) stats: ReaderStats,
     pub(crate) damage: Option<Damage>,
     spinner: Spinner,
+    /// How the last announcement of [`arm`](Self::arm) was made.
+    armed: Option<Announced>,
 }
 
 impl Watch {
@@ -67,6 +69,7 @@ impl Watch {
             stats: ReaderStats::default(),
             damage: None,
             spinner: Spinner::new(strategy),
+            armed: None,
         }
     }
 
@@ -123,16 +126,26 @@ impl Watch {
         if !source.segment().is_sound() {
             return None;
         }
-        let announced = source.announce();
+        // One that still stands has had its barrier.
+        let standing = self.armed.filter(|_| source.is_announced());
+        let announced = standing.unwrap_or_else(|| source.announce());
+        self.armed = Some(announced);
+        self.is_quiet(source).then_some(announced)
+    }
+
+    /// Whether the next try finds nothing and has nothing to tell, as far as memory shows.
+    pub(crate) fn is_quiet(&mut self, source: &mut impl Source) -> bool {
+        if !source.segment().is_sound() {
+            return false;
+        }
         let area = source.segment().writer();
         let generation = area.writer_generation.load(Ordering::Acquire);
         let has_closed = area.writer_state.load(Ordering::Acquire) == writer_state::CLOSED;
-        let is_quiet = source.is_registered()
+        source.is_registered()
             && !source.segment().is_retired()
             && (!has_closed || self.noticed.ended == generation)
             && self.damage.is_none()
-            && matches!(source.poll(), Ok(None));
-        is_quiet.then_some(announced)
+            && matches!(source.poll(), Ok(None))
     }
 
     fn poll_briefly(&mut self, source: &mut impl Source, spin: Spin) -> Option<Found> {

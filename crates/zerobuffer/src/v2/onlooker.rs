@@ -149,6 +149,12 @@ impl Onlooker {
         }
     }
 
+    /// Whether the next try finds nothing, as far as memory shows.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut source = Looking { view: &mut self.view, copied: &mut self.copied };
+        self.watch.is_quiet(&mut source)
+    }
+
     /// Goes behind a found frame.
     pub(crate) fn take(&mut self, found: &Found) {
         self.view.observation.take(found);

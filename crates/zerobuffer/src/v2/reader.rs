@@ -307,6 +307,12 @@ impl Engine {
         })
     }
 
+    /// Whether the next try finds nothing, as far as memory shows.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut source = Every { seat: &self.seat, consumer: &self.consumer };
+        self.watch.is_quiet(&mut source)
+    }
+
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         loop {
             let (frames, bytes) = (self.consumer.frames_read(), self.consumer.position().0);
