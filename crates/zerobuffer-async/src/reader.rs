@@ -64,7 +64,8 @@ impl AsyncReader {
         }
     }
 
-    /// Frames as a [`Stream`], each kept until it is dropped. It ends when the writer has closed; an error is an item.
+    /// Frames as a [`Stream`]. Each keeps its place in the ring until it is dropped, so who collects them fills the ring. An
+    /// error is an item. The stream ends when the writer has closed; polled again, it waits for the writer's successor.
     pub fn into_stream(self) -> Frames {
         Frames { reader: self }
     }

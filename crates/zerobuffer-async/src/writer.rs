@@ -91,8 +91,10 @@ impl AsyncWriter {
     }
 }
 
-/// An [`AsyncWriter`] as a sink. It holds at most one item that found no room yet; after an error that item is still
-/// there, and is tried again by the next call.
+/// An [`AsyncWriter`] as a sink. It holds at most one item that found no room yet, and tries it again with each call, also
+/// after an error; an item that can never be written (empty, too large) is gone with its error.
+///
+/// To close it only flushes; the buffer closes when the writer is dropped.
 #[derive(Debug)]
 pub struct FrameSink<B> {
     writer: AsyncWriter,
@@ -106,7 +108,10 @@ impl<B> FrameSink<B> {
     }
 }
 
-impl<B: AsRef<[u8]> + Unpin> Sink<B> for FrameSink<B> {
+// An item is never pinned.
+impl<B> Unpin for FrameSink<B> {}
+
+impl<B: AsRef<[u8]>> Sink<B> for FrameSink<B> {
     type Error = WriteError;
 
     fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
@@ -114,6 +119,7 @@ impl<B: AsRef<[u8]> + Unpin> Sink<B> for FrameSink<B> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: B) -> Result<(), WriteError> {
+        assert!(self.waiting.is_none(), "`start_send` comes after `poll_ready`");
         match self.writer.writer.try_write(item.as_ref()) {
             Err(error) if error.is_timeout() => {
                 self.waiting = Some(item);
