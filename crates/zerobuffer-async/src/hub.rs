@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
-use zerobuffer::{Armed, WaitWord};
+use zerobuffer::{Armed, PeerWatch, WaitWord};
 
 use crate::words::{self, MOST_AWAITED, Sleep};
 
@@ -43,8 +43,17 @@ struct Place {
     waker: Option<Waker>,
     words: Vec<WaitWord>,
     look_again: Option<Instant>,
+    /// It need not be called when the time has come, unless its peer has news.
+    watched: Option<Watched>,
+    peer: Option<PeerWatch>,
     /// The thread's sleep is on these words.
     is_slept_on: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    every: Duration,
+    lived: bool,
 }
 
 /// A place at a waiting thread. Whoever has it drops it before the endpoints that it waits for, see [`words`].
@@ -79,6 +88,12 @@ impl Registration {
         Ok(Self { post, index, words: 1 })
     }
 
+    /// Whose writer the thread looks after while the reader of this place is armed.
+    pub(crate) fn look_after(&self, peer: Option<PeerWatch>) {
+        let replaced = std::mem::replace(&mut lock(&self.post.table).places[self.index].peer, peer);
+        drop(replaced);
+    }
+
     /// Makes room for one more endpoint; false if its thread has none.
     pub(crate) fn grow(&mut self) -> bool {
         let mut table = lock(&self.post.table);
@@ -101,21 +116,31 @@ impl Registration {
 
     /// Has `waker` called when the armed endpoint is to be tried again. False: try now.
     pub(crate) fn call_when(&self, armed: Armed, waker: &Waker) -> bool {
-        let Armed::Asleep { word, look_again_after } = armed else { return false };
-        self.call_when_any(word.as_slice(), look_again_after, waker);
+        let Armed::Asleep { word, look_again_after: every, peer_lived } = armed else {
+            return false;
+        };
+        self.begin(word.as_slice(), every, peer_lived, waker);
         true
     }
 
     /// Has `waker` called when one of `words` is called, or at the latest after some time.
     pub(crate) fn call_when_any(&self, words: &[WaitWord], after: Duration, waker: &Waker) {
+        self.begin(words, after, None, waker);
+    }
+
+    fn begin(&self, words: &[WaitWord], every: Duration, peer_lived: Option<bool>, waker: &Waker) {
         debug_assert!(words.len() <= self.words, "room was made for them");
         let waker = waker.clone();
-        let look_again = Instant::now() + after;
+        let look_again = Instant::now() + every;
         let mut table = lock(&self.post.table);
         let asleep_until = table.asleep_until;
         let place = &mut table.places[self.index];
         let replaced = place.waker.replace(waker);
         place.look_again = Some(look_again);
+        place.watched = match (peer_lived, &place.peer) {
+            (Some(lived), Some(_)) => Some(Watched { every, lived }),
+            _ => None,
+        };
         if !place.is_slept_on || place.words != words {
             place.words.clear();
             place.words.extend_from_slice(words);
@@ -188,8 +213,9 @@ impl Table {
             if place.waker.is_none() {
                 continue;
             }
-            let left = place.look_again.map_or(LONG, |at| at.saturating_duration_since(now));
-            if left.is_zero() || place.words.iter().any(|word| is_called(*word)) {
+            let is_called = place.words.iter().any(|word| is_called(*word));
+            let left = if is_called { Duration::ZERO } else { place.time_left(now) };
+            if left.is_zero() {
                 due.extend(place.waker.take());
                 continue;
             }
@@ -199,6 +225,22 @@ impl Table {
         }
         self.asleep_until = due.is_empty().then(|| now + limit);
         limit
+    }
+}
+
+impl Place {
+    /// Until it is to be called although nobody has called it.
+    fn time_left(&mut self, now: Instant) -> Duration {
+        let left = self.look_again.map_or(LONG, |at| at.saturating_duration_since(now));
+        match (self.watched, &self.peer) {
+            (Some(Watched { every, lived }), Some(peer))
+                if left.is_zero() && !peer.has_news(lived) =>
+            {
+                self.look_again = Some(now + every);
+                every
+            }
+            _ => left,
+        }
     }
 }
 

@@ -28,11 +28,13 @@
 //! More, with patterns: `docs/ASYNC.md`.
 
 mod hub;
+mod polled;
 mod reader;
 mod when;
 mod words;
 mod writer;
 
+pub use polled::{PolledReader, PolledWriter};
 pub use reader::{AsyncReader, Frames};
 pub use writer::{AsyncWriter, FrameSink};
 

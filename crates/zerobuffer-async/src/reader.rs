@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use zerobuffer::{Batch, Frame, OwnedFrame, ReadError, Reader};
+use zerobuffer::{Armed, Batch, Frame, OwnedFrame, ReadError, Reader};
 
 use crate::hub::Registration;
 use crate::when::when_ready;
@@ -15,6 +15,8 @@ use crate::when::when_ready;
 pub struct AsyncReader {
     // Before the reader, which it must not outlive; see `words`.
     registration: Registration,
+    /// The waiting thread looks after this very reader's writer.
+    is_looked_after: bool,
     reader: Reader,
 }
 
@@ -22,9 +24,11 @@ impl AsyncReader {
     /// Gives a reader a place at the waiting thread.
     ///
     /// # Errors
-    /// When that thread was yet to be started and the system did not.
+    /// No more descriptors (it needs one), or no more threads, when that thread was yet to be started.
     pub fn new(reader: Reader) -> io::Result<Self> {
-        Ok(Self { registration: Registration::new()?, reader })
+        let registration = Registration::new()?;
+        registration.look_after(reader.peer_watch()?);
+        Ok(Self { registration, is_looked_after: true, reader })
     }
 
     /// The next frame, as [`Reader::read`].
@@ -34,7 +38,7 @@ impl AsyncReader {
     /// # Errors
     /// As [`Reader::read`].
     pub async fn read(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
-        when_ready!(self, reader, self.reader.arm(), reader.try_read())
+        when_ready!(self, reader, self.arm(), reader.try_read())
     }
 
     /// Up to `max` frames, as [`Reader::read_batch`].
@@ -44,7 +48,7 @@ impl AsyncReader {
     /// # Errors
     /// As [`Reader::read_batch`].
     pub async fn next_batch(&mut self, max: usize) -> Result<Option<Batch<'_>>, ReadError> {
-        when_ready!(self, reader, self.reader.arm(), reader.try_read_batch(max))
+        when_ready!(self, reader, self.arm(), reader.try_read_batch(max))
     }
 
     /// The next frame, kept beyond its borrow; for those who write futures by hand.
@@ -57,10 +61,10 @@ impl AsyncReader {
                 Err(error) if error.is_timeout() => {}
                 told => return Poll::Ready(told.map(|frame| frame.map(Frame::into_owned))),
             }
-            if !self.sleep(context) {
-                continue;
+            let armed = self.arm();
+            if self.registration.call_when(armed, context.waker()) {
+                return Poll::Pending;
             }
-            return Poll::Pending;
         }
     }
 
@@ -77,22 +81,27 @@ impl AsyncReader {
 
     /// The reader itself, for everything that does not wait.
     pub fn get_mut(&mut self) -> &mut Reader {
-        // Whoever has it may replace it, and then the word it was armed with is gone.
+        // Whoever has it may replace it: then the word it was armed with is gone, and its writer another one.
         self.registration.forget();
+        self.registration.look_after(None);
+        self.is_looked_after = false;
         &mut self.reader
     }
 
     /// The reader itself, blocking again.
     pub fn into_inner(self) -> Reader {
-        let Self { registration, reader } = self;
+        let Self { registration, reader, .. } = self;
         drop(registration);
         reader
     }
 
-    /// False: try again now.
-    fn sleep(&mut self, context: &Context<'_>) -> bool {
-        let armed = self.reader.arm();
-        self.registration.call_when(armed, context.waker())
+    fn arm(&mut self) -> Armed {
+        if !self.is_looked_after {
+            // Without a descriptor for it, the task is called ten times a second, and looks by itself.
+            self.registration.look_after(self.reader.peer_watch().ok().flatten());
+            self.is_looked_after = true;
+        }
+        self.reader.arm()
     }
 }
 

@@ -44,24 +44,29 @@ impl Drop for Nap<'_> {
     }
 }
 
-/// Tries until there is something else to tell than "not now"; returns that from the function around it.
+/// Tries once. If there is something else to tell than "not now", returns that from the function around it.
+macro_rules! unless_told {
+    ($self:ident, $endpoint:ident, $attempt:expr) => {{
+        #[allow(unsafe_code)]
+        // SAFETY: what an attempt borrows is either returned, and then as long as the caller's borrow of `self`, or gone at
+        // the end of this block. The borrow checker of today takes each attempt's borrow for a returned one.
+        let $endpoint = unsafe { &mut *std::ptr::from_mut(&mut $self.$endpoint) };
+        match $attempt {
+            Err(not_now) if not_now.is_timeout() => not_now,
+            told => return told,
+        }
+    }};
+}
+
+/// Tries until there is something to tell; returns that from the function around it.
 macro_rules! when_ready {
     ($self:ident, $endpoint:ident, $arm:expr, $attempt:expr) => {
         loop {
-            {
-                #[allow(unsafe_code)]
-                // SAFETY: what an attempt borrows is either returned, and then as long as the caller's borrow of `self`, or
-                // gone at the end of this block. The borrow checker of today takes each turn's borrow for a returned one.
-                let $endpoint = unsafe { &mut *std::ptr::from_mut(&mut $self.$endpoint) };
-                match $attempt {
-                    Err(error) if error.is_timeout() => {}
-                    told => return told,
-                }
-            }
+            crate::when::unless_told!($self, $endpoint, $attempt);
             let armed = $arm;
             crate::when::nap(&$self.registration, armed).await;
         }
     };
 }
 
-pub(crate) use when_ready;
+pub(crate) use {unless_told, when_ready};

@@ -5,9 +5,15 @@
 //! futex word, is left to the caller, who can do it for many words with one `futex_waitv`. Most programs want
 //! `zerobuffer-async`, which does.
 
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use crate::sync::AtomicU32;
+use crate::sys::lock;
+use crate::v2::layout::WRITER_LOCK;
+use crate::v2::removal;
+use crate::v2::segment::Segment;
 use crate::v2::wake::Announced;
 use crate::wait::{SLICE, SLICE_WITHOUT_BARRIER};
 
@@ -28,6 +34,9 @@ pub enum Armed {
         word: Option<WaitWord>,
         /// Try again after this time, woken or not: deaths wake nobody.
         look_again_after: Duration,
+        /// Whether a writer lived when it was looked at: who has a [`PeerWatch`] may ask that for news instead of trying again.
+        /// `None` where only trying helps.
+        peer_lived: Option<bool>,
     },
 }
 
@@ -43,17 +52,37 @@ pub struct WaitWord {
 
 impl Armed {
     /// Sleeping on `word`, announced thus.
-    pub(crate) fn on(word: &AtomicU32, announced: Announced) -> Self {
+    pub(crate) fn on(word: &AtomicU32, announced: Announced, peer_lived: Option<bool>) -> Self {
         let word = WaitWord { address: std::ptr::from_ref(word).addr(), expected: ANNOUNCED };
-        let look_again_after = match announced {
-            Announced::Safely => SLICE,
-            Announced::WithoutBarrier => SLICE_WITHOUT_BARRIER,
+        let (look_again_after, peer_lived) = match announced {
+            Announced::Safely => (SLICE, peer_lived),
+            Announced::WithoutBarrier => (SLICE_WITHOUT_BARRIER, None),
         };
-        Self::Asleep { word: Some(word), look_again_after }
+        Self::Asleep { word: Some(word), look_again_after, peer_lived }
     }
 
     /// Where nobody wakes.
     pub(crate) fn unattended() -> Self {
-        Self::Asleep { word: None, look_again_after: SLICE_WITHOUT_BARRIER }
+        Self::Asleep { word: None, look_again_after: SLICE_WITHOUT_BARRIER, peer_lived: None }
+    }
+}
+
+/// Looks after a reader's writer from outside, from any thread: a death wakes nobody, and to ask a reader for it takes the
+/// reader. It keeps a descriptor of the buffer's file open and is dropped before its reader is.
+#[derive(Debug)]
+pub struct PeerWatch {
+    probe: OwnedFd,
+}
+
+impl PeerWatch {
+    pub(crate) fn of(segment: &Segment) -> io::Result<Self> {
+        Ok(Self { probe: segment.probe().try_clone_to_owned()? })
+    }
+
+    /// Whether an armed reader has something to tell that wakes nobody: the writer died, if it `lived` when the reader was
+    /// armed, or the buffer was removed. Asks the kernel. A writer that attaches, or closes, wakes its readers.
+    pub fn has_news(&self, lived: bool) -> bool {
+        let probe = self.probe.as_fd();
+        !removal::is_ready(probe) || (lived && !lock::is_held(probe, WRITER_LOCK).unwrap_or(false))
     }
 }

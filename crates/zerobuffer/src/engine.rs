@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::armed::Armed;
+use crate::armed::{Armed, PeerWatch};
 use crate::config::{BufferConfig, Protocol, ReaderKind, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
 use crate::events::Noticed;
@@ -573,6 +573,15 @@ impl Reading {
             // The semaphore's count cannot be waited for beside other things; a member's announcement stands only
             // while it queues for its turn, in a call.
             Self::V1(_) | Self::Member(_) => Armed::unattended(),
+        }
+    }
+
+    /// Looks after the writer from outside; `None` where nobody is announced who would need it.
+    pub(crate) fn peer_watch(&self) -> std::io::Result<Option<PeerWatch>> {
+        match self {
+            Self::V2(engine) => PeerWatch::of(engine.segment()).map(Some),
+            Self::Onlooker(engine) => PeerWatch::of(engine.segment()).map(Some),
+            Self::V1(_) | Self::Member(_) => Ok(None),
         }
     }
 

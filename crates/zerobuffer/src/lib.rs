@@ -91,7 +91,7 @@ mod wait;
 mod writer;
 
 #[cfg(not(loom))]
-pub use armed::{Armed, WaitWord};
+pub use armed::{Armed, PeerWatch, WaitWord};
 pub use config::{
     BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
     DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, FullPolicy, MAIN_READER, Protocol, ReaderKind,

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::armed::Armed;
+use crate::armed::{Armed, PeerWatch};
 use crate::config::{BufferConfig, MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy};
 use crate::engine::{Attendance, Reading};
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
@@ -413,6 +413,15 @@ impl Reader {
     /// things at once, after a `try_` call that found nothing. See [`Armed`].
     pub fn arm(&mut self) -> Armed {
         self.engine.arm()
+    }
+
+    /// Looks after the writer in this reader's place while this reader is [armed](Self::arm). `None` where it has to be tried
+    /// again and again anyway (protocol 1.0, members of a work group).
+    ///
+    /// # Errors
+    /// No more descriptors.
+    pub fn peer_watch(&self) -> std::io::Result<Option<PeerWatch>> {
+        self.engine.peer_watch()
     }
 
     /// Whether a `try_` call would find nothing and have nothing to tell, as far as memory shows: a look without any system

@@ -179,6 +179,11 @@ impl Spinner {
         due
     }
 
+    /// Has the next try ask if the other side lives, however short the time since the last.
+    pub(crate) fn probe_next_time(&mut self) {
+        self.next_probe = Some(Instant::now());
+    }
+
     fn never_sleeps(&self) -> bool {
         self.strategy == WaitStrategy::Spin
     }

@@ -121,8 +121,9 @@ impl Watch {
         }
     }
 
-    /// Announces a sleep and looks once more; `None` if the next try finds something, or has something to tell.
-    pub(crate) fn arm(&mut self, source: &mut impl Source) -> Option<Announced> {
+    /// Announces a sleep and looks once more, also whether the writer lives, which goes with it. `None` if the next try
+    /// finds something, or has something to tell.
+    pub(crate) fn arm(&mut self, source: &mut impl Source) -> Option<(Announced, bool)> {
         if !source.segment().is_sound() {
             return None;
         }
@@ -130,7 +131,20 @@ impl Watch {
         let standing = self.armed.filter(|_| source.is_announced());
         let announced = standing.unwrap_or_else(|| source.announce());
         self.armed = Some(announced);
-        self.is_quiet(source).then_some(announced)
+        if !self.is_quiet(source) {
+            return None;
+        }
+        let lives = source.segment().is_lock_held(WRITER_LOCK);
+        let area = source.segment().writer();
+        let was_there = area.writer_state.load(Ordering::Acquire) != writer_state::NEVER;
+        if !lives
+            && was_there
+            && self.noticed.ended != area.writer_generation.load(Ordering::Acquire)
+        {
+            self.spinner.probe_next_time();
+            return None;
+        }
+        Some((announced, lives))
     }
 
     /// Whether the next try finds nothing and has nothing to tell, as far as memory shows.

@@ -142,9 +142,11 @@ impl Onlooker {
         let mut source = Looking { view: &mut self.view, copied: &mut self.copied };
         match (self.watch.arm(&mut source), self.view.post) {
             (None, _) => Armed::Ready,
-            (Some(announced), Some(post)) => {
-                Armed::on(&self.segment().slots()[post.slot as usize].wait_flag, announced)
-            }
+            (Some((announced, lived)), Some(post)) => Armed::on(
+                &self.segment().slots()[post.slot as usize].wait_flag,
+                announced,
+                Some(lived),
+            ),
             (Some(_), None) => Armed::unattended(),
         }
     }

@@ -301,9 +301,9 @@ impl Engine {
     /// Announces a sleep, and looks once more.
     pub(crate) fn arm(&mut self) -> Armed {
         let mut source = Every { seat: &self.seat, consumer: &self.consumer };
-        self.watch.arm(&mut source).map_or(Armed::Ready, |announced| {
+        self.watch.arm(&mut source).map_or(Armed::Ready, |(announced, lived)| {
             let slot = &self.seat.segment.slots()[self.seat.slot as usize];
-            Armed::on(&slot.wait_flag, announced)
+            Armed::on(&slot.wait_flag, announced, Some(lived))
         })
     }
 

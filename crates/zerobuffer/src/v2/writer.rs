@@ -276,7 +276,8 @@ impl Engine {
         if has_room || self.segment.is_retired() {
             return Armed::Ready;
         }
-        Armed::on(&self.segment.registry().writer_waiting, announced)
+        // Which reader is in the way changes: it is the next try that looks after it.
+        Armed::on(&self.segment.registry().writer_waiting, announced, None)
     }
 
     fn unfit(&self, len: usize) -> WriteError {
