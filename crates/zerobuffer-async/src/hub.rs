@@ -103,12 +103,6 @@ impl Registration {
         has_room
     }
 
-    /// Gives the room for one endpoint back.
-    pub(crate) fn shrink(&mut self) {
-        lock(&self.post.table).reserved -= 1;
-        self.words -= 1;
-    }
-
     /// For how many endpoints it has room.
     pub(crate) fn room(&self) -> usize {
         self.words

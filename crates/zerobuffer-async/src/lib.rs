@@ -27,15 +27,18 @@
 //!
 //! More, with patterns: `docs/ASYNC.md`.
 
+mod fan_in;
 mod hub;
 mod polled;
 mod reader;
+mod wait_set;
 mod when;
 mod words;
 mod writer;
 
 pub use polled::{PolledReader, PolledWriter};
 pub use reader::{AsyncReader, Frames};
+pub use wait_set::{AsyncWaitSet, Token, Told, WaitSet};
 pub use writer::{AsyncWriter, FrameSink};
 
 /// How many endpoints of this process are waited for at the moment: for tests.

@@ -107,7 +107,7 @@ impl PolledReader {
     /// [`Reader::try_read`].
     pub fn try_read(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         loop {
-            let not_now = unless_told!(self, reader, reader.try_read());
+            let not_now = unless_told!(reader = self.reader, reader.try_read());
             if self.sleep() {
                 return Err(not_now);
             }
@@ -120,7 +120,7 @@ impl PolledReader {
     /// As [`try_read`](Self::try_read).
     pub fn try_read_batch(&mut self, max: usize) -> Result<Option<Batch<'_>>, ReadError> {
         loop {
-            let not_now = unless_told!(self, reader, reader.try_read_batch(max));
+            let not_now = unless_told!(reader = self.reader, reader.try_read_batch(max));
             if self.sleep() {
                 return Err(not_now);
             }
@@ -195,7 +195,7 @@ impl PolledWriter {
     /// [`Writer::try_write`].
     pub fn try_write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
         loop {
-            let not_now = unless_told!(self, writer, writer.try_write(payload));
+            let not_now = unless_told!(writer = self.writer, writer.try_write(payload));
             if self.sleep(payload.len()) {
                 return Err(not_now);
             }
@@ -208,7 +208,7 @@ impl PolledWriter {
     /// As [`try_write`](Self::try_write).
     pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
         loop {
-            let not_now = unless_told!(self, writer, writer.try_loan(len));
+            let not_now = unless_told!(writer = self.writer, writer.try_loan(len));
             if self.sleep(len) {
                 return Err(not_now);
             }

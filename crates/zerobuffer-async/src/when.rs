@@ -46,14 +46,18 @@ impl Drop for Nap<'_> {
 
 /// Tries once. If there is something else to tell than "not now", returns that from the function around it.
 macro_rules! unless_told {
-    ($self:ident, $endpoint:ident, $attempt:expr) => {{
+    ($endpoint:ident = $place:expr, $attempt:expr) => {
+        crate::when::unless_told!($endpoint = $place, $attempt, told => told)
+    };
+    ($endpoint:ident = $place:expr, $attempt:expr, $told:ident => $answer:expr) => {{
+        let place = std::ptr::from_mut(&mut $place);
         #[allow(unsafe_code)]
-        // SAFETY: what an attempt borrows is either returned, and then as long as the caller's borrow of `self`, or gone at
+        // SAFETY: what an attempt borrows is either returned, and then as long as the caller's borrow of the place, or gone at
         // the end of this block. The borrow checker of today takes each attempt's borrow for a returned one.
-        let $endpoint = unsafe { &mut *std::ptr::from_mut(&mut $self.$endpoint) };
+        let $endpoint = unsafe { &mut *place };
         match $attempt {
             Err(not_now) if not_now.is_timeout() => not_now,
-            told => return told,
+            $told => return $answer,
         }
     }};
 }
@@ -62,11 +66,24 @@ macro_rules! unless_told {
 macro_rules! when_ready {
     ($self:ident, $endpoint:ident, $arm:expr, $attempt:expr) => {
         loop {
-            crate::when::unless_told!($self, $endpoint, $attempt);
+            crate::when::unless_told!($endpoint = $self.$endpoint, $attempt);
             let armed = $arm;
             crate::when::nap(&$self.registration, armed).await;
         }
     };
 }
 
-pub(crate) use {unless_told, when_ready};
+/// Asks once. If there is an answer, returns that from the function around it.
+macro_rules! unless_none {
+    ($readers:ident = $place:expr, $attempt:expr) => {{
+        let place = std::ptr::from_mut(&mut $place);
+        #[allow(unsafe_code)]
+        // SAFETY: as in `unless_told`.
+        let $readers = unsafe { &mut *place };
+        if let Some(told) = $attempt {
+            return Some(told);
+        }
+    }};
+}
+
+pub(crate) use {unless_none, unless_told, when_ready};
