@@ -168,10 +168,16 @@ impl Registration {
         true
     }
 
-    /// Waits for nothing any more: the words are not read again.
-    pub(crate) fn forget(&self) {
+    /// Waits for nothing any more: the words are not read again, unless it begins to wait for them anew.
+    pub(crate) fn pause(&self) {
         let forgotten = lock(&self.post.table).places[self.index].waker.take();
         drop(forgotten);
+    }
+
+    /// Waits for nothing any more, and the words are about to go: other words may come to lie at their addresses.
+    pub(crate) fn forget(&self) {
+        lock(&self.post.table).places[self.index].is_slept_on = false;
+        self.pause();
     }
 }
 

@@ -27,17 +27,21 @@
 //!
 //! More, with patterns: `docs/ASYNC.md`.
 
+mod client;
 mod fan_in;
 mod hub;
 mod polled;
 mod reader;
+mod server;
 mod wait_set;
 mod when;
 mod words;
 mod writer;
 
+pub use client::AsyncClient;
 pub use polled::{PolledReader, PolledWriter};
 pub use reader::{AsyncReader, Frames};
+pub use server::{AsyncServer, answer, fail};
 pub use wait_set::{AsyncWaitSet, Token, Told, WaitSet};
 pub use writer::{AsyncWriter, FrameSink};
 

@@ -166,6 +166,7 @@ impl WaitSet {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         self.registrations.begin(&self.words, limit, &waker);
         std::thread::park_timeout(limit);
+        // Readers are taken out, or replaced, at any time after this.
         self.registrations.forget();
     }
 }
@@ -307,7 +308,7 @@ impl SetNap<'_> {
 
 impl Drop for SetNap<'_> {
     fn drop(&mut self) {
-        self.registrations.forget();
+        self.registrations.pause();
     }
 }
 
@@ -340,6 +341,10 @@ impl Registrations {
 
     fn are_still_waiting(&self, waker: &Waker) -> bool {
         self.0.iter().all(|registration| registration.is_still_waiting(waker))
+    }
+
+    fn pause(&self) {
+        self.0.iter().for_each(Registration::pause);
     }
 
     fn forget(&self) {

@@ -40,7 +40,7 @@ impl Future for Nap<'_> {
 
 impl Drop for Nap<'_> {
     fn drop(&mut self) {
-        self.registration.forget();
+        self.registration.pause();
     }
 }
 

@@ -324,6 +324,12 @@ impl Reader {
         self.read_within(Patience::None)
     }
 
+    /// Like [`read_timeout`](Self::read_timeout), or, without any time, [`try_read`](Self::try_read), which, called again and
+    /// again, also notices deaths.
+    pub(crate) fn look(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
+        if timeout.is_zero() { self.try_read() } else { self.read_timeout(timeout) }
+    }
+
     #[inline(always)]
     fn read_within(&mut self, patience: Patience) -> Result<Option<Frame<'_>>, ReadError> {
         if let Some(found) = self.engine.next_ready() {

@@ -437,17 +437,19 @@ impl Writer {
         Ok(FrameMut { writer: self, claim, len })
     }
 
-    /// Like [`loan_timeout`](Self::loan_timeout), for whoever keeps this writer beside the loan. The loan is given back
-    /// by doing nothing.
+    /// Like [`loan_timeout`](Self::loan_timeout), or, without any time, [`try_loan`](Self::try_loan), for whoever keeps this
+    /// writer beside the loan. The loan is given back by doing nothing.
     #[inline]
     pub(crate) fn claim_timeout(
         &mut self,
         len: usize,
         timeout: Duration,
     ) -> Result<Claimed, WriteError> {
+        let patience =
+            if timeout.is_zero() { Patience::None } else { Patience::For(Some(timeout)) };
         let claim = match self.engine.claim_ready(len) {
             Some(claim) => claim,
-            None => self.engine.claim(len, true, Patience::For(Some(timeout)))?,
+            None => self.engine.claim(len, true, patience)?,
         };
         Ok(Claimed { claim, len })
     }
