@@ -204,11 +204,23 @@ impl Table {
         index
     }
 
-    /// Collects the wakers of those who are to be called, the words of those who are not, and for how long.
-    fn look_around(&mut self, sleep: &mut Sleep, due: &mut Vec<Waker>) -> Duration {
+    /// The waker of the place whose word woke the thread.
+    fn called(&mut self, index: usize) -> Option<Waker> {
+        let place = &mut self.places[index];
+        let is_called = place.waker.is_some() && place.words.iter().any(|word| is_called(*word));
+        if is_called { place.waker.take() } else { None }
+    }
+
+    /// Collects the wakers of those who are to be called, the words of those who are not and their places, and for how long.
+    fn look_around(
+        &mut self,
+        sleep: &mut Sleep,
+        owners: &mut Vec<usize>,
+        due: &mut Vec<Waker>,
+    ) -> Duration {
         let now = Instant::now();
         let mut limit = LONG;
-        for place in &mut self.places {
+        for (index, place) in self.places.iter_mut().enumerate() {
             place.is_slept_on = false;
             if place.waker.is_none() {
                 continue;
@@ -220,7 +232,10 @@ impl Table {
                 continue;
             }
             place.is_slept_on = true;
-            place.words.iter().for_each(|word| sleep.add(*word));
+            for word in &place.words {
+                sleep.add(*word);
+                owners.push(index);
+            }
             limit = limit.min(left);
         }
         self.asleep_until = due.is_empty().then(|| now + limit);
@@ -247,18 +262,27 @@ impl Place {
 impl Post {
     fn run(&self) {
         let mut sleep = Sleep::new();
-        let mut due = Vec::new();
+        let (mut owners, mut due) = (Vec::new(), Vec::new());
         loop {
             // Read before the table: a change after it makes the sleep below return at once.
             let news = self.news.load(Ordering::Acquire);
             sleep.clear();
-            let limit = lock(&self.table).look_around(&mut sleep, &mut due);
+            owners.clear();
+            let limit = lock(&self.table).look_around(&mut sleep, &mut owners, &mut due);
             if due.is_empty() {
-                sleep.sleep(&self.news, news, limit);
+                let woken = sleep.sleep(&self.news, news, limit);
+                // Who was called first, before anything else is looked at.
+                let owner = woken.and_then(|word| owners.get(word));
+                due.extend(owner.and_then(|place| lock(&self.table).called(*place)));
             }
+            let has_called = !due.is_empty();
             for waker in due.drain(..) {
                 // Wakers do not panic; one that does must not take all the others along.
                 let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            }
+            if has_called {
+                // Whoever was woken may be waiting for this very processor; the next look can wait.
+                std::thread::yield_now();
             }
         }
     }

@@ -62,8 +62,13 @@ impl Sleep {
         self.waits.push(wait);
     }
 
-    /// Sleeps until one of the words, or `news`, is woken or changes, at most `limit`.
-    pub(crate) fn sleep(&mut self, news: &AtomicU32, expected: u32, limit: Duration) {
+    /// Sleeps until one of the words, or `news`, is woken or changes, at most `limit`. Which one was woken, if that is known.
+    pub(crate) fn sleep(
+        &mut self,
+        news: &AtomicU32,
+        expected: u32,
+        limit: Duration,
+    ) -> Option<usize> {
         let limit = limit.min(Duration::from_secs(3600)); // No sum below overflows.
         if self.can_waitv {
             let address = std::ptr::from_ref(news).addr();
@@ -77,7 +82,7 @@ impl Sleep {
             let slept = waitv(&self.waits, WaitvFlags::empty(), Some(&until), ClockId::Monotonic);
             // EPERM: a container's filter that does not know the call. Others: somebody's word went meanwhile.
             self.can_waitv = !matches!(slept, Err(Errno::NOSYS | Errno::PERM));
-            return;
+            return slept.ok();
         }
         let limit = if self.waits.is_empty() { limit } else { limit.min(WITHOUT_WAITV) };
         let limit = Timespec {
@@ -85,5 +90,6 @@ impl Sleep {
             tv_nsec: limit.subsec_nanos().into(),
         };
         let _ = futex::wait(news, futex::Flags::empty(), expected, Some(&limit));
+        None
     }
 }
