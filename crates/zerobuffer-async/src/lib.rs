@@ -21,11 +21,14 @@
 //!   that deaths are noticed as the blocking form notices them. Where the kernel has no `futex_waitv`, it looks every
 //!   millisecond instead.
 //! * **Cancellation.** Every future here may be dropped at any time: a frame is received, or written, only in the very poll
-//!   that completes. Nothing is lost, doubled, or left half done.
+//!   that completes. Nothing is lost, doubled, or left half done, and nobody stays behind who waits.
+//! * **Deaths** of the other side are told as by the blocking calls, by futures, sets and descriptors alike.
 //! * **Where nobody wakes** (protocol 1.0, observers, members of a work group) endpoints are looked at every millisecond.
 //! * **Fork.** The waiting thread stays with the parent, as the endpoints do.
 //!
-//! More, with patterns: `docs/ASYNC.md`.
+//! Which form for what: [`AsyncReader`] and [`AsyncWriter`] (also as `Stream` and `Sink`), [`PolledReader`] and
+//! [`PolledWriter`] with a descriptor, [`WaitSet`] (blocking) and [`AsyncWaitSet`] for many buffers, [`AsyncClient`] and
+//! [`AsyncServer`] for request and response. More, with patterns and figures: `docs/ASYNC.md`.
 
 mod client;
 mod fan_in;
@@ -50,3 +53,8 @@ pub use writer::{AsyncWriter, FrameSink};
 pub fn waiting() -> usize {
     hub::waiting()
 }
+
+/// Its examples, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/ASYNC.md")]
+mod docs {}
