@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{Call, Placement, Stage, Watchdog, frame, is_frame, shm_dir};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
-use zerobuffer::{BufferConfig, ReadError, Reader, WaitStrategy, Writer};
+use zerobuffer::{BufferConfig, ReadError, Reader, WaitStrategy, WriteError, Writer};
 use zerobuffer_async::{PolledReader, PolledWriter};
 
 const NAME: &str = "polled";
@@ -21,9 +21,15 @@ fn child_role() {
     common::child(role);
 }
 
-/// Writes the frame of that number, and says so.
+/// Writes the frame of that number, or reads so many, and says so.
 fn role(call: &Call) {
     let number = call.numbers[0];
+    if call.role == "read and linger" {
+        let mut reader = call.reader().join(NAME).unwrap();
+        (0..number).for_each(|_| drop(reader.read().unwrap()));
+        call.signal("read");
+        call.linger();
+    }
     let mut writer = call.writer().create(NAME, &config()).unwrap();
     writer.write(&frame(number, BYTES)).unwrap();
     call.signal(&format!("written {number}"));
@@ -167,6 +173,30 @@ fn a_writer_s_tells_of_room() {
         assert!(frame.sequence() == seen && is_frame(seen, &frame));
     }
     assert_eq!(seen, written);
+}
+
+#[test]
+fn a_writer_s_tells_of_a_killed_reader() {
+    let stage = Stage::new(Placement::Processes, WaitStrategy::Park, role);
+    let writer = stage.writer().create(NAME, &config()).unwrap();
+    let mut writer = PolledWriter::new(writer).unwrap();
+    let mut written = 0;
+    while writer.try_write(&frame(written + 1, BYTES)).is_ok() {
+        written += 1;
+    }
+    let peer = stage.start("read and linger", &[1]);
+    stage.await_signal("read");
+    peer.kill();
+    let error = loop {
+        wait_for(&writer);
+        match writer.try_write(&frame(written + 1, BYTES)) {
+            Ok(_) => written += 1,
+            Err(error) if error.is_timeout() => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, WriteError::ReaderGone { .. }), "{error}");
+    writer.into_inner().discard_undelivered();
 }
 
 #[test]
