@@ -115,9 +115,11 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
     steps.run("what the tests need", || packages::provide(!no_install))?;
     lint(steps)?;
     steps.script("the deployed Python peer", "crates/zerobuffer/tests/python/setup.sh")?;
-    // By itself, for it turns the library's fault points on.
-    let torture_crate = "zerobuffer-torture";
-    steps.cargo("tests", &["test", "--workspace", "--exclude", torture_crate], &[])?;
+    // By themselves: one turns the library's fault points on, the other is to build with the features that it names.
+    let (torture_crate, async_crate) = ("zerobuffer-torture", "zerobuffer-async");
+    let rest = ["test", "--workspace", "--exclude", torture_crate, "--exclude", async_crate];
+    steps.cargo("tests", &rest, &[])?;
+    steps.cargo("tests of the async layer", &["test", "--package", async_crate], &[])?;
     let micro = ["test", "--package", "zerobuffer-micro", "--benches"];
     steps.cargo("each micro-benchmark, once", &micro, &[])?;
     steps.cargo("tests of the torture", &["test", "--release", "--package", torture_crate], &[])?;

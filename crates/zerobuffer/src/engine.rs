@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::armed::{Armed, PeerWatch};
 use crate::config::{BufferConfig, Protocol, ReaderKind, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
 use crate::events::Noticed;
@@ -271,6 +272,14 @@ impl Writing {
         match self {
             Self::V2(engine) => engine.count_dropped(bytes),
             Self::V1(engine) => engine.count_dropped(bytes),
+        }
+    }
+
+    /// Announces a sleep until there is room for `len` bytes, and looks once more.
+    pub(crate) fn arm(&mut self, len: usize) -> Armed {
+        match self {
+            Self::V2(engine) => engine.arm(len),
+            Self::V1(_) => Armed::unattended(),
         }
     }
 
@@ -578,6 +587,35 @@ impl Reading {
         match self {
             Self::V2(engine) => engine.advance_ready(),
             Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => None,
+        }
+    }
+
+    /// Announces a sleep, and looks once more.
+    pub(crate) fn arm(&mut self) -> Armed {
+        match self {
+            Self::V2(engine) => engine.arm(),
+            Self::Onlooker(engine) => engine.arm(),
+            // The semaphore's count cannot be waited for beside other things; a member's announcement stands only
+            // while it queues for its turn, in a call.
+            Self::V1(_) | Self::Member(_) => Armed::unattended(),
+        }
+    }
+
+    /// Looks after the writer from outside; `None` where nobody is announced who would need it.
+    pub(crate) fn peer_watch(&self) -> std::io::Result<Option<PeerWatch>> {
+        match self {
+            Self::V2(engine) => PeerWatch::of(engine.segment()).map(Some),
+            Self::Onlooker(engine) => PeerWatch::of(engine.segment()).map(Some),
+            Self::V1(_) | Self::Member(_) => Ok(None),
+        }
+    }
+
+    /// Whether the next try finds nothing, as far as memory shows; false where only a try can tell.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        match self {
+            Self::V2(engine) => engine.is_quiet(),
+            Self::Onlooker(engine) => engine.is_quiet(),
+            Self::V1(_) | Self::Member(_) => false,
         }
     }
 

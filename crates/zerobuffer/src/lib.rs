@@ -53,6 +53,8 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("zerobuffer needs Linux on a 64-bit little-endian processor");
 
+#[cfg(not(loom))]
+mod armed;
 mod config;
 #[cfg(not(loom))]
 pub mod duplex;
@@ -88,6 +90,8 @@ mod wait;
 #[cfg(not(loom))]
 mod writer;
 
+#[cfg(not(loom))]
+pub use armed::{Armed, PeerWatch, WaitWord};
 pub use config::{
     BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
     DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, FullPolicy, MAIN_READER, Protocol, ReaderKind,

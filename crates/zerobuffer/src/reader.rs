@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::armed::{Armed, PeerWatch};
 use crate::config::{BufferConfig, MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy};
 use crate::engine::{Attendance, Reading, SeatRef};
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
@@ -337,6 +338,12 @@ impl Reader {
         self.read_within(Patience::None)
     }
 
+    /// Like [`read_timeout`](Self::read_timeout), or, without any time, [`try_read`](Self::try_read), which, called again and
+    /// again, also notices deaths.
+    pub(crate) fn look(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
+        if timeout.is_zero() { self.try_read() } else { self.read_timeout(timeout) }
+    }
+
     #[inline(always)]
     fn read_within(&mut self, patience: Patience) -> Result<Option<Frame<'_>>, ReadError> {
         if let Some(found) = self.engine.next_ready() {
@@ -420,6 +427,28 @@ impl Reader {
         // The bytes may be zeros of a buffer that was cut short while they were copied.
         self.engine.check()?;
         Ok(Some(copied))
+    }
+
+    /// Announces to the writer that this reader is about to sleep, and looks once more: for those who wait for many
+    /// things at once, after a `try_` call that found nothing. See [`Armed`].
+    pub fn arm(&mut self) -> Armed {
+        self.engine.arm()
+    }
+
+    /// Looks after the writer in this reader's place while this reader is [armed](Self::arm). `None` where it has to be tried
+    /// again and again anyway (protocol 1.0, members of a work group).
+    ///
+    /// # Errors
+    /// No more descriptors.
+    pub fn peer_watch(&self) -> std::io::Result<Option<PeerWatch>> {
+        self.engine.peer_watch()
+    }
+
+    /// Whether a `try_` call would find nothing and have nothing to tell, as far as memory shows: a look without any system
+    /// call, for those who have many readers. False where that cannot be seen so cheaply (protocol 1.0, members of a work
+    /// group). A writer's death does not show in memory: `try_` calls notice it, when a tenth of a second has passed.
+    pub fn is_quiet(&mut self) -> bool {
+        self.engine.is_quiet()
     }
 
     /// What happened to the other side since the last call. Never waits.

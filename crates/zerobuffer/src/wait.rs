@@ -7,9 +7,9 @@ use crate::sys::process;
 use crate::v2::wake::Announced;
 
 /// Longest sleep before everything is looked at again; so also how soon a peer's death is noticed.
-const SLICE: Duration = Duration::from_millis(100);
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
 /// Sleep where the system has no barrier for sleepers: a wake-up may be missed, so not for long.
-const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
+pub(crate) const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
 /// First sleep of one whom nobody wakes, and the longest that it grows to.
 const FIRST_NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = SLICE_WITHOUT_BARRIER;
@@ -179,6 +179,11 @@ impl Spinner {
             self.next_probe_ns = now + SLICE.as_nanos() as u64;
         }
         due
+    }
+
+    /// Has the next try ask if the other side lives, however short the time since the last.
+    pub(crate) fn probe_next_time(&mut self) {
+        self.next_probe_ns = 0;
     }
 
     fn never_sleeps(&self) -> bool {

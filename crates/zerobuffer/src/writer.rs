@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::armed::Armed;
 use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
 use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
@@ -441,17 +442,19 @@ impl Writer {
         Ok(FrameMut { writer: self, claim, len })
     }
 
-    /// Like [`loan_timeout`](Self::loan_timeout), for whoever keeps this writer beside the loan. The loan is given back
-    /// by doing nothing.
+    /// Like [`loan_timeout`](Self::loan_timeout), or, without any time, [`try_loan`](Self::try_loan), for whoever keeps this
+    /// writer beside the loan. The loan is given back by doing nothing.
     #[inline]
     pub(crate) fn claim_timeout(
         &mut self,
         len: usize,
         timeout: Duration,
     ) -> Result<Claimed, WriteError> {
+        let patience =
+            if timeout.is_zero() { Patience::None } else { Patience::For(Some(timeout)) };
         let claim = match self.engine.claim_ready(len) {
             Some(claim) => claim,
-            None => self.engine.claim(len, true, Patience::For(Some(timeout)))?,
+            None => self.engine.claim(len, true, patience)?,
         };
         Ok(Claimed { claim, len })
     }
@@ -470,6 +473,12 @@ impl Writer {
     #[inline]
     pub(crate) fn commit(&mut self, claimed: Claimed) -> u64 {
         FrameMut { writer: self, claim: claimed.claim, len: claimed.len }.commit()
+    }
+
+    /// Announces to the readers that this writer is about to sleep until there is room for `len` bytes, and looks once
+    /// more: for those who wait for many things at once, after a `try_` call that found none. See [`Armed`].
+    pub fn arm(&mut self, len: usize) -> Armed {
+        self.engine.arm(len)
     }
 
     /// Begins a batch: several frames that become visible together, with one wake-up.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::error::Failure;
 use super::turn::{Deadline, Slot, Taken};
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
+use crate::armed::Armed;
 use crate::config::Protocol;
 use crate::error::WriteError;
 use crate::frame::OwnedFrame;
@@ -73,28 +74,34 @@ impl Answers {
     }
 
     /// Sends what the request's caller gets instead of an answer. Protocol 1.0 has no such thing: nothing is sent.
-    fn refuse(&self, request: &Ticket, status: Status, code: u32, message: &str) {
-        self.counters.failures.fetch_add(1, Ordering::Relaxed);
-        let deadline = Deadline::after(self.patience);
-        let sent = self.take(deadline).and_then(|mut sending| {
-            if self.protocol == Protocol::V1 {
-                sending.pass(request, None, deadline);
-                return Ok(());
-            }
-            let header = Header { request: request.sequence, status, code };
-            let room = sending.writer.max_frame_bytes().saturating_sub(HEADER_BYTES);
-            let text = shortened(message, room.min(MAX_MESSAGE_BYTES)).as_bytes();
-            let claimed =
-                sending.writer.claim_timeout(HEADER_BYTES + text.len(), deadline.left())?;
-            let space = sending.writer.lend_mut(&claimed);
-            space[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-            space[HEADER_BYTES..].copy_from_slice(text);
-            sending.writer.commit(claimed);
-            Ok(())
-        });
-        if sent.is_err() {
-            self.counters.undeliverable.fetch_add(1, Ordering::Relaxed);
+    fn refuse(
+        &self,
+        request: &Ticket,
+        status: Status,
+        code: u32,
+        message: &str,
+        deadline: Deadline,
+    ) -> Result<(), WriteError> {
+        let mut sending = self.take(deadline)?;
+        if self.protocol == Protocol::V1 {
+            sending.pass(request, None, Deadline::after(self.patience));
+            return Ok(());
         }
+        let header = Header { request: request.sequence, status, code };
+        let room = sending.writer.max_frame_bytes().saturating_sub(HEADER_BYTES);
+        let text = shortened(message, room.min(MAX_MESSAGE_BYTES)).as_bytes();
+        let claimed = sending.writer.claim_timeout(HEADER_BYTES + text.len(), deadline.left())?;
+        let space = sending.writer.lend_mut(&claimed);
+        space[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+        space[HEADER_BYTES..].copy_from_slice(text);
+        sending.writer.commit(claimed);
+        Ok(())
+    }
+
+    /// Counts a request that got no answer, and whether its caller could be told.
+    fn count_refused(&self, was_sent: bool) {
+        self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        self.counters.undeliverable.fetch_add(u64::from(!was_sent), Ordering::Relaxed);
     }
 }
 
@@ -248,8 +255,35 @@ impl Request {
     /// # Panics
     /// If it was answered before.
     pub fn loan(&self, len: usize) -> Result<AnswerLoan<'_>, WriteError> {
+        self.loan_until(len, Deadline::after(self.answers.patience))
+    }
+
+    /// As [`loan`](Self::loan), but never waits.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`] if there is no room now, or another thread answers; otherwise as [`answer`](Self::answer).
+    ///
+    /// # Panics
+    /// If it was answered before.
+    pub fn try_loan(&self, len: usize) -> Result<AnswerLoan<'_>, WriteError> {
+        self.loan_until(len, Deadline::after(Duration::ZERO))
+    }
+
+    /// As [`answer`](Self::answer), but never waits.
+    ///
+    /// # Errors
+    /// As [`try_loan`](Self::try_loan).
+    ///
+    /// # Panics
+    /// If it was answered before.
+    pub fn try_answer(&self, bytes: &[u8]) -> Result<Answered, WriteError> {
+        let mut loan = self.try_loan(bytes.len())?;
+        loan.copy_from_slice(bytes);
+        Ok(loan.commit())
+    }
+
+    fn loan_until(&self, len: usize, deadline: Deadline) -> Result<AnswerLoan<'_>, WriteError> {
         assert!(!self.is_answered.load(Ordering::Relaxed), "a request is answered once");
-        let deadline = Deadline::after(self.answers.patience);
         let mut sending = self.answers.take(deadline)?;
         let place = match self.answers.protocol {
             Protocol::V1 if sending.order.next != self.ticket.ordinal => Place::Kept(vec![0; len]),
@@ -262,7 +296,7 @@ impl Request {
                 Place::Ring(claimed, HEADER_BYTES)
             }
         };
-        Ok(AnswerLoan { request: self, sending, place, deadline })
+        Ok(AnswerLoan { request: self, sending, place })
     }
 
     /// Answers with an error, which the caller gets as [`CallError::Failed`](super::CallError::Failed). In protocol 1.0
@@ -276,9 +310,63 @@ impl Request {
         Answered(())
     }
 
+    /// As [`fail`](Self::fail), but never waits.
+    ///
+    /// # Errors
+    /// As [`try_loan`](Self::try_loan); the request is not answered then.
+    ///
+    /// # Panics
+    /// If it was answered before.
+    pub fn try_fail(&self, failure: &Failure) -> Result<Answered, WriteError> {
+        self.try_refuse(Status::Failed, failure.code, &failure.message)
+    }
+
+    /// As [`try_fail`](Self::try_fail), for a handler that panicked; the caller gets
+    /// [`CallError::Panicked`](super::CallError::Panicked).
+    ///
+    /// # Errors
+    /// As [`try_fail`](Self::try_fail).
+    ///
+    /// # Panics
+    /// If it was answered before.
+    pub fn try_tell_panic(&self, message: &str) -> Result<Answered, WriteError> {
+        self.try_refuse(Status::Panicked, 0, message)
+    }
+
+    fn try_refuse(&self, status: Status, code: u32, message: &str) -> Result<Answered, WriteError> {
+        assert!(!self.is_answered.load(Ordering::Relaxed), "a request is answered once");
+        let now = Deadline::after(Duration::ZERO);
+        self.answers.refuse(&self.ticket, status, code, message, now)?;
+        self.is_answered.store(true, Ordering::Relaxed);
+        self.answers.count_refused(true);
+        Ok(Answered(()))
+    }
+
+    /// Gives up telling its caller anything: it runs into its own timeout.
+    pub fn leave_unanswered(&self) {
+        if !self.is_answered.swap(true, Ordering::Relaxed) {
+            self.answers.count_refused(false);
+        }
+    }
+
+    /// How long its answer may wait for room.
+    pub fn answer_patience(&self) -> Duration {
+        self.answers.patience
+    }
+
+    pub(super) fn armed(&self, len: usize) -> Armed {
+        // Taken: another thread answers.
+        self.answers.sending.try_take().map_or(Armed::unattended(), |mut it| {
+            let all = len.saturating_add(HEADER_BYTES).min(it.writer.max_frame_bytes());
+            it.writer.arm(all)
+        })
+    }
+
     pub(crate) fn refuse(&self, status: Status, code: u32, message: &str) {
         if !self.is_answered.swap(true, Ordering::Relaxed) {
-            self.answers.refuse(&self.ticket, status, code, message);
+            let deadline = Deadline::after(self.answers.patience);
+            let sent = self.answers.refuse(&self.ticket, status, code, message, deadline);
+            self.answers.count_refused(sent.is_ok());
         }
     }
 }
@@ -310,7 +398,6 @@ pub struct AnswerLoan<'a> {
     request: &'a Request,
     sending: Taken<'a, Sending>,
     place: Place,
-    deadline: Deadline,
 }
 
 #[derive(Debug)]
@@ -326,14 +413,16 @@ impl AnswerLoan<'_> {
     pub fn commit(mut self) -> Answered {
         self.request.is_answered.store(true, Ordering::Relaxed);
         self.request.answers.counters.answers.fetch_add(1, Ordering::Relaxed);
+        // For those whose turn comes with this one's.
+        let deadline = Deadline::after(self.request.answers.patience);
         match self.place {
             Place::Kept(bytes) => {
-                self.sending.pass(&self.request.ticket, Some(bytes), self.deadline);
+                self.sending.pass(&self.request.ticket, Some(bytes), deadline);
             }
             Place::Ring(claimed, _) => {
                 self.sending.writer.commit(claimed);
                 if self.request.answers.protocol == Protocol::V1 {
-                    self.sending.pass(&self.request.ticket, None, self.deadline);
+                    self.sending.pass(&self.request.ticket, None, deadline);
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::client::{Client, Server};
 use super::error::CallError;
 use super::turn::{Deadline, Taken, lock};
 use super::wire::{Consent, HEADER_BYTES};
+use crate::config::Protocol;
 use crate::frame::OwnedFrame;
 use crate::writer::{Claimed, Writer};
 
@@ -47,7 +48,7 @@ impl<'a> RequestLoan<'a> {
     /// The server went meanwhile, or, in protocol 1.0, the channel got out of step; nothing was sent.
     pub fn commit(self) -> Result<PendingCall<'a>, CallError> {
         let client = self.client;
-        Ok(PendingCall { client, number: self.send()? })
+        Ok(PendingCall { client, number: self.send()?, was_polled: false })
     }
 
     pub(super) fn send(mut self) -> Result<u64, CallError> {
@@ -93,8 +94,10 @@ impl DerefMut for RequestLoan<'_> {
 #[derive(Debug)]
 #[must_use = "dropping it gives its answer up"]
 pub struct PendingCall<'a> {
-    client: &'a Client,
-    number: u64,
+    pub(super) client: &'a Client,
+    pub(super) number: u64,
+    /// By a task, which gives the call up by dropping it.
+    pub(super) was_polled: bool,
 }
 
 impl<'a> PendingCall<'a> {
@@ -134,6 +137,9 @@ impl<'a> PendingCall<'a> {
 
 impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
+        if self.was_polled && self.client.protocol() == Protocol::V1 {
+            self.client.abandon(self.number);
+        }
         lock(&self.client.table).pending.ignore(self.number);
     }
 }
@@ -151,8 +157,8 @@ impl Canceller<'_> {
     pub fn cancel(&self) {
         let error = CallError::Cancelled { name: self.client.name.clone() };
         let waiter = lock(&self.client.table).pending.settle_one(self.number, Err(error));
-        if let Some(thread) = waiter {
-            thread.unpark();
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
     }
 }

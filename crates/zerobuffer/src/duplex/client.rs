@@ -1,8 +1,8 @@
 //! The side that asks.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread::Thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::accept::say_hello;
@@ -10,6 +10,7 @@ use super::call::bytes_before_a_request;
 use super::call::{PendingCall, RequestLoan, Response};
 use super::error::{CallError, Gone};
 use super::pending::{Correlation, Delivery, Pending};
+use super::tasks::{Doorbell, Waiter};
 use super::turn::{Deadline, Slot, lock};
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
@@ -106,6 +107,8 @@ impl ClientOptions {
             responses: Slot::new(ends.responses),
             in_order: Slot::new(()),
             table: Mutex::new(table),
+            bell: OnceLock::new(),
+            is_reader_wanted: AtomicBool::new(false),
         };
         while !client.is_server_attached() {
             if deadline.has_passed() {
@@ -200,10 +203,10 @@ pub(super) type Outcome = Result<Response, CallError>;
 
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) pending: Pending<Thread, Outcome>,
+    pub(super) pending: Pending<Waiter, Outcome>,
     pub(super) server: Server,
     /// The buffers were removed or damaged: they have to be opened again.
-    lost: bool,
+    pub(super) lost: bool,
     /// What a call's number is above its request's in the buffer: new buffers begin at 1 again, calls do not.
     pub(super) base: u64,
     /// Number of the newest call.
@@ -241,11 +244,14 @@ pub struct Client {
     channel: Arc<str>,
     options: ClientOptions,
     protocol: Protocol,
-    requests: Slot<Writer>,
-    responses: Slot<Reader>,
+    pub(super) requests: Slot<Writer>,
+    pub(super) responses: Slot<Reader>,
     /// Protocol 1.0: one call at a time.
     in_order: Slot<()>,
     pub(super) table: Mutex<Table>,
+    pub(super) bell: OnceLock<Arc<dyn Doorbell>>,
+    /// The doorbell rang while somebody else had the reader.
+    pub(super) is_reader_wanted: AtomicBool,
 }
 
 impl Client {
@@ -368,7 +374,12 @@ impl Client {
     /// Whether a server is there, as of now. Asks the kernel.
     pub fn is_server_attached(&self) -> bool {
         match self.responses.try_take() {
-            Some(reader) => reader.writer_presence() == WriterPresence::Attached,
+            Some(reader) => {
+                let is_attached = reader.writer_presence() == WriterPresence::Attached;
+                drop(reader);
+                self.pass_reader_on();
+                is_attached
+            }
             // Somebody waits for an answer, and notices when it goes.
             None => lock(&self.table).server == Server::Attached,
         }
@@ -408,6 +419,8 @@ impl Client {
         // Late answers that are here by now settle whose they were.
         if let Some(mut reader) = self.responses.try_take() {
             while self.receive(&mut reader, Duration::ZERO).is_some() {}
+            drop(reader);
+            self.pass_reader_on();
         }
         if lock(&self.table).pending.is_in_step() { Ok(()) } else { Err(self.out_of_step()) }
     }
@@ -417,6 +430,12 @@ impl Client {
     }
 
     fn look_for_server(&self, deadline: Deadline) -> Result<(), CallError> {
+        let found = self.find_server(deadline);
+        self.pass_reader_on();
+        found
+    }
+
+    fn find_server(&self, deadline: Deadline) -> Result<(), CallError> {
         let mut reader = self.responses.take(deadline).ok_or_else(|| self.not_sent(deadline))?;
         if lock(&self.table).server == Server::Attached {
             return Ok(()); // Somebody else has found it.
@@ -450,6 +469,9 @@ impl Client {
         match open() {
             Ok((requests, _)) if requests.protocol() != self.protocol => Err(self.no_server()),
             Ok((requests, responses)) => {
+                if let Some(bell) = self.bell.get() {
+                    bell.ends_go();
+                }
                 *writer = requests;
                 if let Some(responses) = responses {
                     *reader = responses;
@@ -466,7 +488,7 @@ impl Client {
     /// Waits for the answer to a request; whoever of the waiting threads has the reader looks for the answers of all.
     pub(super) fn wait(&self, number: u64, deadline: Deadline) -> Outcome {
         let outcome = loop {
-            if let Some(outcome) = lock(&self.table).pending.take(number, std::thread::current) {
+            if let Some(outcome) = lock(&self.table).pending.take(number, Waiter::current_thread) {
                 break outcome;
             }
             let left = deadline.left();
@@ -488,19 +510,27 @@ impl Client {
 
     /// Lets another thread look for answers, now that this one does not.
     fn hand_over(&self, number: u64) {
-        let mut table = lock(&self.table);
-        table.pending.leave(number);
+        lock(&self.table).pending.leave(number);
+        self.pass_reader_on();
+    }
+
+    /// After the reader was returned: lets somebody look who waits and may have found it taken.
+    fn pass_reader_on(&self) {
+        let waiter = lock(&self.table).pending.any_waiter().cloned();
         // Whoever has the reader does the same when he returns it.
-        if !self.responses.is_taken()
-            && let Some(thread) = table.pending.any_waiter()
+        if let Some(waiter) = waiter
+            && !self.responses.is_taken()
         {
-            thread.unpark();
+            waiter.wake();
+        }
+        if self.is_reader_wanted.swap(false, Ordering::SeqCst) {
+            self.look_for_answers();
         }
     }
 
     /// Looks for one answer and gives it to its caller; whose it was, if one came.
-    fn receive(&self, reader: &mut Reader, timeout: Duration) -> Option<u64> {
-        let read = reader.read_timeout(timeout).map(|frame| frame.map(Frame::into_owned));
+    pub(super) fn receive(&self, reader: &mut Reader, timeout: Duration) -> Option<u64> {
+        let read = reader.look(timeout).map(|frame| frame.map(Frame::into_owned));
         let frame = match read {
             Ok(Some(frame)) => frame,
             Ok(None) => return self.ended(reader, Gone::Closed),
@@ -523,8 +553,8 @@ impl Client {
         drop(table);
         match delivery {
             Delivery::To(number, waiter) => {
-                if let Some(thread) = waiter {
-                    thread.unpark();
+                if let Some(waiter) = waiter {
+                    waiter.wake();
                 }
                 Some(number)
             }
@@ -581,13 +611,13 @@ impl Client {
         }
         let woken = table.pending.fail_all(|| Err(error.clone()));
         drop(table);
-        woken.iter().for_each(Thread::unpark);
+        woken.iter().for_each(Waiter::wake);
         None
     }
 
     pub(super) fn abandon(&self, number: u64) {
         let woken = lock(&self.table).pending.abandon(number, || Err(self.out_of_step()));
-        woken.iter().for_each(Thread::unpark);
+        woken.iter().for_each(Waiter::wake);
     }
 
     /// Requests under way whose answers have not come.
@@ -598,6 +628,9 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        if let Some(bell) = self.bell.get() {
+            bell.ends_go();
+        }
         // Nobody waits for what these requests would be answered.
         if let Some(writer) = self.requests.take_for_good() {
             writer.discard_undelivered();

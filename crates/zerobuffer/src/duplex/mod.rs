@@ -33,6 +33,7 @@ mod pending;
 #[cfg(test)]
 mod pending_properties;
 mod server;
+mod tasks;
 mod turn;
 mod wire;
 
@@ -43,6 +44,7 @@ pub use client::{Client, ClientOptions};
 pub use error::{CallError, Failure, Gone};
 pub use in_place::InPlace;
 pub use server::{Answer, Server, ServerOptions, ServerStats, Stopper};
+pub use tasks::Doorbell;
 
 /// Default size of the buffers of a 1.0 channel.
 const DEFAULT_RESPONSE_BYTES_V1: usize = 4 << 20;

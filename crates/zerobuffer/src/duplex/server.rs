@@ -1,5 +1,6 @@
 //! The side that answers.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::in_place::InPlace;
 use super::turn::{Deadline, Slot, Taken};
 use super::wire::Status;
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
+use crate::armed::Armed;
 use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::Frame;
@@ -241,17 +243,28 @@ pub trait Answer {
     /// # Errors
     /// As [`Request::answer`].
     fn send(self, request: &Request) -> Result<Answered, WriteError>;
+
+    /// What is yet to be sent; `None` if it was answered.
+    fn bytes(&self) -> Option<&[u8]>;
 }
 
 impl<T: AsRef<[u8]>> Answer for T {
     fn send(self, request: &Request) -> Result<Answered, WriteError> {
         request.answer(self.as_ref())
     }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self.as_ref())
+    }
 }
 
 impl Answer for Answered {
     fn send(self, _: &Request) -> Result<Answered, WriteError> {
         Ok(self)
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        None
     }
 }
 
@@ -445,6 +458,11 @@ impl Server {
         }
     }
 
+    pub(super) fn armed(&self) -> Armed {
+        // Protocol 1.0: its clients make the buffers of answers, which wakes nobody. Taken: somebody else receives.
+        self.receiving.try_take().map_or(Armed::unattended(), |mut it| it.reader.arm())
+    }
+
     /// One look for a request.
     fn receive_once(
         &self,
@@ -457,7 +475,7 @@ impl Server {
             self.keep_up_with_clients(way_back, ordinal);
             timeout = timeout.min(SLICE);
         }
-        let read = reader.read_timeout(timeout).map(|frame| frame.map(Frame::into_owned));
+        let read = reader.look(timeout).map(|frame| frame.map(Frame::into_owned));
         match read {
             Ok(Some(frame)) => {
                 if reader.protocol() == Protocol::V1 {
@@ -519,11 +537,7 @@ type Handled = Result<Result<Answered, Failure>, String>;
 
 fn guarded(handle: impl FnOnce() -> Result<Answered, Failure>) -> Handled {
     // A panic leaves nothing of ours half done: loans are given back, and locks hold nothing.
-    catch_unwind(AssertUnwindSafe(handle)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        text.unwrap_or("with something that is not text").to_owned()
-    })
+    catch_unwind(AssertUnwindSafe(handle)).map_err(|panic| text_of(&*panic).to_owned())
 }
 
 /// Tells the caller, if it was not answered.
@@ -533,6 +547,13 @@ fn settle(request: &Request, handled: Handled) {
         Ok(Err(failure)) => request.refuse(Status::Failed, failure.code, &failure.message),
         Err(panic) => request.refuse(Status::Panicked, 0, &panic),
     }
+}
+
+/// What a panic says.
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("with something that is not text")
 }
 
 impl Drop for Server {

@@ -57,6 +57,8 @@ pub(crate) struct Watch {
     pub(crate) stats: ReaderStats,
     pub(crate) damage: Option<Damage>,
     spinner: Spinner,
+    /// How the last announcement of [`arm`](Self::arm) was made.
+    armed: Option<Announced>,
 }
 
 impl Watch {
@@ -67,6 +69,7 @@ impl Watch {
             stats: ReaderStats::default(),
             damage: None,
             spinner: Spinner::new(strategy),
+            armed: None,
         }
     }
 
@@ -132,6 +135,47 @@ impl Watch {
             writer_state::ATTACHED => WriterPresence::Attached,
             _ => WriterPresence::Closed,
         }
+    }
+
+    /// Announces a sleep and looks once more, also whether the writer lives, which goes with it. `None` if the next try
+    /// finds something, or has something to tell.
+    pub(crate) fn arm(&mut self, source: &mut impl Source) -> Option<(Announced, bool)> {
+        if !source.segment().is_sound() {
+            return None;
+        }
+        // One that still stands has had its barrier.
+        let standing = self.armed.filter(|_| source.is_announced());
+        let announced = standing.unwrap_or_else(|| source.announce());
+        self.armed = Some(announced);
+        if !self.is_quiet(source) {
+            return None;
+        }
+        let lives = source.segment().is_lock_held(WRITER_LOCK);
+        let area = source.segment().writer();
+        let was_there = area.writer_state.load(Ordering::Acquire) != writer_state::NEVER;
+        if !lives
+            && was_there
+            && self.noticed.ended != area.writer_generation.load(Ordering::Acquire)
+        {
+            self.spinner.probe_next_time();
+            return None;
+        }
+        Some((announced, lives))
+    }
+
+    /// Whether the next try finds nothing and has nothing to tell, as far as memory shows.
+    pub(crate) fn is_quiet(&mut self, source: &mut impl Source) -> bool {
+        if !source.segment().is_sound() {
+            return false;
+        }
+        let area = source.segment().writer();
+        let generation = area.writer_generation.load(Ordering::Acquire);
+        let has_closed = area.writer_state.load(Ordering::Acquire) == writer_state::CLOSED;
+        source.is_registered()
+            && !source.segment().is_retired()
+            && (!has_closed || self.noticed.ended == generation)
+            && self.damage.is_none()
+            && matches!(source.poll(), Ok(None))
     }
 
     fn poll_briefly(&mut self, source: &mut impl Source, spin: Spin) -> Option<Found> {

@@ -15,6 +15,7 @@ use super::ring::{Damage, Found};
 use super::segment::{Access, Segment};
 use super::wake::{self, Announced};
 use super::writer::create_or_join;
+use crate::armed::Armed;
 use crate::config::{BufferConfig, ReaderKind, StartAt, WaitStrategy};
 use crate::error::{OpenError, ReadError};
 use crate::name::Place;
@@ -134,6 +135,26 @@ impl Onlooker {
         let progress = Progress { frames: observation.frames(), bytes: observation.position().0 };
         let mut source = Looking { view: &mut self.view, copied: &mut self.copied };
         self.watch.find(&mut source, progress, patience)
+    }
+
+    /// Announces a sleep, and looks once more.
+    pub(crate) fn arm(&mut self) -> Armed {
+        let mut source = Looking { view: &mut self.view, copied: &mut self.copied };
+        match (self.watch.arm(&mut source), self.view.post) {
+            (None, _) => Armed::Ready,
+            (Some((announced, lived)), Some(post)) => Armed::on(
+                &self.segment().slots()[post.slot as usize].wait_flag,
+                announced,
+                Some(lived),
+            ),
+            (Some(_), None) => Armed::unattended(),
+        }
+    }
+
+    /// Whether the next try finds nothing, as far as memory shows.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut source = Looking { view: &mut self.view, copied: &mut self.copied };
+        self.watch.is_quiet(&mut source)
     }
 
     /// Goes behind a found frame.

@@ -18,6 +18,7 @@ use super::ring::{self, Consumer, Damage, Found};
 use super::segment::{Access, Segment};
 use super::wake::{self, Announced, Barrier};
 use super::writer::create_or_join;
+use crate::armed::Armed;
 use crate::config::{BufferConfig, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError};
 use crate::name::Place;
@@ -303,6 +304,21 @@ impl Engine {
             Some(found) => Ok(Some(found)),
             None => self.find_with_care(patience),
         }
+    }
+
+    /// Announces a sleep, and looks once more.
+    pub(crate) fn arm(&mut self) -> Armed {
+        let mut source = Every { seat: &self.seat, consumer: &self.consumer };
+        self.watch.arm(&mut source).map_or(Armed::Ready, |(announced, lived)| {
+            let slot = &self.seat.segment.slots()[self.seat.slot as usize];
+            Armed::on(&slot.wait_flag, announced, Some(lived))
+        })
+    }
+
+    /// Whether the next try finds nothing, as far as memory shows.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut source = Every { seat: &self.seat, consumer: &self.consumer };
+        self.watch.is_quiet(&mut source)
     }
 
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {

@@ -101,6 +101,11 @@ fn retire(
     result
 }
 
+/// Whether the segment was neither removed nor cut short, read from its file.
+pub(crate) fn is_ready(probe: BorrowedFd<'_>) -> bool {
+    read_state(probe).is_ok_and(|state| state == segment_state::READY)
+}
+
 /// Whether somebody is attached to the segment that has the name.
 pub(crate) fn is_live(place: &Place) -> bool {
     open(place, false)

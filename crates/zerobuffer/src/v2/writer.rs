@@ -17,6 +17,7 @@ use super::ring::{Claim, Footprint, Full, Producer};
 use super::segment::{Access, Permissions, Segment};
 use super::sharing;
 use super::wake::{self, Announced, Barrier};
+use crate::armed::Armed;
 use crate::config::{BufferConfig, MAIN_READER, WaitStrategy};
 use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
@@ -258,6 +259,25 @@ impl Engine {
         let (frames, position) = (self.producer.next_sequence(), self.producer.tail());
         let capacity = self.layout().frames.capacity;
         self.spinner.begin(Progress { frames, bytes: position.0 }, capacity)
+    }
+
+    /// Announces a sleep until there is room for `len` bytes, and looks once more.
+    pub(crate) fn arm(&mut self, len: usize) -> Armed {
+        let is_valid = (1..=self.layout().frames.max_frame()).contains(&(len as u64));
+        if !is_valid || !self.segment.is_sound() {
+            return Armed::Ready;
+        }
+        let Err(full) = self.producer.claim(&self.segment, len as u64) else {
+            return Armed::Ready;
+        };
+        self.publish();
+        let announced = wake::announce_writer(&self.segment, full.wants);
+        let has_room = self.producer.claim(&self.segment, len as u64).is_ok();
+        if has_room || self.segment.is_retired() {
+            return Armed::Ready;
+        }
+        // Which reader is in the way changes: it is the next try that looks after it.
+        Armed::on(&self.segment.registry().writer_waiting, announced, None)
     }
 
     fn unfit(&self, len: usize) -> WriteError {

@@ -12,6 +12,7 @@ use loom::sync::Arc;
 use loom::thread;
 use std::time::Duration;
 
+mod arming;
 mod crash;
 mod group;
 mod sharing;
