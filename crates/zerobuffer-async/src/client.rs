@@ -9,7 +9,7 @@ use std::time::Duration;
 use zerobuffer::Armed;
 use zerobuffer::duplex::{CallError, Client, Doorbell, RequestLoan, Response};
 
-use crate::hub::Registration;
+use crate::hub::{self, Registration};
 
 /// Look again after a while.
 const SOON: Armed =
@@ -43,6 +43,7 @@ const SOON: Armed =
 pub struct AsyncClient {
     client: Arc<Client>,
     bell: Arc<Bell>,
+    look: Arc<Look>,
 }
 
 impl AsyncClient {
@@ -52,7 +53,8 @@ impl AsyncClient {
     /// No more threads, when one was yet to be started.
     pub fn new(client: Client) -> io::Result<Self> {
         let client = Arc::new(client);
-        let answers = Waker::from(Arc::new(Look(Arc::downgrade(&client))));
+        let look = Arc::new(Look(Mutex::new(Arc::downgrade(&client))));
+        let answers = Waker::from(Arc::clone(&look));
         let queue = Arc::new(Queue::default());
         let bell = Arc::new(Bell {
             answers: (Registration::new()?, answers),
@@ -62,7 +64,7 @@ impl AsyncClient {
         if !client.set_doorbell(Arc::clone(&bell) as _) {
             return Err(io::Error::other("this client has a doorbell already"));
         }
-        Ok(Self { client, bell })
+        Ok(Self { client, bell, look })
     }
 
     /// Sends a request and waits for its answer.
@@ -158,12 +160,30 @@ impl Doorbell for Bell {
 }
 
 /// Called by the waiting thread: it gives the answers to the tasks, so that none of them waits for another one to be polled.
-struct Look(Weak<Client>);
+#[derive(Debug)]
+struct Look(Mutex<Weak<Client>>);
 
 impl Wake for Look {
     fn wake(self: Arc<Self>) {
-        if let Some(client) = self.0.upgrade() {
+        let client = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = client.upgrade() {
             client.look_for_answers();
+        }
+    }
+}
+
+impl Drop for AsyncClient {
+    /// A look that is under way ends first: it would have the client leave its channel in the waiting thread, or not at all
+    /// if the process ends meanwhile.
+    fn drop(&mut self) {
+        let client = if hub::is_waiting_thread() {
+            // Dropped by a task that it runs in its waker: that look is its own.
+            self.look.0.try_lock().ok()
+        } else {
+            Some(self.look.0.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        if let Some(mut client) = client {
+            *client = Weak::new();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The waiting threads: each sleeps on the words of up to 127 endpoints at once and calls their wakers.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +15,10 @@ use crate::words::{self, MOST_AWAITED, Sleep};
 
 /// Sleep while nobody waits: somebody who comes wakes the thread.
 const LONG: Duration = Duration::from_secs(3600);
+
+thread_local! {
+    static IS_WAITING_THREAD: Cell<bool> = const { Cell::new(false) };
+}
 
 static THREADS: Mutex<Vec<Arc<Post>>> = Mutex::new(Vec::new());
 
@@ -261,6 +266,7 @@ impl Place {
 
 impl Post {
     fn run(&self) {
+        IS_WAITING_THREAD.set(true);
         let mut sleep = Sleep::new();
         let (mut owners, mut due) = (Vec::new(), Vec::new());
         loop {
@@ -294,6 +300,11 @@ fn is_called(word: WaitWord) -> bool {
     unsafe {
         words::is_called(word)
     }
+}
+
+/// Whether this is one of the waiting threads.
+pub(crate) fn is_waiting_thread() -> bool {
+    IS_WAITING_THREAD.get()
 }
 
 /// How many wait at the moment, of this process: for tests.

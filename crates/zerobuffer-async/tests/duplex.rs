@@ -223,6 +223,24 @@ fn a_call_that_is_dropped_is_nobodys_and_leaves_nobody_waiting() {
     assert_eq!(server.stats().undeliverable, 0, "answers that nobody wants take no room");
 }
 
+/// The waiting thread may be looking for its answers at that very moment.
+#[test]
+fn a_client_that_is_dropped_has_left() {
+    let _watchdog = Watchdog::new("left");
+    let dir = shm_dir();
+    for _ in 0..100 {
+        let server = small(dir.path()).create(NAME).unwrap();
+        let client = connect(dir.path());
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.receive(PATIENCE).unwrap().unwrap().answer(b"yes").unwrap());
+            assert_eq!(block_on(client.call(b"there?")).unwrap()[..], *b"yes");
+        });
+        drop(server); // Which makes the waiting thread look.
+        drop(client);
+        assert_eq!(common::left_behind(dir.path()), [""; 0]);
+    }
+}
+
 #[test]
 fn a_call_is_told_of_a_killed_server_and_its_successor_answers() {
     let stage = Stage::new(Placement::Processes, WaitStrategy::Park, role);
