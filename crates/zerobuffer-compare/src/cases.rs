@@ -18,7 +18,7 @@ pub(crate) enum Task {
     Relay { kind: Kind, by_reference: bool },
     Wake { kind: Kind },
     Start { kind: Kind },
-    Call { caller: Caller, wait: Wait },
+    Call { caller: Caller, mode: Mode, wait: Wait },
     TwoWakes,
     Line,
     Copy,
@@ -228,10 +228,14 @@ fn relay(bytes: usize, by_reference: bool) -> Group {
 fn call(bytes: usize, wait: Wait, python: bool) -> Group {
     let of =
         |peer, copies, task| Entry { peer, mode: "copied", copies, touched: "every byte", task };
-    let mut entries: Vec<Entry> = Caller::ALL
+    let mut entries: Vec<Entry> = Caller::COPYING
         .iter()
         .map(|&caller| {
-            of(caller.name(), "client in, server out and in", Task::Call { caller, wait })
+            of(
+                caller.name(),
+                "client in, server out and in",
+                Task::Call { caller, mode: Mode::Copied, wait },
+            )
         })
         .collect();
     let one_way = Task::Latency { kind: Kind::Ours, mode: Mode::Copied, wait };
@@ -253,6 +257,28 @@ fn call(bytes: usize, wait: Wait, python: bool) -> Group {
         unit: "ns",
         better: Better::Lower,
         entries,
+    }
+}
+
+/// A large request that the server changes where it lies, against an answer that is a copy of it.
+fn call_in_place(bytes: usize) -> Group {
+    let (mode, wait) = (Mode::Loaned, Wait::Spin);
+    let of = |peer, mode_name, copies, caller| {
+        let task = Task::Call { caller, mode, wait };
+        Entry { peer, mode: mode_name, copies, touched: "header", task }
+    };
+    Group {
+        work: Work::Request,
+        name: format!("request of {} and answer in its place, both spinning", size_name(bytes)),
+        cpu: None,
+        bytes,
+        wait: Some(wait),
+        unit: "ns",
+        better: Better::Lower,
+        entries: vec![
+            of(Kind::Ours.name(), "in place", "nobody", Caller::OursInPlace),
+            of("zerobuffer 2.0, answers copied", "loaned", "server out to in", Caller::Ours),
+        ],
     }
 }
 
@@ -307,6 +333,8 @@ pub(crate) fn all(quick: bool, python: bool) -> Vec<Group> {
     let calls = if quick { vec![64] } else { vec![64, 64 << 10, HD] };
     groups.extend(calls.iter().map(|&bytes| call(bytes, Spin, python)));
     groups.extend(parked.iter().map(|&bytes| call(bytes, Park, python)));
+    let sizes = if quick { vec![HD] } else { vec![1 << 10, 64 << 10, 1 << 20, HD, 100 << 20] };
+    groups.extend(sizes.iter().map(|&bytes| call_in_place(bytes)));
     let readers = if quick { vec![1, 4] } else { vec![1, 2, 4, 8, 16] };
     groups.extend(readers.iter().map(|&readers| fan_out(1024, readers)));
     groups.extend([wake(64), memory(64 << 10), start()]);

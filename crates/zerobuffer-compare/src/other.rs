@@ -48,7 +48,7 @@ pub(crate) fn serve(shared: &Shared, request: Request, say: Say<'_>) -> anyhow::
         Request::Drain { kind, from, mode, batch } => {
             throughput::drain(kind, &from, mode, batch, say)
         }
-        Request::Answer { caller, link } => call::answer(caller, &link, say),
+        Request::Answer { caller, link, mode } => call::answer(caller, &link, mode, say),
         Request::AnswerFutex => {
             say(Reply::Ready)?;
             call::answer_futex(shared)

@@ -138,7 +138,9 @@ impl Plan<'_> {
             Task::Relay { kind, by_reference } => {
                 relay::measure(pair, kind, bytes, by_reference, millis)?.into()
             }
-            Task::Call { caller, wait } => call::measure(pair, caller, bytes, wait, millis)?.into(),
+            Task::Call { caller, mode, wait } => {
+                call::measure(pair, caller, bytes, mode, wait, millis)?.into()
+            }
             Task::TwoWakes => call::two_wakes(pair, millis)?.into(),
             Task::DeployedCall => {
                 let deployed = self.deployed.ok_or_else(|| anyhow::anyhow!("not installed"))?;

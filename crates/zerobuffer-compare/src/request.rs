@@ -19,7 +19,7 @@ pub(crate) enum Request {
     /// Read a stream to its end.
     Drain { kind: Kind, from: Link, mode: Mode, batch: usize },
     /// Answer every request with its own bytes.
-    Answer { caller: Caller, link: Link },
+    Answer { caller: Caller, link: Link, mode: Mode },
     /// Wake whoever woke this side, over bare futexes.
     AnswerFutex,
     /// Read time stamps and note how old they are.

@@ -14,14 +14,16 @@ use crate::peers::kind::Kind;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Caller {
     Ours,
+    /// The server changes requests where they lie.
+    OursInPlace,
     OursV1,
     #[cfg(feature = "peers")]
     Iceoryx2,
 }
 
 impl Caller {
-    /// Everybody who was built in.
-    pub(crate) const ALL: &[Self] = &[
+    /// Everybody who was built in and copies.
+    pub(crate) const COPYING: &[Self] = &[
         Self::Ours,
         Self::OursV1,
         #[cfg(feature = "peers")]
@@ -30,7 +32,7 @@ impl Caller {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Ours => Kind::Ours.name(),
+            Self::Ours | Self::OursInPlace => Kind::Ours.name(),
             Self::OursV1 => Kind::OursV1.name(),
             #[cfg(feature = "peers")]
             Self::Iceoryx2 => Kind::Iceoryx2.name(),
@@ -42,6 +44,16 @@ impl Caller {
 pub(crate) trait Client: Sized {
     /// Sends `request`, waits for its answer, and shows that.
     fn call<T>(&mut self, request: &[u8], look: impl FnOnce(&[u8]) -> T) -> anyhow::Result<T>;
+
+    /// As [`call`](Self::call), with a request of `bytes` bytes made in place, of which only the first eight are written.
+    fn call_loaned<T>(
+        &mut self,
+        _bytes: usize,
+        _first: u64,
+        _look: impl FnOnce(&[u8]) -> T,
+    ) -> anyhow::Result<T> {
+        anyhow::bail!("this peer lends no memory for requests here")
+    }
 }
 
 /// The answering end.
@@ -70,6 +82,7 @@ pub(crate) trait Job {
 pub(crate) fn with<J: Job>(caller: Caller, job: J) -> anyhow::Result<J::Output> {
     match caller {
         Caller::Ours => job.run::<ours::Ours>(),
+        Caller::OursInPlace => job.run::<ours::InPlace>(),
         Caller::OursV1 => job.run::<ours::OursV1>(),
         #[cfg(feature = "peers")]
         Caller::Iceoryx2 => job.run::<iceoryx2::Iceoryx2>(),

@@ -13,8 +13,16 @@ use crate::peers::ours_v1::DIR;
 #[derive(Debug)]
 pub(super) struct Ours;
 
+/// A server that changes requests where they lie.
+#[derive(Debug)]
+pub(super) struct InPlace;
+
 #[derive(Debug)]
 pub(super) struct OursV1;
+
+/// Answers in place.
+#[derive(Debug)]
+pub(super) struct Changing(duplex::Server);
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -34,6 +42,28 @@ impl Service for Ours {
             .request_buffer(buffer.clone())
             .response_buffer(buffer)
             .create(&link.name)?)
+    }
+}
+
+impl Service for InPlace {
+    type Client = duplex::Client;
+    type Server = Changing;
+
+    fn client(link: &Link) -> anyhow::Result<duplex::Client> {
+        let options = duplex::Client::options().wait_strategy(strategy(link.wait)).in_place(true);
+        Ok(options.connect(&link.name)?)
+    }
+
+    fn server(link: &Link) -> anyhow::Result<Changing> {
+        let buffer = BufferConfig::new();
+        let server = duplex::Server::options()
+            .wait_strategy(strategy(link.wait))
+            .request_buffer(buffer.clone().payload_bytes(link.ring))
+            // Only references go there.
+            .response_buffer(buffer.payload_bytes(64 << 10))
+            .in_place(true)
+            .create(&link.name)?;
+        Ok(Changing(server))
     }
 }
 
@@ -63,6 +93,17 @@ impl Client for duplex::Client {
     fn call<T>(&mut self, request: &[u8], look: impl FnOnce(&[u8]) -> T) -> anyhow::Result<T> {
         Ok(look(&Self::call(self, request, PATIENCE)?))
     }
+
+    #[inline]
+    fn call_loaned<T>(
+        &mut self,
+        bytes: usize,
+        first: u64,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> anyhow::Result<T> {
+        let fill = |request: &mut [u8]| request[..8].copy_from_slice(&first.to_le_bytes());
+        Ok(look(&self.call_with(bytes, fill, PATIENCE)?))
+    }
 }
 
 impl Server for duplex::Server {
@@ -72,6 +113,24 @@ impl Server for duplex::Server {
             if let Some(request) = self.receive(PATIENCE)? {
                 let seen = look(&request);
                 request.answer(&request)?;
+                return Ok(seen);
+            }
+        }
+    }
+}
+
+impl Server for Changing {
+    /// The answer is the request, with its first byte written again.
+    #[inline]
+    fn answer<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> anyhow::Result<T> {
+        loop {
+            if let Some(mut request) = self.0.receive(PATIENCE)? {
+                let mut place = request.in_place()?;
+                anyhow::ensure!(place.is_shared(), "answers are copied after all");
+                let seen = look(&place);
+                let first = place[0];
+                place[0] = std::hint::black_box(first);
+                place.commit()?;
                 return Ok(seen);
             }
         }

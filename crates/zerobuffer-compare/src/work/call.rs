@@ -10,6 +10,7 @@ use super::{END, Found, header, median, sum};
 use crate::callers::{self, Caller, Client as _, Job, Server as _, Service};
 use crate::other::Say;
 use crate::pair::Pair;
+use crate::peers::kind::Mode;
 use crate::peers::{Link, Wait};
 use crate::request::{Outcome, Reply, Request};
 use crate::shared::Shared;
@@ -18,8 +19,18 @@ use crate::shared::Shared;
 const THERE: usize = 2048;
 const BACK: usize = 2048 + 256;
 
+/// What is read of a frame: every byte of a copied one, of others nothing but the header.
+#[inline]
+fn seen(frame: &[u8], mode: Mode) -> u64 {
+    match mode {
+        Mode::Loaned => 0,
+        Mode::Copied | Mode::Batched => sum(frame),
+    }
+}
+
 struct Answer<'a, 'b> {
     link: &'a Link,
+    mode: Mode,
     say: Say<'b>,
 }
 
@@ -27,11 +38,12 @@ impl Job for Answer<'_, '_> {
     type Output = Outcome;
 
     fn run<S: Service>(self) -> anyhow::Result<Outcome> {
+        let mode = self.mode;
         let mut server = S::server(self.link)?;
         (self.say)(Reply::Ready)?;
         let mut outcome = Outcome::default();
         loop {
-            let (first, part) = server.answer(|request| (header(request), sum(request)))?;
+            let (first, part) = server.answer(|request| (header(request), seen(request, mode)))?;
             outcome.frames += 1;
             outcome.sum = outcome.sum.wrapping_add(part);
             if first == END {
@@ -42,8 +54,13 @@ impl Job for Answer<'_, '_> {
 }
 
 /// The other side: answers every request, the last one too.
-pub(crate) fn answer(caller: Caller, link: &Link, say: Say<'_>) -> anyhow::Result<Outcome> {
-    callers::with(caller, Answer { link, say })
+pub(crate) fn answer(
+    caller: Caller,
+    link: &Link,
+    mode: Mode,
+    say: Say<'_>,
+) -> anyhow::Result<Outcome> {
+    callers::with(caller, Answer { link, mode, say })
 }
 
 /// Times `round` for so long: half in batches, of which the median is the headline, half one by one.
@@ -83,6 +100,7 @@ fn time_rounds(
 struct Ask<'a> {
     pair: &'a mut Pair,
     link: Link,
+    mode: Mode,
     millis: u64,
 }
 
@@ -90,14 +108,20 @@ impl Job for Ask<'_> {
     type Output = Found;
 
     fn run<S: Service>(self) -> anyhow::Result<Found> {
-        let Self { pair, link, millis } = self;
+        let Self { pair, link, mode, millis } = self;
         pair.ready()?;
         let mut client = S::client(&link)?;
         let mut request = vec![1; link.bytes];
         let (mut total, mut number) = (0_u64, 0);
         let mut ask = |first: u64| -> anyhow::Result<()> {
-            request[..8].copy_from_slice(&first.to_le_bytes());
-            let (back, part) = client.call(&request, |answer| (header(answer), sum(answer)))?;
+            let look = |answer: &[u8]| (header(answer), seen(answer, mode));
+            let (back, part) = match mode {
+                Mode::Loaned => client.call_loaned(link.bytes, first, look)?,
+                Mode::Copied | Mode::Batched => {
+                    request[..8].copy_from_slice(&first.to_le_bytes());
+                    client.call(&request, look)?
+                }
+            };
             anyhow::ensure!(back == first, "request {first} was answered with {back}");
             total = total.wrapping_add(part);
             Ok(())
@@ -119,12 +143,13 @@ pub(crate) fn measure(
     pair: &mut Pair,
     caller: Caller,
     bytes: usize,
+    mode: Mode,
     wait: Wait,
     millis: u64,
 ) -> anyhow::Result<Found> {
     let link = pair.link(bytes, super::throughput::ring_for(bytes), wait);
-    pair.ask(&Request::Answer { caller, link: link.clone() })?;
-    callers::with(caller, Ask { pair, link, millis })
+    pair.ask(&Request::Answer { caller, link: link.clone(), mode })?;
+    callers::with(caller, Ask { pair, link, mode, millis })
 }
 
 fn sleep_until(shared: &Shared, at: usize, wanted: u32) -> anyhow::Result<u32> {
