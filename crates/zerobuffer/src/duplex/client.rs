@@ -510,20 +510,29 @@ impl Client {
 
     /// Lets another thread look for answers, now that this one does not.
     fn hand_over(&self, number: u64) {
-        lock(&self.table).pending.leave(number);
-        self.pass_reader_on();
+        let mut table = lock(&self.table);
+        table.pending.leave(number);
+        let waiter = table.pending.any_waiter().cloned();
+        drop(table);
+        self.pass_reader_to(waiter);
     }
 
     /// After the reader was returned: lets somebody look who waits and may have found it taken.
     fn pass_reader_on(&self) {
         let waiter = lock(&self.table).pending.any_waiter().cloned();
+        self.pass_reader_to(waiter);
+    }
+
+    fn pass_reader_to(&self, waiter: Option<Waiter>) {
         // Whoever has the reader does the same when he returns it.
         if let Some(waiter) = waiter
             && !self.responses.is_taken()
         {
             waiter.wake();
         }
-        if self.is_reader_wanted.swap(false, Ordering::SeqCst) {
+        if self.is_reader_wanted.load(Ordering::SeqCst)
+            && self.is_reader_wanted.swap(false, Ordering::SeqCst)
+        {
             self.look_for_answers();
         }
     }
