@@ -493,6 +493,13 @@ struct Every<'a> {
     consumer: &'a Consumer,
 }
 
+impl Every<'_> {
+    #[inline(never)]
+    fn poll_closely(&self) -> Option<Found> {
+        self.consumer.poll(&self.seat.segment).ok().flatten()
+    }
+}
+
 impl Source for Every<'_> {
     fn segment(&self) -> &Segment {
         &self.seat.segment
@@ -505,7 +512,11 @@ impl Source for Every<'_> {
 
     #[inline(always)]
     fn poll_ready(&mut self) -> Option<Found> {
-        self.consumer.poll_ready(&self.seat.segment)
+        let memory = &self.seat.segment;
+        // Something else than a plain frame, a reference or a skip, is a longer way: out of the loop that waits.
+        self.consumer.poll_ready(memory).or_else(|| {
+            if self.consumer.is_next_empty(memory) { None } else { self.poll_closely() }
+        })
     }
 
     fn position(&self) -> Position {

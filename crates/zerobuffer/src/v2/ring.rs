@@ -745,6 +745,12 @@ impl Consumer {
         self.find_ready(memory, self.position, self.next)
     }
 
+    /// Whether nothing at all has been committed at the next position.
+    #[inline(always)]
+    pub(crate) fn is_next_empty(&self, memory: &impl Memory) -> bool {
+        memory.word(self.position).load(Ordering::Relaxed) == 0
+    }
+
     #[inline(always)]
     fn find_ready(&self, memory: &impl Memory, position: Position, sequence: u64) -> Option<Found> {
         // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
