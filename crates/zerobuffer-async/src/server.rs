@@ -191,6 +191,8 @@ async fn once_there_is_room(
     attempt: impl Fn() -> Result<Answered, WriteError>,
 ) -> Result<Answered, WriteError> {
     let begun = Instant::now();
+    // A future may be forgotten instead of dropped, with its place at the waiting thread: then the buffer has to stay.
+    let _buffer = request.keep_buffer();
     let mut registration = None;
     loop {
         match attempt() {

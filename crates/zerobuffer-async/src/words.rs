@@ -3,7 +3,7 @@
 //! # Safety
 //! An address comes from [`zerobuffer::WaitWord`], which promises that it can be read as long as its endpoint exists. The
 //! [hub](crate::hub) reads it with its table locked, and an endpoint's place in the table is given up, with the table
-//! locked, before the endpoint is dropped. A [set](crate::fan_in) reads it while it owns the endpoint. The kernel is also given addresses that may be stale by then: it checks them.
+//! locked, before the endpoint is dropped; both are in one struct, or one future, so who forgets one forgets both. A [set](crate::fan_in) reads it while it owns the endpoint. The kernel is also given addresses that may be stale by then: it checks them.
 #![allow(unsafe_code)]
 
 use std::sync::OnceLock;

@@ -223,6 +223,33 @@ fn a_call_that_is_dropped_is_nobodys_and_leaves_nobody_waiting() {
     assert_eq!(server.stats().undeliverable, 0, "answers that nobody wants take no room");
 }
 
+/// A future that is forgotten never takes its place at the waiting thread back, so what that looks at must stay.
+#[test]
+fn an_answer_that_is_forgotten_leaves_nothing_dangling() {
+    let _watchdog = Watchdog::new("forgotten");
+    let dir = shm_dir();
+    let server = small(dir.path()).answer_patience(Duration::from_millis(1)).create(NAME).unwrap();
+    let client = Client::options().dir(dir.path()).connect(NAME).unwrap();
+    let calls: Vec<_> = (0..3).map(|_| client.send(b"large", PATIENCE).unwrap()).collect();
+    let large = vec![1; 7000];
+    let mut context = Context::from_waker(Waker::noop());
+    let mut is_full = false;
+    for _ in 0..3 {
+        let request = server.receive(PATIENCE).unwrap().unwrap();
+        let mut answering = Box::pin(answer(&request, &large));
+        is_full = answering.as_mut().poll(&mut context).is_pending();
+        std::mem::forget(answering);
+        if is_full {
+            break;
+        }
+    }
+    assert!(is_full);
+    drop(calls);
+    drop((client, server));
+    // The waiting thread looks twice.
+    std::thread::sleep(Duration::from_millis(250));
+}
+
 /// The waiting thread may be looking for its answers at that very moment.
 #[test]
 fn a_client_that_is_dropped_has_left() {

@@ -354,6 +354,10 @@ impl Request {
         self.answers.patience
     }
 
+    pub(super) fn kept_answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers)
+    }
+
     pub(super) fn armed(&self, len: usize) -> Armed {
         // Taken: another thread answers.
         self.answers.sending.try_take().map_or(Armed::unattended(), |mut it| {

@@ -138,8 +138,13 @@ impl Server {
 
 impl Request {
     /// Announces that an answer of `len` bytes, or the longest that the buffer can carry, which found no room, is to be tried
-    /// again when there is some.
+    /// again when there is some. The word lives as long as this request, or what [`keep_buffer`](Self::keep_buffer) returned.
     pub fn arm(&self, len: usize) -> Armed {
         self.armed(len)
+    }
+
+    /// Keeps the buffer of its answer open, for whoever may sleep longer than the request lives.
+    pub fn keep_buffer(&self) -> Arc<dyn fmt::Debug + Send + Sync> {
+        self.kept_answers()
     }
 }
