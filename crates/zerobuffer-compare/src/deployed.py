@@ -1,6 +1,8 @@
 """One end of a stream through the deployed package: reader CORE NAME RING, or writer CORE NAME BYTES MILLISECONDS."""
 
+import ctypes
 import os
+import signal
 import sys
 import time
 
@@ -8,6 +10,8 @@ from zerobuffer import BufferConfig, Reader, Writer
 
 role, core, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 os.sched_setaffinity(0, {core})
+# PR_SET_PDEATHSIG: ends with who started it.
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 END = b"\xff" * 8
 
 if role == "reader":

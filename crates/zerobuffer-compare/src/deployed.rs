@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 
+use crate::leftovers;
 use crate::work::Found;
 
 const SCRIPT: &str = include_str!("deployed.py");
@@ -51,7 +52,7 @@ impl Deployed {
         millis: u64,
     ) -> anyhow::Result<Found> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let name = format!("zerobuffer-compare-python-{}-{run}", std::process::id());
+        let name = format!("{}python-{run}", leftovers::prefix());
         let (bytes, ring) = (bytes as u64, ring as u64);
         let mut reader = self
             .end(SCRIPT, "reader", cores[1], &name, &[ring])
@@ -87,7 +88,7 @@ impl Deployed {
         millis: u64,
     ) -> anyhow::Result<Found> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let name = format!("zerobuffer-compare-calls-{}-{run}", std::process::id());
+        let name = format!("{}calls-{run}", leftovers::prefix());
         let (bytes, ring) = (bytes as u64, ring as u64);
         let mut server = self
             .end(CALLS, "server", cores[1], &name, &[ring])

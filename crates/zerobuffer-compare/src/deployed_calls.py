@@ -3,7 +3,9 @@
 The client's own buffer, for the answers, is as large as the package makes it: 256 MiB.
 """
 
+import ctypes
 import os
+import signal
 import sys
 import time
 
@@ -13,6 +15,8 @@ from zerobuffer.duplex.server import ImmutableDuplexServer
 
 role, core, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 os.sched_setaffinity(0, {core})
+# PR_SET_PDEATHSIG: ends with who started it.
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 if role == "server":
     server = ImmutableDuplexServer(name, BufferConfig(metadata_size=1024, payload_size=int(sys.argv[4])), timeout=60)

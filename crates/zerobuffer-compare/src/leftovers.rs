@@ -1,11 +1,20 @@
 //! Leaves nothing behind: buffers, sockets and pipes of a run go when it ends, also when it is interrupted.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use rustix::io::Errno;
+use rustix::process::WaitOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::peers::ours_v1::DIR;
+
+/// For processes that were killed to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all names of this run start with.
 pub(crate) fn prefix() -> String {
@@ -51,15 +60,36 @@ pub(crate) fn remove() {
     }
 }
 
-/// On Ctrl-C: ends the program at once, but leaves nothing behind. The other process dies with this one.
+/// On Ctrl-C: ends the program at once, but leaves nothing behind.
+///
+/// It becomes another program that cleans up, with the same process id: so no thread of this one makes anything any more,
+/// and the other process, which dies with the thread that started it, does not either.
 pub(crate) fn clean_up_on_signal() -> anyhow::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let program = std::env::current_exe().context("find this program to start it again")?;
     // It only ever sleeps, so it takes nothing from what is measured.
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            let why = Command::new(program).args(["clean-up", &signal.to_string()]).exec();
+            eprintln!("cannot clean up as another program ({why}); some of it may stay");
             remove();
             std::process::exit(128 + signal);
         }
     })?;
     Ok(())
+}
+
+/// Waits for the other processes of the run, which are dying, and removes what they leave.
+pub(crate) fn clean_up(signal: i32) -> ! {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            // Nobody is left.
+            Err(_) => break,
+        }
+    }
+    remove();
+    std::process::exit(128 + signal);
 }

@@ -69,12 +69,16 @@ enum Hidden {
     /// The other process of a measurement
     #[command(hide = true)]
     Other { core: usize, fd: u32 },
+    /// What a measurement becomes when a signal ends it
+    #[command(hide = true)]
+    CleanUp { signal: i32 },
 }
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Hidden::Other { core, fd }) => other::run(core, fd),
+        Some(Hidden::CleanUp { signal }) => leftovers::clean_up(signal),
         None => publish(&cli.out, &redrawn_or_measured(&cli)?),
     }
 }
