@@ -95,7 +95,7 @@ function throughput() {
 function latency() {
   const plots = document.querySelector("#latency .plots");
   const marks = [[50, "50 %"], [90, "90 %"], [99, "99 %"], [99.9, "99.9 %"], [99.99, "99.99 %"]].map(([x, label]) => ({ x, label }));
-  for (const group of [...of("latency"), ...of("wake"), ...of("relay")]) {
+  for (const group of [...of("latency"), ...of("wake"), ...of("relay"), ...of("request")]) {
     const lines = group.rows.filter(row => row.percentiles.length).map(row => ({ ...look(row.peer),
       points: row.percentiles.filter(({ p }) => p >= 50 && p < 100)
         .map(({ p, value }) => ({ x: p, y: value, note: `${short(value, "ns")} at ${p} %` })) }));
