@@ -822,11 +822,15 @@ impl<'a> SeatRef<'a> {
         }
     }
 
-    pub(crate) fn copy_out(self, start: Position, space: &mut [u8]) {
+    /// Copies a frame's bytes from `skip` on, as many as `space` has; the frame has them.
+    pub(crate) fn copy_out(self, found: &Found, skip: usize, space: &mut [u8]) {
+        let start = found.start.plus(skip as u64);
         match self {
             Self::V2(seat) => seat.segment().copy_out(start, space),
             Self::V1(seat) => seat.segment().mapping.read_payload(start.0, space),
-            Self::Copied(copied) => space.copy_from_slice(copied.payload(space.len() as u64)),
+            Self::Copied(copied) => {
+                space.copy_from_slice(&copied.payload(found.len)[skip..][..space.len()]);
+            }
             Self::Member(seat) => seat.segment().copy_out(start, space),
             Self::Referred(shared) => shared.origin.segment.copy_out(start, space),
         }

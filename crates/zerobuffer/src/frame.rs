@@ -21,9 +21,9 @@ impl Facts {
         seat.committed_at(&self.found).map(|then| now.saturating_sub(then))
     }
 
-    fn copy_to(&self, seat: SeatRef<'_>, space: &mut [u8]) -> usize {
-        let len = space.len().min(self.found.len as usize);
-        seat.copy_out(self.found.start, &mut space[..len]);
+    fn copy_to(&self, seat: SeatRef<'_>, skip: usize, space: &mut [u8]) -> usize {
+        let len = space.len().min((self.found.len as usize).saturating_sub(skip));
+        seat.copy_out(&self.found, skip, &mut space[..len]);
         len
     }
 }
@@ -78,7 +78,7 @@ impl<'a> Frame<'a> {
 
     /// Copies as much as fits into `space`; the number of bytes copied.
     pub fn copy_to(&self, space: &mut [u8]) -> usize {
-        self.facts.copy_to(self.seat, space)
+        self.facts.copy_to(self.seat, 0, space)
     }
 
     /// Keeps the frame beyond the next read: still no copy, and its place in the ring stays taken.
@@ -131,8 +131,8 @@ impl OwnedFrame {
     /// Its bytes, to be changed where they lie; `None` if its reader may not.
     pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         let found = self.facts.found;
-        let OwnedSeat::V2(seat) = self.seat.clone() else { return None };
-        seat.segment().lend_to_change(found.start, found.len as usize, self)
+        let OwnedSeat::V2(seat) = &self.seat else { return None };
+        seat.segment().lend_to_change(found.start, found.len as usize, &mut self.facts)
     }
 
     /// Number of the frame: from 1, without gaps, across writers.
@@ -157,7 +157,12 @@ impl OwnedFrame {
 
     /// Copies as much as fits into `space`; the number of bytes copied.
     pub fn copy_to(&self, space: &mut [u8]) -> usize {
-        self.facts.copy_to(self.seat.as_ref(), space)
+        self.copy_from(0, space)
+    }
+
+    /// As [`copy_to`](Self::copy_to), without the first `skip` bytes.
+    pub(crate) fn copy_from(&self, skip: usize, space: &mut [u8]) -> usize {
+        self.facts.copy_to(self.seat.as_ref(), skip, space)
     }
 }
 

@@ -224,12 +224,7 @@ impl Request {
 
     /// Copies as much as fits into `space`; the number of bytes copied. Never forms a reference to shared bytes.
     pub fn copy_to(&self, space: &mut [u8]) -> usize {
-        if self.skip == 0 {
-            return self.frame.copy_to(space);
-        }
-        let copied = space.len().min(self.len());
-        space[..copied].copy_from_slice(&self[..copied]);
-        copied
+        self.frame.copy_from(self.skip, space)
     }
 
     /// Answers with a copy of `bytes`.

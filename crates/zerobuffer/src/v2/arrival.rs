@@ -127,14 +127,8 @@ impl Watch {
     /// Whether a writer is there, as far as this reader was told: a call that does not wait does not ask the kernel
     /// either, unless it is time to.
     fn presence_as_told(&self, segment: &Segment) -> WriterPresence {
-        let area = segment.writer();
-        let generation = area.writer_generation.load(Ordering::Acquire);
-        match area.writer_state.load(Ordering::Acquire) {
-            writer_state::NEVER => WriterPresence::Never,
-            writer_state::ATTACHED if self.noticed.ended == generation => WriterPresence::Dead,
-            writer_state::ATTACHED => WriterPresence::Attached,
-            _ => WriterPresence::Closed,
-        }
+        let generation = segment.writer().writer_generation.load(Ordering::Acquire);
+        presence(segment, || self.noticed.ended != generation)
     }
 
     /// Announces a sleep and looks once more, also whether the writer lives, which goes with it. `None` if the next try
@@ -223,9 +217,14 @@ pub(crate) fn writer_presence(segment: &Segment) -> WriterPresence {
     if !segment.is_sound() {
         return WriterPresence::Never;
     }
+    presence(segment, || segment.is_lock_held(WRITER_LOCK))
+}
+
+/// What the segment says of its writer; `lives` tells of one that is attached.
+fn presence(segment: &Segment, lives: impl FnOnce() -> bool) -> WriterPresence {
     match segment.writer().writer_state.load(Ordering::Acquire) {
         writer_state::NEVER => WriterPresence::Never,
-        writer_state::ATTACHED if segment.is_lock_held(WRITER_LOCK) => WriterPresence::Attached,
+        writer_state::ATTACHED if lives() => WriterPresence::Attached,
         writer_state::ATTACHED => WriterPresence::Dead,
         _ => WriterPresence::Closed,
     }
