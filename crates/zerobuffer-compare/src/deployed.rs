@@ -1,8 +1,8 @@
 //! The deployed Python package, `zerobuffer-ipc`: two Python processes, pinned like ours, that time themselves.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
@@ -43,6 +43,27 @@ impl Deployed {
         command
     }
 
+    /// Starts the end that makes the buffer, and waits until it is ready.
+    fn start(
+        &self,
+        script: &str,
+        role: &str,
+        core: usize,
+        name: &str,
+        ring: u64,
+    ) -> anyhow::Result<(Child, Lines<BufReader<ChildStdout>>)> {
+        let mut end = self
+            .end(script, role, core, name, &[ring])
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start the {role}"))?;
+        let output = end.stdout.take().with_context(|| format!("the {role}'s output"))?;
+        let mut lines = BufReader::new(output).lines();
+        let ready = lines.next().with_context(|| format!("the {role} ended early"))??;
+        anyhow::ensure!(ready == "ready", "the {role} said {ready}");
+        Ok((end, lines))
+    }
+
     /// Frames a second of one stream, as the reader sees it.
     pub(crate) fn stream(
         &self,
@@ -54,15 +75,7 @@ impl Deployed {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}python-{run}", leftovers::prefix());
         let (bytes, ring) = (bytes as u64, ring as u64);
-        let mut reader = self
-            .end(SCRIPT, "reader", cores[1], &name, &[ring])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("start the reader")?;
-        let mut lines =
-            BufReader::new(reader.stdout.take().context("the reader's output")?).lines();
-        let ready = lines.next().context("the reader ended early")??;
-        anyhow::ensure!(ready == "ready", "the reader said {ready}");
+        let (mut reader, mut lines) = self.start(SCRIPT, "reader", cores[1], &name, ring)?;
         let wrote = self.end(SCRIPT, "writer", cores[0], &name, &[bytes, millis]).status();
         if !wrote.as_ref().is_ok_and(std::process::ExitStatus::success) {
             // Nothing will come that it could end by.
@@ -90,15 +103,7 @@ impl Deployed {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}calls-{run}", leftovers::prefix());
         let (bytes, ring) = (bytes as u64, ring as u64);
-        let mut server = self
-            .end(CALLS, "server", cores[1], &name, &[ring])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("start the server")?;
-        let mut lines =
-            BufReader::new(server.stdout.take().context("the server's output")?).lines();
-        let ready = lines.next().context("the server ended early")??;
-        anyhow::ensure!(ready == "ready", "the server said {ready}");
+        let (mut server, _lines) = self.start(CALLS, "server", cores[1], &name, ring)?;
         let asked = self.end(CALLS, "client", cores[0], &name, &[bytes, millis]).output();
         // It serves until it is ended.
         let _ = server.kill();

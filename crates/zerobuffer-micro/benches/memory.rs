@@ -56,50 +56,48 @@ fn wrap(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Memory whose pages are as `pages` says.
+fn prepared(pages: Pages) -> anyhow::Result<Mapped> {
+    let mut memory = Mapped::new(8 * MIB, 1)?;
+    memory.prepare(pages)?;
+    Ok(memory)
+}
+
+/// Those of `ways` that this system has.
+fn possible(ways: &[Pages]) -> impl Iterator<Item = Pages> {
+    ways.iter().copied().filter(|&pages| {
+        prepared(pages).inspect_err(|why| eprintln!("NOT MEASURED: {pages:?}: {why:#}")).is_ok()
+    })
+}
+
 fn first_lap(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("first lap of 8 MiB");
     group.sample_size(20);
-    for pages in [Pages::Allocated, Pages::Prefaulted, Pages::Huge] {
-        let mut probe = Mapped::new(8 * MIB, 1).expect("memory of this size");
-        if let Err(error) = probe.prepare(pages) {
-            eprintln!("NOT MEASURED: {pages:?}: {error:#}");
-            continue;
-        }
-        drop(probe);
-        let lap = |count: u64| -> Duration {
-            (0..count)
-                .map(|_| {
-                    let mut memory = Mapped::new(8 * MIB, 1).expect("memory of this size");
-                    memory.prepare(pages).expect("it went well before");
-                    let begin = Instant::now();
-                    memory.touch();
-                    begin.elapsed()
-                })
-                .sum()
+    for pages in possible(&[Pages::Allocated, Pages::Prefaulted, Pages::Huge]) {
+        let lap = |_| {
+            let mut memory = prepared(pages).expect("it went well before");
+            let begin = Instant::now();
+            memory.touch();
+            begin.elapsed()
         };
-        group.bench_function(format!("{pages:?}"), |bencher| bencher.iter_custom(lap));
+        group.bench_function(format!("{pages:?}"), |bencher| {
+            bencher.iter_custom(|count| (0..count).map(lap).sum::<Duration>());
+        });
     }
     group.finish();
 
     let mut group = criterion.benchmark_group("preparing 8 MiB");
     group.sample_size(20);
-    for pages in [Pages::Prefaulted, Pages::Huge] {
-        let mut probe = Mapped::new(8 * MIB, 1).expect("memory of this size");
-        if probe.prepare(pages).is_err() {
-            continue;
-        }
-        drop(probe);
-        let prepare = |count: u64| -> Duration {
-            (0..count)
-                .map(|_| {
-                    let mut memory = Mapped::new(8 * MIB, 1).expect("memory of this size");
-                    let begin = Instant::now();
-                    memory.prepare(pages).expect("it went well before");
-                    begin.elapsed()
-                })
-                .sum()
+    for pages in possible(&[Pages::Prefaulted, Pages::Huge]) {
+        let prepare = |_| {
+            let mut memory = Mapped::new(8 * MIB, 1).expect("memory of this size");
+            let begin = Instant::now();
+            memory.prepare(pages).expect("it went well before");
+            begin.elapsed()
         };
-        group.bench_function(format!("{pages:?}"), |bencher| bencher.iter_custom(prepare));
+        group.bench_function(format!("{pages:?}"), |bencher| {
+            bencher.iter_custom(|count| (0..count).map(prepare).sum::<Duration>());
+        });
     }
     group.finish();
 }

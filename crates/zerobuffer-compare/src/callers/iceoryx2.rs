@@ -6,19 +6,16 @@ use iceoryx2::port::client::Client as Asking;
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::server::Server as Answering;
-use iceoryx2::prelude::{LogLevel, Node, NodeBuilder, PortFactory as _, ipc, set_log_level};
+use iceoryx2::prelude::{Node, PortFactory as _, ipc};
 
 use super::{Client, Server, Service};
+use crate::peers::iceoryx2::{LOOK_AROUND, PATIENCE, node};
 use crate::peers::{Link, Wait};
 
 type Ipc = ipc::Service;
 
 #[derive(Debug)]
 pub(super) struct Iceoryx2;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest sleep, as ours.
-const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Asks {
@@ -73,11 +70,6 @@ fn wait(bell: &Option<Bell>) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn node() -> anyhow::Result<Node<Ipc>> {
-    set_log_level(LogLevel::Fatal);
-    Ok(NodeBuilder::new().create::<Ipc>()?)
 }
 
 /// The settings that both ends must agree on.

@@ -27,9 +27,9 @@ type Service = ipc::Service;
 pub(crate) struct Iceoryx2;
 
 /// How long the reading end looks for the writing one.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest sleep, as ours: without a limit a stream once stood still, the reader asleep with its buffer full.
-const LOOK_AROUND: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_AROUND: Duration = Duration::from_millis(100);
 /// Deeper buffers made no difference.
 const MAX_DEPTH: usize = 256;
 
@@ -47,7 +47,7 @@ pub(crate) struct In {
     _node: Node<Service>,
 }
 
-fn node() -> anyhow::Result<Node<Service>> {
+pub(crate) fn node() -> anyhow::Result<Node<Service>> {
     set_log_level(LogLevel::Fatal);
     Ok(NodeBuilder::new().create::<Service>()?)
 }

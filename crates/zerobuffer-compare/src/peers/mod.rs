@@ -5,7 +5,7 @@ pub(crate) mod kind;
 
 mod files;
 #[cfg(feature = "peers")]
-mod iceoryx2;
+pub(crate) mod iceoryx2;
 #[cfg(feature = "peers")]
 mod ipc_channel;
 pub(crate) mod ours;

@@ -1,12 +1,11 @@
 //! Request and answer: a client asks, a server answers with the same bytes, one call under way.
 
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
 
-use super::ages::Ages;
-use super::{END, Found, header, median, sum};
+use super::rounds::time;
+use super::{END, Found, header, sum};
 use crate::callers::{self, Caller, Client as _, Job, Server as _, Service};
 use crate::other::Say;
 use crate::pair::Pair;
@@ -15,6 +14,8 @@ use crate::peers::{Link, Wait};
 use crate::request::{Outcome, Reply, Request};
 use crate::shared::Shared;
 
+/// Calls before any counts, at most.
+const WARM_UP: u64 = 20_000;
 /// Where the two futexes of the floor lie.
 const THERE: usize = 2048;
 const BACK: usize = 2048 + 256;
@@ -63,40 +64,6 @@ pub(crate) fn answer(
     callers::with(caller, Answer { link, mode, say })
 }
 
-/// Times `round` for so long: half in batches, of which the median is the headline, half one by one.
-fn time_rounds(
-    millis: u64,
-    mut round: impl FnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<Found> {
-    let (warm_up, quarter) = (Instant::now(), Duration::from_millis(millis) / 4);
-    let mut warmed = 0_u32;
-    while warmed < 10 || (warm_up.elapsed() < quarter && warmed < 20_000) {
-        round()?;
-        warmed += 1;
-    }
-    let one_round = warm_up.elapsed().as_nanos() / u128::from(warmed);
-    let rounds = (1_000_000 / one_round.max(1)).clamp(1, 1000) as u32;
-    let half = Duration::from_millis(millis) / 2;
-    let (mut batches, started) = (Vec::new(), Instant::now());
-    while started.elapsed() < half || batches.is_empty() {
-        let batch = Instant::now();
-        for _ in 0..rounds {
-            round()?;
-        }
-        batches.push(batch.elapsed().as_nanos() as f64 / f64::from(rounds));
-    }
-    let mut ages = Ages::new();
-    let started = Instant::now();
-    let mut before = started;
-    while before - started < half || ages.len() < 10 {
-        round()?;
-        let now = Instant::now();
-        ages.note((now - before).as_nanos() as u64);
-        before = now;
-    }
-    Ok(Found { value: median(&mut batches), ages: ages.counts() })
-}
-
 struct Ask<'a> {
     pair: &'a mut Pair,
     link: Link,
@@ -126,7 +93,7 @@ impl Job for Ask<'_> {
             total = total.wrapping_add(part);
             Ok(())
         };
-        let found = time_rounds(millis, || {
+        let found = time(WARM_UP, 1, millis, || {
             number += 1;
             ask(number)
         })?;
@@ -194,7 +161,7 @@ pub(crate) fn two_wakes(pair: &mut Pair, millis: u64) -> anyhow::Result<Found> {
     pair.ready()?;
     let shared = pair.shared.clone();
     let mut number = 0;
-    let found = time_rounds(millis, || {
+    let found = time(WARM_UP, 1, millis, || {
         number += 1;
         wake(&shared, THERE, number)?;
         sleep_until(&shared, BACK, number)?;

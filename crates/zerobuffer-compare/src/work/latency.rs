@@ -1,9 +1,7 @@
 //! One-way latency: half a round trip through two links, one frame in flight.
 
-use std::time::{Duration, Instant};
-
-use super::ages::Ages;
-use super::{END, Found, header, median, sum};
+use super::rounds::time;
+use super::{END, Found, header, sum};
 use crate::other::Say;
 use crate::pair::Pair;
 use crate::peers::kind::{Kind, Mode};
@@ -93,52 +91,22 @@ impl Job for Bounce<'_> {
         pair.ready()?;
 
         let mut payload = vec![1; bytes];
-        let (mut total, mut sequence) = (0, 0);
-        let mut round = |sequence: &mut u64| -> anyhow::Result<()> {
-            *sequence += 1;
-            send::<P>(&mut to, &mut payload, *sequence, mode)?;
-            let first = receive::<P>(&mut from, &mut total, mode)?;
-            anyhow::ensure!(first == *sequence, "frame {sequence} came back as {first}");
-            Ok(())
-        };
-
-        // A lap of the ring or a quarter of the time, so that neither page faults nor cold code are measured.
+        let (mut total, mut sequence) = (0, 0_u64);
         let lap = (there.ring / (bytes + 16)).clamp(10, 20_000) as u64;
-        let (warm_up, quarter) = (Instant::now(), Duration::from_millis(millis) / 4);
-        while sequence < lap && (sequence < 10 || warm_up.elapsed() < quarter) {
-            round(&mut sequence)?;
-        }
-        let one_round = warm_up.elapsed().as_nanos() / u128::from(sequence);
-
-        // Half of the time in batches between two readings of the clock, of which the median is the headline; half
-        // with a reading each round, for the percentiles.
-        let half = Duration::from_millis(millis) / 2;
-        let rounds = (1_000_000 / one_round.max(1)).clamp(1, 1000) as u64;
-        let mut batches = Vec::new();
-        let started = Instant::now();
-        while started.elapsed() < half || batches.is_empty() {
-            let batch = Instant::now();
-            for _ in 0..rounds {
-                round(&mut sequence)?;
-            }
-            batches.push(batch.elapsed().as_nanos() as f64 / (2 * rounds) as f64);
-        }
-        let mut ages = Ages::new();
-        let started = Instant::now();
-        let mut before = started;
-        while before - started < half || ages.len() < 10 {
-            round(&mut sequence)?;
-            let now = Instant::now();
-            ages.note((now - before).as_nanos() as u64 / 2);
-            before = now;
-        }
+        let found = time(lap, 2, millis, || {
+            sequence += 1;
+            send::<P>(&mut to, &mut payload, sequence, mode)?;
+            let first = receive::<P>(&mut from, &mut total, mode)?;
+            anyhow::ensure!(first == sequence, "frame {sequence} came back as {first}");
+            Ok(())
+        })?;
 
         send::<P>(&mut to, &mut payload, END, mode)?;
         receive::<P>(&mut from, &mut total, mode)?;
         let outcome = pair.finish()?;
         anyhow::ensure!(outcome.frames == sequence + 1, "frames were lost on the way");
         anyhow::ensure!(outcome.sum == total, "the two directions disagree about what was sent");
-        Ok(Found { value: median(&mut batches), ages: ages.counts() })
+        Ok(found)
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod cost;
 pub(crate) mod latency;
 pub(crate) mod relay;
+pub(crate) mod rounds;
 pub(crate) mod start;
 pub(crate) mod throughput;
 pub(crate) mod wake;
