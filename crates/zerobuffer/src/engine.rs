@@ -157,6 +157,15 @@ impl Writing {
         }
     }
 
+    /// Claims room for a frame, if there is some and nothing else has to be looked at.
+    #[inline(always)]
+    pub(crate) fn try_claim(&mut self, len: usize) -> Option<Claim> {
+        match self {
+            Self::V2(engine) => engine.try_claim(len),
+            Self::V1(_) => None,
+        }
+    }
+
     /// Claims room for a frame of exactly `len` bytes, or, if it `may_shrink`, of up to so many.
     #[inline(never)]
     pub(crate) fn claim(

@@ -396,7 +396,7 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline(always)]
     pub fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
-        let claim = match self.engine.claim_ready(len) {
+        let claim = match self.engine.try_claim(len) {
             Some(claim) => claim,
             None => self.claim_by_policy(len)?,
         };
@@ -422,7 +422,7 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
-        let claim = match self.engine.claim_ready(len) {
+        let claim = match self.engine.try_claim(len) {
             Some(claim) => claim,
             None => self.engine.claim(len, true, Patience::None)?,
         };
@@ -452,7 +452,7 @@ impl Writer {
     ) -> Result<Claimed, WriteError> {
         let patience =
             if timeout.is_zero() { Patience::None } else { Patience::For(Some(timeout)) };
-        let claim = match self.engine.claim_ready(len) {
+        let claim = match self.engine.try_claim(len) {
             Some(claim) => claim,
             None => self.engine.claim(len, true, patience)?,
         };

@@ -44,7 +44,7 @@ pub(crate) const MAX_GROUPS: u32 = 64;
 pub(crate) const MAX_GROUP_ENTRIES: u32 = 1 << 20;
 
 const SLOT_NAME_BYTES: usize = 32;
-const CACHE_LINE: u64 = 64;
+pub(super) const CACHE_LINE: u64 = 64;
 
 /// Byte of the file whose lock says "attached" (read) or "removing" (write).
 pub(crate) const LIFE_LOCK: u64 = 0;

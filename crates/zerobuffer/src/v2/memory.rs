@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::group::Table;
 use super::layout::{FrameGeometry, RegistryHeader, Slot, WriterArea};
 use super::position::Position;
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Shared memory as the rules see it. Every value in it is another program's word.
 pub(crate) trait Memory {
@@ -25,6 +25,12 @@ pub(crate) trait Memory {
     /// Hints that the cache line at a position is about to be written.
     #[inline(always)]
     fn prepare_to_write(&self, _position: Position) {}
+
+    /// A Release fence that orders streaming stores too: those that lent bytes may be filled with pass earlier stores.
+    #[inline(always)]
+    fn order_streaming_stores(&self) {
+        fence(Ordering::SeqCst);
+    }
 
     /// Sleeps while `word` is `expected`, at most `limit`; false when the limit passed.
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool;

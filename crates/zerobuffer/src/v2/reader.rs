@@ -287,9 +287,20 @@ impl Engine {
         self.consumer.poll_ready(&self.seat.segment)
     }
 
+    /// Goes behind a skip.
+    fn is_behind_skip(&mut self) -> bool {
+        let segment = &self.seat.segment;
+        segment.is_sound() && self.consumer.pass_skip(segment)
+    }
+
     /// Receives the next frame.
     #[inline(never)]
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        if self.is_behind_skip()
+            && let Some(found) = self.next_ready()
+        {
+            return Ok(Some(found));
+        }
         let found = self.find_with_care(patience)?;
         if let Some(found) = &found {
             self.take(found);

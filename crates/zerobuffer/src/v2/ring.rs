@@ -17,7 +17,7 @@
 //! * `floor_seen` ≤ every active cursor ≤ head; bytes at or above a cursor are never written.
 //! * Nothing here blocks, reads a clock, or calls the operating system.
 
-use super::layout::{Extent, FrameGeometry, Slot, WriterArea};
+use super::layout::{CACHE_LINE, Extent, FrameGeometry, Slot, WriterArea};
 use super::memory::Memory;
 use super::position::Position;
 use super::registry::{Lowest, lowest_cursor};
@@ -73,16 +73,21 @@ pub(crate) struct Full {
     pub(crate) wants: Position,
 }
 
-/// How far ahead of the tail lines are asked for: stores to a line that is still the reader's wait for it one
-/// after the other, and everything behind them with them.
 /// Bytes that a frame takes at least: a header and a byte, rounded up.
 const SMALLEST_FRAME: u64 = 16;
+/// How far ahead of the tail lines are asked for: stores to a line that is still the reader's wait for it one
+/// after the other, and everything behind them with them.
 const PREPARE_AHEAD: u64 = 1024;
 /// Bytes asked for at once: of larger frames the processor sees by itself what is written next.
 const PREPARE_MOST: u64 = 512;
 /// Readers that lag by so many bytes read a stream. One who waits for each frame has it sooner when its lines
 /// were not asked for.
 const STREAM_LAG: u64 = 512;
+
+/// Frames from this length on, a page, or in a small ring this part of it, go where those of the lap before lay. Of smaller
+/// ones several share pages and lines anyway.
+const LEAST_PLACED: u64 = 4096;
+const LEAST_PLACED_PART: u64 = 64;
 
 /// How a writer uses a large ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +149,50 @@ impl Tail {
     }
 }
 
+/// The frames since a position, as many as the ring has room for at once.
+///
+/// If large frames of one length went on where a lap ended, each would lie where none lay before, on lines and pages that
+/// neither side has seen lately. So the first that would run over the end of the lap goes (nearly) where its first one lay.
+#[derive(Debug, Clone, Copy)]
+struct Lap {
+    /// Position of its first frame, its number, and the bytes that were committed before.
+    first: Position,
+    number: u64,
+    bytes_before: u64,
+}
+
+impl Lap {
+    fn at(first: Position, tail: &Tail) -> Self {
+        Self { first, number: tail.next, bytes_before: tail.bytes_committed }
+    }
+
+    /// No frame of this lap goes beyond.
+    fn end(&self, frames: &FrameGeometry) -> Position {
+        self.first.plus(frames.capacity)
+    }
+
+    /// Where a frame of `len` bytes behind `tail` goes: elsewhere than there if it would run over the end of this lap, and
+    /// all frames of that were as long.
+    fn place(&self, frames: &FrameGeometry, tail: &Tail, len: u64) -> Position {
+        let behind = tail.position;
+        let end = frames.extent(behind, len).end;
+        let skipped = self.end(frames).since(behind);
+        let runs_over = skipped < end.since(behind);
+        let is_large = len >= LEAST_PLACED.min(frames.capacity / LEAST_PLACED_PART);
+        // A line before that of the first, or a ring of such frames would have room for one less: its terminator would
+        // lie in the header of the frame behind.
+        let is_placed = runs_over && is_large && self.is_even(tail, len);
+        if is_placed { behind.plus(skipped.saturating_sub(CACHE_LINE)) } else { behind }
+    }
+
+    /// Whether all frames of this lap have `len` bytes.
+    fn is_even(&self, tail: &Tail, len: u64) -> bool {
+        let count = tail.next.wrapping_sub(self.number);
+        let bytes = tail.bytes_committed.wrapping_sub(self.bytes_before);
+        count > 0 && count.checked_mul(len) == Some(bytes)
+    }
+}
+
 /// Frames staged and not yet visible.
 #[derive(Debug)]
 struct Batch {
@@ -168,6 +217,7 @@ pub(crate) struct Producer {
     /// Copy of `reserve`.
     reserve: Position,
     footprint: Footprint,
+    lap: Lap,
     /// Where a skip was last tried in vain.
     skip_tried: Position,
     /// Up to here, what readers gave back is filled.
@@ -239,6 +289,7 @@ impl Producer {
             floor_seen: floor,
             reserve,
             footprint,
+            lap: Lap::at(tail.position, &tail),
             skip_tried: head,
             #[cfg(all(feature = "fault-points", not(loom)))]
             poisoned: head,
@@ -274,7 +325,7 @@ impl Producer {
     }
 
     /// Claims room for a frame if it is plain to see that there is some: what nearly every call finds.
-    /// Everything else is for [`claim`](Self::claim); `1 <= len <= max_frame`.
+    /// `1 <= len <= max_frame`, here and below.
     #[inline(always)]
     pub(crate) fn claim_ready(&self, memory: &impl Memory, len: u64) -> Option<Claim> {
         let position = self.tail.position;
@@ -283,32 +334,62 @@ impl Producer {
         ready.then_some(Claim { position, frame: position, extent, len })
     }
 
-    /// Claims room for a frame of `len` bytes behind what is staged; `1 <= len <= max_frame`.
-    pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
-        let frames = memory.frames();
-        debug_assert!(len >= 1 && len <= frames.max_frame(), "checked by the endpoint");
+    /// Claims room for a frame of `len` bytes behind what is staged, if there is some.
+    #[inline(always)]
+    pub(crate) fn try_claim(&mut self, memory: &impl Memory, len: u64) -> Option<Claim> {
+        if let Some(claim) = self.claim_ready(memory, len) {
+            return Some(claim);
+        }
         let position = self.tail.position;
-        if frames.offset(position) >= self.footprint.window()
-            && let Some(claim) = self.claim_at_ring_start(memory, len)
-        {
-            return Ok(claim);
-        }
-        let extent = frames.extent(position, len);
-        if !self.has_room(frames, extent) {
-            let lowest = self.refresh_floor(memory);
-            if !self.has_room(frames, extent) {
-                let wants = extent.end.plus(8).minus(frames.capacity);
-                return Err(Full { holder: lowest.slot, wants });
-            }
-        }
-        self.raise_reserve(memory, extent);
-        self.look_ahead(memory);
-        Ok(Claim { position, frame: position, extent, len })
+        let frame = self.make_room(memory, len)?;
+        Some(Claim { position, frame, extent: memory.frames().extent(frame, len), len })
     }
 
-    /// Claims the frame at the start of the ring's next lap, if the readers have left that free.
+    /// As [`try_claim`](Self::try_claim); or who is in the way.
+    pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
+        self.try_claim(memory, len).ok_or_else(|| {
+            let frames = memory.frames();
+            let place = self.lap.place(frames, &self.tail, len);
+            let wants = frames.extent(place, len).end.plus(8).minus(frames.capacity);
+            let holder = lowest_cursor(memory, self.floor_seen, self.head()).slot;
+            Full { holder, wants }
+        })
+    }
+
+    /// Finds room behind what is staged: where the frame's header goes.
+    ///
+    /// A position and no claim, for that comes back in registers: a claim would be written word by word, and whoever loads
+    /// it in wider pieces waits until all of that has left the store buffer.
     #[cold]
-    fn claim_at_ring_start(&mut self, memory: &impl Memory, len: u64) -> Option<Claim> {
+    #[inline(never)]
+    fn make_room(&mut self, memory: &impl Memory, len: u64) -> Option<Position> {
+        let frames = memory.frames();
+        debug_assert!(len >= 1 && len <= frames.max_frame(), "checked by the endpoint");
+        if frames.offset(self.tail.position) >= self.footprint.window()
+            && let Some(frame) = self.place_at_ring_start(memory, len)
+        {
+            return Some(frame);
+        }
+        let frame = self.lap.place(frames, &self.tail, len);
+        let extent = frames.extent(frame, len);
+        let mut lowest = None;
+        if !self.has_room(frames, extent) {
+            lowest = Some(self.refresh_floor(memory).cursor);
+            if !self.has_room(frames, extent) {
+                return None;
+            }
+        }
+        if !extent.end.is_at_or_before(self.lap.end(frames)) {
+            self.lap = Lap::at(frame, &self.tail);
+        }
+        self.raise_reserve(memory, extent);
+        self.look_ahead(memory, lowest.unwrap_or_else(|| self.lowest_cursor(memory)));
+        Some(frame)
+    }
+
+    /// Finds room at the start of the ring's next lap, if the readers have left that free.
+    #[cold]
+    fn place_at_ring_start(&mut self, memory: &impl Memory, len: u64) -> Option<Position> {
         let frames = memory.frames();
         let position = self.tail.position;
         let frame = position.plus(frames.capacity - frames.offset(position));
@@ -329,7 +410,7 @@ impl Producer {
             }
         }
         self.raise_reserve(memory, extent);
-        Some(Claim { position, frame, extent, len })
+        Some(frame)
     }
 
     /// The frame and the terminator behind it lie within one lap above the lowest cursor.
@@ -339,9 +420,9 @@ impl Producer {
     }
 
     /// Notes how far frames can be claimed with no more than a look at `ready_until`: within one lap above the
-    /// lowest cursor, within the reserve, and within the window of this lap. And whether readers lag, as they do
-    /// in a stream, or are waiting for each frame.
-    fn look_ahead(&mut self, memory: &impl Memory) {
+    /// lowest cursor, within the reserve, and within the window of this lap. And whether readers, of whom the last one is
+    /// at `lowest`, lag, as they do in a stream, or are waiting for each frame.
+    fn look_ahead(&mut self, memory: &impl Memory, lowest: Position) {
         let frames = memory.frames();
         let offset = frames.offset(self.tail.position);
         let window = self.footprint.window().min(2 * frames.capacity);
@@ -349,10 +430,15 @@ impl Producer {
             .floor_seen
             .plus(frames.capacity)
             .earlier(self.reserve)
-            .earlier(self.tail.position.minus(offset).plus(window));
-        let head = self.head();
-        let lag = head.since(lowest_cursor(memory, self.floor_seen, head).cursor);
+            .earlier(self.tail.position.minus(offset).plus(window))
+            .earlier(self.lap.end(frames).plus(8));
+        let lag = self.head().since(lowest);
         self.prepare_most = if lag >= STREAM_LAG { PREPARE_MOST } else { self.prepare_most / 8 };
+    }
+
+    /// The lowest cursor as it is now.
+    fn lowest_cursor(&self, memory: &impl Memory) -> Position {
+        lowest_cursor(memory, self.floor_seen, self.head()).cursor
     }
 
     /// Looks at the cursors again; the counterpart of `registry::activate`.
@@ -389,9 +475,8 @@ impl Producer {
             self.reserve = end.plus(memory.frames().capacity / 8);
             memory.writer().reserve.store(self.reserve.0, Ordering::Relaxed);
             fault::point(Fault::ReserveRaised);
-            // RESERVE: pairs with the observers' fence between copying and loading `reserve`. SeqCst rather
-            // than Release because lent bytes may be filled by streaming stores, which pass earlier stores.
-            fence(Ordering::SeqCst);
+            // RESERVE: pairs with the observers' fence between copying and loading `reserve`.
+            memory.order_streaming_stores();
         }
         #[cfg(all(feature = "fault-points", not(loom)))]
         self.poison(memory);
@@ -496,7 +581,7 @@ impl Producer {
     pub(crate) fn abort(&mut self, memory: &impl Memory) {
         if let Some(batch) = self.batch.take() {
             self.tail = batch.before;
-            self.look_ahead(memory);
+            self.look_ahead(memory, self.lowest_cursor(memory));
         }
     }
 }
@@ -745,6 +830,28 @@ impl Consumer {
         self.find_ready(memory, self.position, self.next)
     }
 
+    /// Goes behind the skip at the next position, if there is one and a plain frame behind it.
+    ///
+    /// That [`poll`](Self::poll) finds it too; this is for those who go on with [`poll_ready`](Self::poll_ready), whose
+    /// result need not go through memory.
+    #[inline]
+    pub(crate) fn pass_skip(&mut self, memory: &impl Memory) -> bool {
+        if !word::is_skip(memory.word(self.position).load(Ordering::Relaxed)) {
+            return false;
+        }
+        let mut walk = Walk { position: self.position, skipped: false };
+        let Ok(Step::Skip { bytes }) = walk.step(memory, self.next) else { return false };
+        if self.find_ready(memory, walk.position, self.next).is_none() {
+            return false;
+        }
+        self.position = walk.position;
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
+        if let Some(slot) = memory.slots().get(self.slot) {
+            slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+        }
+        true
+    }
+
     /// Whether nothing at all has been committed at the next position.
     #[inline(always)]
     pub(crate) fn is_next_empty(&self, memory: &impl Memory) -> bool {
@@ -966,6 +1073,11 @@ fn number_bits_at(memory: &impl Memory, position: Position) -> Option<u64> {
 
 #[cfg(test)]
 impl Producer {
+    /// Where the newest frame begins.
+    pub(crate) fn newest(&self) -> Position {
+        self.tail.newest
+    }
+
     /// Number of the next frame, payload bytes and skipped bytes so far.
     pub(crate) fn accounts(&self) -> (u64, u64, u64) {
         (self.tail.next, self.tail.bytes_committed, self.tail.skipped_bytes)

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::group::Table;
@@ -529,6 +529,14 @@ impl Memory for Segment {
         let aligned = Position(position.0 & !7);
         // SAFETY: an offset below the capacity, a multiple of 8, in the first mapping of the payload.
         unsafe { &*self.payload(aligned).cast::<AtomicU64>() }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn order_streaming_stores(&self) {
+        fence(Ordering::Release);
+        // SAFETY: every 64-bit processor has the instruction.
+        unsafe { std::arch::x86_64::_mm_sfence() };
     }
 
     #[inline(always)]

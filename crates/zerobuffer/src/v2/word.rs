@@ -40,6 +40,12 @@ pub(crate) fn reference(len: u64, sequence: u64) -> u64 {
     frame(len, sequence) | FLAG_REFERENCE
 }
 
+/// Whether a word, if it is not damaged, is that of a skip.
+#[inline(always)]
+pub(crate) fn is_skip(word: u64) -> bool {
+    word & FLAG_SKIP != 0
+}
+
 /// Takes a word apart and checks all that can be checked without knowing the reader.
 #[inline]
 pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'static str> {

@@ -139,7 +139,7 @@ pub(crate) struct Engine {
     producer: Producer,
     barrier: Barrier,
     behaviour: Behaviour,
-    /// Largest frame that [`claim_ready`](Self::claim_ready) need not look at closer.
+    /// Largest frame that [`is_plain`](Self::is_plain) need not look at closer.
     plain_frame: u64,
     spinner: Spinner,
     metadata_was_set: bool,
@@ -223,9 +223,19 @@ impl Engine {
     /// Claims room for a frame, if it is plain to see that there is some.
     #[inline(always)]
     pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
-        let len = len as u64;
-        let is_plain = len.wrapping_sub(1) < self.plain_frame && self.segment.is_sound();
-        if is_plain { self.producer.claim_ready(&self.segment, len) } else { None }
+        if self.is_plain(len) { self.producer.claim_ready(&self.segment, len as u64) } else { None }
+    }
+
+    /// Claims room for a frame, if there is some and nothing else has to be looked at.
+    #[inline(always)]
+    pub(crate) fn try_claim(&mut self, len: usize) -> Option<Claim> {
+        if self.is_plain(len) { self.producer.try_claim(&self.segment, len as u64) } else { None }
+    }
+
+    /// Whether a frame needs nothing but room.
+    #[inline(always)]
+    fn is_plain(&self, len: usize) -> bool {
+        (len as u64).wrapping_sub(1) < self.plain_frame && self.segment.is_sound()
     }
 
     /// Claims room for a frame; waits for it as long as `patience` allows.
@@ -354,7 +364,7 @@ impl Engine {
             Err(why) => return Ok(Err(why)),
         };
         let reference = export.reference(frame.header, frame.start, frame.end, frame.len);
-        let claim = match self.claim_ready(reference.bytes()) {
+        let claim = match self.try_claim(reference.bytes()) {
             Some(claim) => claim,
             None => self.claim(reference.bytes(), patience)?,
         };
