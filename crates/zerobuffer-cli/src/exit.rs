@@ -72,7 +72,7 @@ pub(crate) fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(error);
+            say(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -23,7 +23,6 @@ use crate::v2::arrival;
 use crate::v2::member;
 use crate::v2::observe::Copied;
 use crate::v2::onlooker::Onlooker;
-use crate::v2::position::Position;
 use crate::v2::reader::Referred;
 use crate::v2::ring::{Claim, Found};
 use crate::v2::segment::Segment;
@@ -533,14 +532,26 @@ impl Reading {
         }
     }
 
-    /// What a found frame is released to.
-    #[inline]
-    pub(crate) fn seat_of(&self, found: &Found) -> SeatRef<'_> {
+    /// The frame that was received last, and what it is released to. `other` is that frame for those who do not remember
+    /// it themselves.
+    #[inline(always)]
+    pub(crate) fn lent<'a>(&'a self, other: &'a Found) -> (SeatRef<'a>, &'a Found) {
         match self {
-            Self::V2(engine) if found.is_reference() => {
-                engine.shared().map_or(SeatRef::V2(engine.seat()), SeatRef::Referred)
+            Self::V2(engine) if !engine.newest().is_reference() => {
+                (SeatRef::V2(engine.seat()), engine.newest())
             }
-            _ => self.seat(),
+            _ => self.lent_otherwise(other),
+        }
+    }
+
+    #[cold]
+    fn lent_otherwise<'a>(&'a self, other: &'a Found) -> (SeatRef<'a>, &'a Found) {
+        match self {
+            Self::V2(engine) => {
+                let shared = engine.shared().map(SeatRef::Referred);
+                (shared.unwrap_or(SeatRef::V2(engine.seat())), engine.newest())
+            }
+            _ => (self.seat(), other),
         }
     }
 
@@ -821,6 +832,17 @@ impl<'a> SeatRef<'a> {
     where
         'a: 'b,
     {
+        match self {
+            Self::V2(seat) => seat.segment().lend(found.start, found.len as usize, holder),
+            _ => self.lend_otherwise(found, holder),
+        }
+    }
+
+    #[cold]
+    fn lend_otherwise<'b, T: ?Sized>(self, found: &Found, holder: &'b T) -> &'b [u8]
+    where
+        'a: 'b,
+    {
         let len = found.len as usize;
         match self {
             Self::V2(seat) => seat.segment().lend(found.start, len, holder),
@@ -860,7 +882,15 @@ impl<'a> SeatRef<'a> {
     pub(crate) fn release_lent(self, found: &Found) {
         match self {
             Self::V2(seat) => seat.release_lent(found.end),
-            Self::V1(seat) => release_v1(seat, found.end),
+            _ => self.release_otherwise(found),
+        }
+    }
+
+    #[cold]
+    fn release_otherwise(self, found: &Found) {
+        match self {
+            Self::V2(seat) => seat.release_lent(found.end),
+            Self::V1(seat) => seat.release(found.end.0),
             Self::Copied(_) => {}
             Self::Member(seat) => seat.release(found),
             Self::Referred(shared) => shared.release_lent(found),
@@ -918,11 +948,6 @@ impl<'a> SeatRef<'a> {
             }
         }
     }
-}
-
-#[inline(never)]
-fn release_v1(seat: &v1::reader::Seat, ticket: Position) {
-    seat.release(ticket.0);
 }
 
 impl OwnedSeat {

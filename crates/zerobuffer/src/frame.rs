@@ -1,11 +1,11 @@
 //! Frames as readers see them.
 
-use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::time::Duration;
 
 use crate::engine::{OwnedSeat, SeatRef};
+use crate::reader::Reader;
 use crate::sys::process;
 use crate::v2::ring::Found;
 
@@ -38,54 +38,62 @@ impl Facts {
 #[derive(Debug)]
 #[must_use = "dropping a frame releases it"]
 pub struct Frame<'a> {
-    seat: SeatRef<'a>,
-    facts: Facts,
-    // One lent frame at a time: the next call on the reader needs this one gone.
-    _reader: PhantomData<&'a mut ()>,
+    /// Borrowed as long as the frame is lent: the next call on it needs this one gone. It remembers where the frame lies,
+    /// so that what a read returns is one word: more would be moved on the stack, and loaded there in wider pieces than
+    /// it was just stored, which stalls.
+    reader: &'a Reader,
 }
 
 impl<'a> Frame<'a> {
+    /// The frame that a reader has just noted as lent.
     #[inline(always)]
-    pub(crate) fn new(seat: SeatRef<'a>, found: Found) -> Self {
-        Self { seat, facts: Facts { found }, _reader: PhantomData }
+    pub(crate) fn new(reader: &'a mut Reader) -> Self {
+        Self { reader }
     }
 
     /// Where it lies.
-    pub(crate) fn place(&self) -> (SeatRef<'_>, &Found) {
-        (self.seat, &self.facts.found)
+    #[inline(always)]
+    pub(crate) fn place(&self) -> (SeatRef<'a>, &'a Found) {
+        self.reader.lent()
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { found: *self.place().1 }
     }
 
     /// Number of the frame: from 1, without gaps, across writers.
     #[inline]
     pub fn sequence(&self) -> u64 {
-        self.facts.found.sequence
+        self.place().1.sequence
     }
 
     /// Whether a reader that died had received this frame and not released it.
     pub fn is_redelivered(&self) -> bool {
-        self.facts.found.is_redelivered()
+        self.place().1.is_redelivered()
     }
 
     /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
     pub fn committed_at(&self) -> Option<Duration> {
-        self.seat.committed_at(&self.facts.found)
+        let (seat, found) = self.place();
+        seat.committed_at(found)
     }
 
     /// Time since it was committed; `None` in a buffer without timestamps.
     pub fn age(&self) -> Option<Duration> {
-        self.facts.age(self.seat)
+        self.facts().age(self.place().0)
     }
 
     /// Copies as much as fits into `space`; the number of bytes copied.
     pub fn copy_to(&self, space: &mut [u8]) -> usize {
-        self.facts.copy_to(self.seat, 0, space)
+        self.facts().copy_to(self.place().0, 0, space)
     }
 
     /// Keeps the frame beyond the next read: still no copy, and its place in the ring stays taken.
     pub fn into_owned(self) -> OwnedFrame {
         // Its release is the owned frame's now.
         let lent = ManuallyDrop::new(self);
-        OwnedFrame { seat: lent.seat.keep(&lent.facts.found), facts: lent.facts }
+        let (seat, found) = lent.place();
+        OwnedFrame { seat: seat.keep(found), facts: lent.facts() }
     }
 }
 
@@ -94,7 +102,8 @@ impl Deref for Frame<'_> {
 
     #[inline(always)]
     fn deref(&self) -> &[u8] {
-        self.seat.lend(&self.facts.found, self)
+        let (seat, found) = self.place();
+        seat.lend(found, self)
     }
 }
 
@@ -107,7 +116,8 @@ impl AsRef<[u8]> for Frame<'_> {
 impl Drop for Frame<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.seat.release_lent(&self.facts.found);
+        let (seat, found) = self.place();
+        seat.release_lent(found);
     }
 }
 

@@ -178,7 +178,7 @@ impl ReaderOptions {
     /// [`OpenError`], with what to do about it in its message.
     pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Reader, OpenError> {
         let attendance = self.attendance(name)?;
-        Ok(Reader { engine: Reading::create(name, self.dir.as_deref(), config, attendance)? })
+        Ok(Reader::new(Reading::create(name, self.dir.as_deref(), config, attendance)?))
     }
 
     /// Attaches to a buffer that exists.
@@ -189,7 +189,7 @@ impl ReaderOptions {
         let attendance = self.attendance(name)?;
         let dir = self.dir.as_deref();
         let engine = look_until(self.wait_for_buffer, || Reading::join(name, dir, attendance))?;
-        Ok(Reader { engine })
+        Ok(Reader::new(engine))
     }
 
     fn attendance(&self, buffer: &str) -> Result<Attendance, OpenError> {
@@ -240,9 +240,21 @@ impl ReaderOptions {
 #[derive(Debug)]
 pub struct Reader {
     engine: Reading,
+    /// The frame that is lent, or was last, by engines that do not remember it themselves.
+    lent: Found,
 }
 
 impl Reader {
+    fn new(engine: Reading) -> Self {
+        Self { engine, lent: Found::foreign(0, 0, 0, 0) }
+    }
+
+    /// The frame that is lent, and what it is released to.
+    #[inline(always)]
+    pub(crate) fn lent(&self) -> (SeatRef<'_>, &Found) {
+        self.engine.lent(&self.lent)
+    }
+
     /// Options, for more than [`create`](Self::create) and [`join`](Self::join) offer.
     pub fn options() -> ReaderOptions {
         ReaderOptions::default()
@@ -346,11 +358,19 @@ impl Reader {
 
     #[inline(always)]
     fn read_within(&mut self, patience: Patience) -> Result<Option<Frame<'_>>, ReadError> {
-        if let Some(found) = self.engine.next_ready() {
-            return Ok(Some(Frame::new(self.engine.seat(), found)));
-        }
-        let found = self.engine.next(patience)?;
-        Ok(found.map(|found| Frame::new(self.engine.seat_of(&found), found)))
+        let is_there = match self.engine.next_ready() {
+            Some(_) => true,
+            None => self.receive(patience)?,
+        };
+        Ok(is_there.then(|| Frame::new(self)))
+    }
+
+    /// Receives the next frame; false when the writer has closed.
+    #[inline(never)]
+    fn receive(&mut self, patience: Patience) -> Result<bool, ReadError> {
+        let Some(found) = self.engine.next(patience)? else { return Ok(false) };
+        self.lent = found;
+        Ok(true)
     }
 
     /// The newest frame, if there is one that was not handed out yet; releases, or passes over, all before it.
@@ -359,8 +379,9 @@ impl Reader {
     /// # Errors
     /// As [`try_read`](Self::try_read).
     pub fn latest(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
-        let found = self.engine.next_newest()?;
-        Ok(found.map(|found| Frame::new(self.engine.seat_of(&found), found)))
+        let Some(newest) = self.engine.next_newest()? else { return Ok(None) };
+        self.lent = newest;
+        Ok(Some(Frame::new(self)))
     }
 
     /// Up to `max` frames at once: waits for the first, takes what else is there, releases all together.
@@ -400,7 +421,7 @@ impl Reader {
         Ok(first.map(|first| Batch {
             reader: self,
             first: Some(first),
-            newest: None,
+            has_begun: false,
             left: max.max(1),
         }))
     }
@@ -423,7 +444,8 @@ impl Reader {
             });
         }
         self.engine.take(&found);
-        let copied = Frame::new(self.engine.seat_of(&found), found).copy_to(space);
+        self.lent = found;
+        let copied = Frame::new(self).copy_to(space);
         // The bytes may be zeros of a buffer that was cut short while they were copied.
         self.engine.check()?;
         Ok(Some(copied))
@@ -543,7 +565,8 @@ pub struct Batch<'a> {
     reader: &'a mut Reader,
     /// Found by the call that began the batch, and not handed out yet.
     first: Option<Found>,
-    newest: Option<Found>,
+    /// Whether any was handed out: the newest is the one that the reader lends.
+    has_begun: bool,
     left: usize,
 }
 
@@ -568,32 +591,29 @@ impl<'a> Batch<'a> {
         if self.left == 0 {
             return None;
         }
-        if self.first.is_none()
-            && let Some(found) = self.reader.engine.advance_ready()
-        {
-            self.left -= 1;
-            self.newest = Some(found);
-            return Some(BatchFrame::new(&found, self.reader.engine.seat()));
-        }
-        self.next_with_care()
+        let is_ready = self.first.is_none() && self.reader.engine.advance_ready().is_some();
+        let is_there = is_ready || self.next_with_care();
+        // What comes later belongs to the next batch.
+        self.left = if is_there { self.left - 1 } else { 0 };
+        self.has_begun |= is_there;
+        is_there.then(|| {
+            let (seat, found) = self.reader.lent();
+            BatchFrame::new(found, seat)
+        })
     }
 
     #[inline(never)]
-    fn next_with_care(&mut self) -> Option<BatchFrame<'_>> {
-        let engine = &mut self.reader.engine;
-        let found = match (self.first.take(), &self.newest) {
-            (None, Some(newest)) => engine.find_behind(newest),
-            (first, _) => first,
+    fn next_with_care(&mut self) -> bool {
+        let newest = *self.reader.lent().1;
+        let Reader { engine, lent } = &mut *self.reader;
+        let found = match self.first.take() {
+            None if self.has_begun => engine.find_behind(&newest),
+            first => first,
         };
-        let Some(found) = found else {
-            // What comes later belongs to the next batch.
-            self.left = 0;
-            return None;
-        };
+        let Some(found) = found else { return false };
         engine.advance(&found);
-        self.left -= 1;
-        self.newest = Some(found);
-        Some(BatchFrame::new(&found, engine.seat_of(&found)))
+        *lent = found;
+        true
     }
 }
 
@@ -611,7 +631,8 @@ impl<'a> BatchFrame<'a> {
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        if let Some(newest) = self.newest {
+        if self.has_begun {
+            let newest = *self.reader.lent().1;
             self.reader.engine.release_batch(&newest);
         }
     }

@@ -107,7 +107,7 @@ impl WriterOptions {
     /// the configuration differs, or the memory asked for is not to be had.
     pub fn create(&self, name: &str, config: &BufferConfig) -> Result<Writer, OpenError> {
         let engine = Writing::create(name, self.dir.as_deref(), config, self.behaviour)?;
-        Ok(Writer { engine, full: self.full })
+        Ok(Writer { engine, full: self.full, loaned: Claimed::nothing() })
     }
 
     /// Attaches to a buffer that exists.
@@ -118,7 +118,7 @@ impl WriterOptions {
         let dir = self.dir.as_deref();
         let engine =
             look_until(self.wait_for_buffer, || Writing::connect(name, dir, self.behaviour))?;
-        Ok(Writer { engine, full: self.full })
+        Ok(Writer { engine, full: self.full, loaned: Claimed::nothing() })
     }
 }
 
@@ -162,6 +162,8 @@ pub(crate) fn look_until<T>(
 pub struct Writer {
     engine: Writing,
     full: FullPolicy,
+    /// The frame that is loaned, or was last: here and not in the [`FrameMut`], so that a loan is one word; see [`Frame`].
+    loaned: Claimed,
 }
 
 /// What became of a frame.
@@ -396,24 +398,31 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline(always)]
     pub fn loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
-        let claim = match self.engine.try_claim(len) {
-            Some(claim) => claim,
+        match self.engine.try_claim(len) {
+            Some(claim) => self.loaned = Claimed { claim, len },
             None => self.claim_by_policy(len)?,
-        };
-        Ok(FrameMut { writer: self, claim, len })
+        }
+        Ok(FrameMut { writer: self })
     }
 
     #[inline(never)]
-    fn claim_by_policy(&mut self, len: usize) -> Result<Claim, WriteError> {
+    fn claim_by_policy(&mut self, len: usize) -> Result<(), WriteError> {
         let patience = self.default_patience();
-        let claim = self.engine.claim(len, true, patience);
-        if let Err(error) = &claim
+        let claimed = self.claim_within(len, patience);
+        if let Err(error) = &claimed
             && self.drops_newest()
             && (error.is_timeout() || error.is_peer_gone())
         {
             self.engine.count_dropped(len);
         }
-        claim
+        claimed
+    }
+
+    #[inline(never)]
+    fn claim_within(&mut self, len: usize, patience: Patience) -> Result<(), WriteError> {
+        let claim = self.engine.claim(len, true, patience)?;
+        self.loaned = Claimed { claim, len };
+        Ok(())
     }
 
     /// Like [`loan`](Self::loan), but never waits.
@@ -422,11 +431,11 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<FrameMut<'_>, WriteError> {
-        let claim = match self.engine.try_claim(len) {
-            Some(claim) => claim,
-            None => self.engine.claim(len, true, Patience::None)?,
-        };
-        Ok(FrameMut { writer: self, claim, len })
+        match self.engine.try_claim(len) {
+            Some(claim) => self.loaned = Claimed { claim, len },
+            None => self.claim_within(len, Patience::None)?,
+        }
+        Ok(FrameMut { writer: self })
     }
 
     /// Like [`loan`](Self::loan), but waits at most `timeout`.
@@ -438,8 +447,8 @@ impl Writer {
         len: usize,
         timeout: Duration,
     ) -> Result<FrameMut<'_>, WriteError> {
-        let claim = self.engine.claim(len, true, Patience::For(Some(timeout)))?;
-        Ok(FrameMut { writer: self, claim, len })
+        self.claim_within(len, Patience::For(Some(timeout)))?;
+        Ok(FrameMut { writer: self })
     }
 
     /// Like [`loan_timeout`](Self::loan_timeout), or, without any time, [`try_loan`](Self::try_loan), for whoever keeps this
@@ -472,7 +481,8 @@ impl Writer {
     /// Commits the frame that was claimed last; its number.
     #[inline]
     pub(crate) fn commit(&mut self, claimed: Claimed) -> u64 {
-        FrameMut { writer: self, claim: claimed.claim, len: claimed.len }.commit()
+        self.loaned = claimed;
+        FrameMut { writer: self }.commit()
     }
 
     /// Announces to the readers that this writer is about to sleep until there is room for `len` bytes, and looks once
@@ -568,6 +578,10 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
+    fn nothing() -> Self {
+        Self { claim: Claim::foreign(0, 0), len: 0 }
+    }
+
     /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
     pub(crate) fn truncate(&mut self, len: usize) {
         if len > 0 {
@@ -584,25 +598,22 @@ impl Claimed {
 #[must_use = "a loan that is not committed is given back unused"]
 pub struct FrameMut<'a> {
     writer: &'a mut Writer,
-    claim: Claim,
-    len: usize,
 }
 
 impl FrameMut<'_> {
     /// Commits the frame; its number.
     #[inline(always)]
     pub fn commit(self) -> u64 {
-        if (self.len as u64) < self.claim.len() {
-            return self.writer.engine.commit_shortened(&self.claim, self.len);
+        let Writer { engine, loaned: Claimed { claim, len }, .. } = self.writer;
+        if (*len as u64) < claim.len() {
+            return engine.commit_shortened(claim, *len);
         }
-        self.writer.engine.commit(&self.claim)
+        engine.commit(claim)
     }
 
     /// Keeps only the first `len` bytes; longer, or zero, changes nothing.
     pub fn truncate(&mut self, len: usize) {
-        if len > 0 {
-            self.len = self.len.min(len);
-        }
+        self.writer.loaned.truncate(len);
     }
 }
 
@@ -611,14 +622,15 @@ impl Deref for FrameMut<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.writer.engine.lend(&self.claim, self.len)
+        self.writer.lend(&self.writer.loaned)
     }
 }
 
 impl DerefMut for FrameMut<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.writer.engine.lend_mut(&self.claim, self.len)
+        let Writer { engine, loaned, .. } = &mut *self.writer;
+        engine.lend_mut(&loaned.claim, loaned.len)
     }
 }
 

@@ -485,3 +485,28 @@ fn what_is_drained_is_told_when_the_last_frame_is_released() {
     drop((writer, reader));
     until("it is removed", || left_behind(dir.path()).is_empty());
 }
+
+#[test]
+fn a_frame_that_was_waited_for_is_held_until_it_is_dropped() {
+    for strategy in [WaitStrategy::Spin, WaitStrategy::SpinThenPark, WaitStrategy::Park] {
+        let dir = shm_dir();
+        let mut writer = writer_in(dir.path()).create(NAME, &config()).unwrap();
+        let mut reader = reader_in(dir.path()).wait_strategy(strategy).join(NAME).unwrap();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                // The reader is to find nothing at first.
+                std::thread::sleep(Duration::from_millis(20));
+                let mut sequence = 0;
+                // The first is lent: the ring fills up behind it.
+                while writer.try_write(&frame(sequence + 1, 1000)).is_ok() {
+                    sequence += 1;
+                    assert!(sequence < 20, "the writer got the place of a frame that is lent");
+                }
+            });
+            let lent = reader.read_timeout(PATIENCE).unwrap().unwrap();
+            assert!(is_frame(1, &lent));
+            writing.join().unwrap();
+            assert!(is_frame(1, &lent), "it was overwritten");
+        });
+    }
+}

@@ -1,6 +1,5 @@
 //! A Reader's engine: the ring's rules with waiting, holding frames, and messages around them.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -198,7 +197,7 @@ pub(crate) struct Engine {
     origins: Vec<Arc<Origin>>,
     shared: Option<Arc<Referred>>,
     /// Looks at each metadata copy that are still going on.
-    metadata_looks: [Cell<u32>; 2],
+    metadata_looks: Mutex<[u32; 2]>,
 }
 
 impl Engine {
@@ -276,6 +275,12 @@ impl Engine {
         let found = self.find_ready()?;
         self.take(&found);
         Some(found)
+    }
+
+    /// The frame that was received last.
+    #[inline(always)]
+    pub(crate) fn newest(&self) -> &Found {
+        self.consumer.newest()
     }
 
     /// Finds the next frame without receiving it, if it is plain to see that there is one.
@@ -428,14 +433,12 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn take(&mut self, found: &Found) {
         self.consumer.take(&self.seat.segment, found);
-        self.watch.stats.redelivered += u64::from(found.is_redelivered());
     }
 
     /// Goes behind a found frame; [`take`](Self::take) of a later one tells for all.
     #[inline]
     pub(crate) fn advance(&mut self, found: &Found) {
         self.consumer.advance(found);
-        self.watch.stats.redelivered += u64::from(found.is_redelivered());
     }
 
     /// Tells that everything up to `newest` was received.
@@ -465,6 +468,7 @@ impl Engine {
             frames: self.consumer.frames_read(),
             bytes: self.consumer.bytes_read_here(),
             skipped_bytes: self.consumer.skipped_bytes(),
+            redelivered: self.consumer.redelivered(),
             ..self.watch.stats
         }
     }
@@ -478,23 +482,28 @@ impl Engine {
         if !self.segment().is_sound() {
             return Err(self.segment().lost().to_metadata_error(self.name()));
         }
-        let version = metadata::hold(self.segment(), self.seat.slot, |g| {
-            self.metadata_looks[(g & 1) as usize].get() > 0
-        })
-        .map_err(|problem| MetadataError::Damaged { name: self.name().clone(), problem })?;
+        let mut looks = self.lock_metadata_looks();
+        let version =
+            metadata::hold(self.segment(), self.seat.slot, |g| looks[(g & 1) as usize] > 0)
+                .map_err(|problem| MetadataError::Damaged { name: self.name().clone(), problem })?;
         if let Some(version) = &version {
-            let looks = &self.metadata_looks[(version.generation & 1) as usize];
-            looks.set(looks.get() + 1);
+            looks[(version.generation & 1) as usize] += 1;
         }
         Ok(version)
     }
 
     pub(crate) fn let_metadata_go(&self, generation: u64) {
-        let looks = &self.metadata_looks[(generation & 1) as usize];
-        looks.set(looks.get() - 1);
-        if looks.get() == 0 && self.segment().is_sound() {
+        let mut all = self.lock_metadata_looks();
+        let looks = &mut all[(generation & 1) as usize];
+        *looks -= 1;
+        if *looks == 0 && self.segment().is_sound() {
             metadata::let_go(self.segment(), self.seat.slot, generation);
         }
+    }
+
+    fn lock_metadata_looks(&self) -> MutexGuard<'_, [u32; 2]> {
+        // Nothing panics while it is held.
+        self.metadata_looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -75,14 +75,15 @@ pub(crate) struct Full {
 
 /// Bytes that a frame takes at least: a header and a byte, rounded up.
 const SMALLEST_FRAME: u64 = 16;
-/// How far ahead of the tail lines are asked for: stores to a line that is still the reader's wait for it one
+/// How far ahead of the tail lines are asked for, or in a small ring this part of it: stores to a line that is still the reader's wait for it one
 /// after the other, and everything behind them with them.
-const PREPARE_AHEAD: u64 = 1024;
+const PREPARE_AHEAD: u64 = 4096;
+const PREPARE_AHEAD_PART: u64 = 64;
 /// Bytes asked for at once: of larger frames the processor sees by itself what is written next.
 const PREPARE_MOST: u64 = 512;
-/// Readers that lag by so many bytes read a stream. One who waits for each frame has it sooner when its lines
+/// Readers that lag by so many frames read a stream. One who waits for each frame has it sooner when its lines
 /// were not asked for.
-const STREAM_LAG: u64 = 512;
+const STREAM_LAG: u64 = 4;
 
 /// Frames from this length on, a page, or in a small ring this part of it, go where those of the lap before lay. Of smaller
 /// ones several share pages and lines anyway.
@@ -113,8 +114,6 @@ impl Footprint {
 #[derive(Debug, Clone, Copy)]
 struct Tail {
     position: Position,
-    /// Position of the newest frame.
-    newest: Position,
     /// Number of the next frame.
     next: u64,
     bytes_committed: u64,
@@ -127,19 +126,18 @@ impl Tail {
     fn behind(self, claim: &Claim) -> Self {
         Self {
             position: claim.extent.end,
-            newest: claim.frame,
             next: self.next.wrapping_add(1),
             bytes_committed: self.bytes_committed.wrapping_add(claim.len),
             skipped_bytes: self.skipped_bytes,
         }
     }
 
-    /// Tells that everything before this end is committed.
+    /// Tells that everything before this end is committed, the last of it at `newest`.
     #[inline(always)]
-    fn publish(self, writer: &WriterArea) {
+    fn publish(self, writer: &WriterArea, newest: Position) {
         writer.bytes_committed.store(self.bytes_committed, Ordering::Relaxed);
         // Release, both: whoever starts from them must find that frame's commit word (observers, `next_number`).
-        writer.newest.store(self.newest.0, Ordering::Release);
+        writer.newest.store(newest.0, Ordering::Release);
         fault::point(Fault::FrameNewest);
         writer.sequence.store(self.next.wrapping_sub(1), Ordering::Release);
         fault::point(Fault::FrameNumbered);
@@ -200,6 +198,8 @@ struct Batch {
     first: (Position, u64),
     /// The end of what is published.
     before: Tail,
+    /// Position of the newest frame.
+    newest: Position,
 }
 
 /// The Writer's side of the ring.
@@ -212,6 +212,7 @@ pub(crate) struct Producer {
     ready_until: Position,
     /// Bytes to ask for ahead of a frame; see [`Producer::prepare`].
     prepare_most: u64,
+    prepare_ahead: u64,
     /// No active cursor is below; copy of the lowest, may lag.
     floor_seen: Position,
     /// Copy of `reserve`.
@@ -242,11 +243,11 @@ impl Producer {
         if head.since(floor) > frames.capacity || !head.0.is_multiple_of(8) {
             return Err("head and floor are further apart than the ring is long");
         }
-        let newest = Position(writer.newest.load(Ordering::Relaxed));
+        let told = Position(writer.newest.load(Ordering::Relaxed));
+        let mut newest = told;
         let numbered = writer.sequence.load(Ordering::Relaxed).wrapping_add(1);
         let mut tail = Tail {
             position: head,
-            newest,
             next: number_at(memory, head, numbered),
             bytes_committed: 0,
             skipped_bytes: 0,
@@ -257,7 +258,7 @@ impl Producer {
                 Step::Empty => break,
                 Step::Skip { bytes } => tail.skipped_bytes += bytes,
                 Step::Frame { position, len, .. } => {
-                    tail.newest = position;
+                    newest = position;
                     tail.next = tail.next.wrapping_add(1);
                     tail.bytes_committed += len;
                 }
@@ -275,7 +276,7 @@ impl Producer {
         // Frames behind the head that are numbered, or told of by `newest` (which is where the first frame goes
         // before there is one), are in these accounts already.
         let was_numbered = tail.next == numbered;
-        if was_numbered || (tail.newest == newest && numbered != 1) {
+        if was_numbered || (newest == told && numbered != 1) {
             (tail.bytes_committed, tail.skipped_bytes) = (0, 0);
         }
         let (bytes, skipped) = (&writer.bytes_committed, &writer.skipped_bytes);
@@ -286,6 +287,7 @@ impl Producer {
             batch: None,
             ready_until: head,
             prepare_most: 0,
+            prepare_ahead: PREPARE_AHEAD.min(frames.capacity / PREPARE_AHEAD_PART),
             floor_seen: floor,
             reserve,
             footprint,
@@ -295,7 +297,7 @@ impl Producer {
             poisoned: head,
         };
         writer.skipped_bytes.store(tail.skipped_bytes, Ordering::Relaxed);
-        tail.publish(writer);
+        tail.publish(writer, newest);
         Ok(producer)
     }
 
@@ -383,7 +385,8 @@ impl Producer {
             self.lap = Lap::at(frame, &self.tail);
         }
         self.raise_reserve(memory, extent);
-        self.look_ahead(memory, lowest.unwrap_or_else(|| self.lowest_cursor(memory)));
+        let size = extent.end.since(frame);
+        self.look_ahead(memory, size, lowest.unwrap_or_else(|| self.lowest_cursor(memory)));
         Some(frame)
     }
 
@@ -422,7 +425,7 @@ impl Producer {
     /// Notes how far frames can be claimed with no more than a look at `ready_until`: within one lap above the
     /// lowest cursor, within the reserve, and within the window of this lap. And whether readers, of whom the last one is
     /// at `lowest`, lag, as they do in a stream, or are waiting for each frame.
-    fn look_ahead(&mut self, memory: &impl Memory, lowest: Position) {
+    fn look_ahead(&mut self, memory: &impl Memory, frame_bytes: u64, lowest: Position) {
         let frames = memory.frames();
         let offset = frames.offset(self.tail.position);
         let window = self.footprint.window().min(2 * frames.capacity);
@@ -432,7 +435,7 @@ impl Producer {
             .earlier(self.reserve)
             .earlier(self.tail.position.minus(offset).plus(window))
             .earlier(self.lap.end(frames).plus(8));
-        let lag = self.head().since(lowest);
+        let lag = self.head().since(lowest) / frame_bytes;
         self.prepare_most = if lag >= STREAM_LAG { PREPARE_MOST } else { self.prepare_most / 8 };
     }
 
@@ -511,7 +514,7 @@ impl Producer {
         memory.word(claim.frame).store(word, Ordering::Release);
         fault::point(Fault::FrameCommitted);
         let tail = self.tail.behind(claim);
-        tail.publish(memory.writer());
+        tail.publish(memory.writer(), claim.frame);
         self.tail = tail;
         self.prepare(memory, claim);
     }
@@ -541,11 +544,16 @@ impl Producer {
             visible = word::skip(bytes, self.tail.next);
             tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
         }
-        match self.batch {
+        let newest = claim.frame;
+        match &mut self.batch {
             None => {
-                self.batch = Some(Batch { first: (claim.position, visible), before: self.tail });
+                let first = (claim.position, visible);
+                self.batch = Some(Batch { first, before: self.tail, newest });
             }
-            Some(_) => memory.word(claim.position).store(visible, Ordering::Release),
+            Some(batch) => {
+                batch.newest = newest;
+                memory.word(claim.position).store(visible, Ordering::Release);
+            }
         }
         self.tail = tail;
         fault::point(Fault::BatchStaged);
@@ -555,12 +563,12 @@ impl Producer {
     /// Makes everything staged visible at once.
     #[inline]
     pub(crate) fn publish(&mut self, memory: &impl Memory) {
-        if let Some(Batch { first: (position, word), .. }) = self.batch.take() {
+        if let Some(Batch { first: (position, word), newest, .. }) = self.batch.take() {
             // COMMIT: pairs with the Acquire load in `Walk::step`.
             memory.word(position).store(word, Ordering::Release);
             fault::point(Fault::FrameCommitted);
             memory.writer().skipped_bytes.store(self.tail.skipped_bytes, Ordering::Relaxed);
-            self.tail.publish(memory.writer());
+            self.tail.publish(memory.writer(), newest);
         }
     }
 
@@ -570,7 +578,7 @@ impl Producer {
         if self.prepare_most == 0 {
             return;
         }
-        let ahead = claim.extent.end.plus(PREPARE_AHEAD);
+        let ahead = claim.extent.end.plus(self.prepare_ahead);
         memory.prepare_to_write(ahead);
         for line in (64..self.prepare_most.min(claim.len + 16)).step_by(64) {
             memory.prepare_to_write(ahead.minus(line));
@@ -581,7 +589,7 @@ impl Producer {
     pub(crate) fn abort(&mut self, memory: &impl Memory) {
         if let Some(batch) = self.batch.take() {
             self.tail = batch.before;
-            self.look_ahead(memory, self.lowest_cursor(memory));
+            self.look_ahead(memory, SMALLEST_FRAME, self.lowest_cursor(memory));
         }
     }
 }
@@ -662,10 +670,8 @@ pub(crate) struct Found {
     pub(crate) end: Position,
     /// Its number.
     pub(crate) sequence: u64,
-    /// Bytes skipped on the way to it.
-    skipped: u64,
-    /// What else is to be said of it. A whole word, for a `bool` here is moved byte by byte on the hot path,
-    /// which tripled the cost of a read.
+    /// What else is to be said of it, and in the upper half the bytes skipped on the way to it. One word, which is 0 for
+    /// nearly all: a `bool` here is moved byte by byte on the hot path, which tripled the cost of a read.
     marks: u64,
 }
 
@@ -673,12 +679,19 @@ pub(crate) struct Found {
 const REDELIVERED: u64 = 1;
 /// In `marks`: what lies here says where the payload is.
 const REFERENCE: u64 = 2;
+/// In `marks`: where the bytes begin that were skipped, less than a lap.
+const SKIPPED_SHIFT: u32 = 32;
 
 impl Found {
     /// A frame whose accounts are kept by another protocol's rules; `end` is what it is released by.
     pub(crate) fn foreign(start: u64, len: u64, end: u64, sequence: u64) -> Self {
         let (start, end) = (Position(start), Position(end));
-        Self { header: start, start, len, end, sequence, skipped: 0, marks: 0 }
+        Self { header: start, start, len, end, sequence, marks: 0 }
+    }
+
+    /// What ends where the frame `next` begins.
+    fn before(position: Position, next: u64) -> Self {
+        Self::foreign(position.0, 1, position.0, next.wrapping_sub(1))
     }
 
     /// A frame that was copied out by a reader who holds nobody back.
@@ -692,7 +705,7 @@ impl Found {
     ) -> Self {
         let Extent { start, end } = extent;
         let marks = if refers { REFERENCE } else { 0 };
-        Self { header, start, len, end, sequence, skipped, marks }
+        Self { header, start, len, end, sequence, marks: marks | skipped << SKIPPED_SHIFT }
     }
 
     /// Whether its payload lies in another buffer, and the bytes here say where.
@@ -707,12 +720,13 @@ impl Found {
 
     /// The same, handed out for the second time at least.
     pub(crate) fn redelivered(self) -> Self {
-        Self { marks: REDELIVERED, ..self }
+        Self { marks: self.marks | REDELIVERED, ..self }
     }
 
     /// Bytes skipped on the way to it.
+    #[inline(always)]
     pub(crate) fn skipped(&self) -> u64 {
-        self.skipped
+        self.marks >> SKIPPED_SHIFT
     }
 
     /// Whether a predecessor of this reader had received it and not released it.
@@ -736,7 +750,8 @@ pub(crate) fn find_frame(
             Step::Empty => return Ok(None),
             Step::Skip { bytes } => skipped = bytes,
             Step::Frame { position: header, len, extent: Extent { start, end }, marks } => {
-                return Ok(Some(Found { header, start, len, end, sequence, skipped, marks }));
+                let marks = marks | skipped << SKIPPED_SHIFT;
+                return Ok(Some(Found { header, start, len, end, sequence, marks }));
             }
         }
     }
@@ -746,15 +761,15 @@ pub(crate) fn find_frame(
 #[derive(Debug)]
 pub(crate) struct Consumer {
     slot: usize,
-    /// Next position to hand out; what `read_position` says.
-    position: Position,
-    /// Number of the next frame.
-    next: u64,
-    /// Length of the frame before it, which in most streams is that of the next one.
-    usual_len: u64,
-    /// Frames before this position are redelivered.
+    /// The newest frame that was handed out. Behind it the next one begins, with the number after its number, and in
+    /// most streams of its length. Before there is one, made up to say so.
+    newest: Found,
+    /// Frames before this position are redelivered, and whether there are any to come.
     redeliver_until: Position,
-    frames: u64,
+    redelivers: bool,
+    redelivered: u64,
+    /// What the number of the next frame would be if none had been handed out here.
+    begun: u64,
     /// Payload bytes handed out, and those of them by predecessors in the slot.
     bytes: u64,
     bytes_before: u64,
@@ -775,13 +790,14 @@ impl Consumer {
         if received.since(position) > memory.frames().capacity || !position.0.is_multiple_of(8) {
             return Err("a reader slot whose positions contradict each other");
         }
+        let next = next_number(memory, area, position);
         Ok(Self {
             slot,
-            position,
-            next: next_number(memory, area, position),
-            usual_len: 1,
+            newest: Found::before(position, next),
             redeliver_until: received,
-            frames: 0,
+            redelivers: received != position,
+            redelivered: 0,
+            begun: next,
             bytes: area.bytes_read.load(Ordering::Relaxed),
             bytes_before: area.bytes_read.load(Ordering::Relaxed),
             skipped_bytes: area.skipped_bytes.load(Ordering::Relaxed),
@@ -790,12 +806,18 @@ impl Consumer {
 
     /// Next position to hand out.
     pub(crate) fn position(&self) -> Position {
-        self.position
+        self.newest.end
+    }
+
+    /// The newest frame that was handed out, if there was one.
+    #[inline(always)]
+    pub(crate) fn newest(&self) -> &Found {
+        &self.newest
     }
 
     /// Number of the next frame.
     pub(crate) fn next_sequence(&self) -> u64 {
-        self.next
+        self.newest.sequence.wrapping_add(1)
     }
 
     /// Whether neither this reader nor a predecessor in its slot was handed out a frame.
@@ -805,7 +827,12 @@ impl Consumer {
 
     /// Frames handed out by this reader.
     pub(crate) fn frames_read(&self) -> u64 {
-        self.frames
+        self.next_sequence().wrapping_sub(self.begun)
+    }
+
+    /// Those of them that a predecessor had received.
+    pub(crate) fn redelivered(&self) -> u64 {
+        self.redelivered
     }
 
     /// Payload bytes handed out by this reader.
@@ -824,10 +851,10 @@ impl Consumer {
     }
 
     /// The next frame, if it is plain to see: what nearly every call to a busy ring finds. Everything else,
-    /// nothing yet, a skip, damage, is for [`poll`](Self::poll).
+    /// nothing yet, a skip, a frame that comes again, damage, is for [`poll`](Self::poll).
     #[inline(always)]
     pub(crate) fn poll_ready(&self, memory: &impl Memory) -> Option<Found> {
-        self.find_ready(memory, self.position, self.next)
+        self.find_ready(memory, self.position(), self.next_sequence())
     }
 
     /// Goes behind the skip at the next position, if there is one and a plain frame behind it.
@@ -836,15 +863,17 @@ impl Consumer {
     /// result need not go through memory.
     #[inline]
     pub(crate) fn pass_skip(&mut self, memory: &impl Memory) -> bool {
-        if !word::is_skip(memory.word(self.position).load(Ordering::Relaxed)) {
+        if !word::is_skip(memory.word(self.position()).load(Ordering::Relaxed)) {
             return false;
         }
-        let mut walk = Walk { position: self.position, skipped: false };
-        let Ok(Step::Skip { bytes }) = walk.step(memory, self.next) else { return false };
-        if self.find_ready(memory, walk.position, self.next).is_none() {
+        let mut walk = Walk { position: self.position(), skipped: false };
+        let Ok(Step::Skip { bytes }) = walk.step(memory, self.next_sequence()) else {
+            return false;
+        };
+        if self.find_ready(memory, walk.position, self.next_sequence()).is_none() {
             return false;
         }
-        self.position = walk.position;
+        self.newest.end = walk.position;
         self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
         if let Some(slot) = memory.slots().get(self.slot) {
             slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
@@ -855,18 +884,22 @@ impl Consumer {
     /// Whether nothing at all has been committed at the next position.
     #[inline(always)]
     pub(crate) fn is_next_empty(&self, memory: &impl Memory) -> bool {
-        memory.word(self.position).load(Ordering::Relaxed) == 0
+        memory.word(self.position()).load(Ordering::Relaxed) == 0
     }
 
     #[inline(always)]
     fn find_ready(&self, memory: &impl Memory, position: Position, sequence: u64) -> Option<Found> {
+        if self.redelivers {
+            return None;
+        }
         // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
         let word = memory.word(position).load(Ordering::Acquire);
         let frames = memory.frames();
         // Guessing the length takes the load of the word out of the way to the next word, so that the processor
         // works on several frames at once, and has several cache lines on their way.
-        let len = if word == word::frame(self.usual_len, sequence) {
-            self.usual_len
+        let usual_len = self.newest.len;
+        let len = if word == word::frame(usual_len, sequence) {
+            usual_len
         } else {
             word::plain_frame(word, sequence, frames)?
         };
@@ -877,15 +910,14 @@ impl Consumer {
             len,
             end: extent.end,
             sequence,
-            skipped: 0,
-            marks: self.marks_at(position),
+            marks: 0,
         })
     }
 
     /// Looks for the next committed frame. Changes nothing.
     #[inline]
     pub(crate) fn poll(&self, memory: &impl Memory) -> Result<Option<Found>, Damage> {
-        self.find(memory, self.position, self.next)
+        self.find(memory, self.position(), self.next_sequence())
     }
 
     /// Looks for the frame behind `previous`, which was found and not yet taken.
@@ -918,7 +950,7 @@ impl Consumer {
     pub(crate) fn take(&mut self, memory: &impl Memory, found: &Found) {
         self.advance(found);
         if let Some(slot) = memory.slots().get(self.slot) {
-            if found.skipped != 0 {
+            if found.skipped() != 0 {
                 slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
             }
             self.tell_received(slot, found);
@@ -928,19 +960,26 @@ impl Consumer {
     /// Goes behind a found frame without telling; a later [`take`](Self::take) tells for all before it.
     #[inline(always)]
     pub(crate) fn advance(&mut self, found: &Found) {
-        self.position = found.end;
-        self.next = found.sequence.wrapping_add(1);
-        self.usual_len = found.len;
-        self.frames += 1;
+        self.newest = *found;
+        if found.is_redelivered() {
+            self.note_redelivered();
+        }
         self.bytes = self.bytes.wrapping_add(found.len);
-        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped);
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
+    }
+
+    #[cold]
+    fn note_redelivered(&mut self) {
+        self.redelivered += 1;
+        self.redelivers = !self.redeliver_until.is_at_or_before(self.position());
     }
 
     /// Goes behind a found frame whose payload cannot be had, and counts nothing.
     pub(crate) fn pass_over(&mut self, memory: &impl Memory, found: &Found) {
-        self.position = found.end;
-        self.next = found.sequence.wrapping_add(1);
-        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped);
+        self.newest = Found::before(found.end, found.sequence.wrapping_add(1));
+        self.begun = self.begun.wrapping_add(1);
+        self.redelivers = !self.redeliver_until.is_at_or_before(self.position());
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
         self.publish_received(memory, found);
     }
 
@@ -959,7 +998,7 @@ impl Consumer {
             slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
             fault::point(Fault::ReceivedNumbered);
             // Release: a successor that sees this position sees a sequence at least as new.
-            slot.read_position.store(self.position.0, Ordering::Release);
+            slot.read_position.store(self.position().0, Ordering::Release);
             fault::point(Fault::ReceivedTold);
         }
     }
@@ -1073,11 +1112,6 @@ fn number_bits_at(memory: &impl Memory, position: Position) -> Option<u64> {
 
 #[cfg(test)]
 impl Producer {
-    /// Where the newest frame begins.
-    pub(crate) fn newest(&self) -> Position {
-        self.tail.newest
-    }
-
     /// Number of the next frame, payload bytes and skipped bytes so far.
     pub(crate) fn accounts(&self) -> (u64, u64, u64) {
         (self.tail.next, self.tail.bytes_committed, self.tail.skipped_bytes)

@@ -304,7 +304,8 @@ fn frames_of_one_length_lie_where_those_of_the_lap_before_lay() {
         let mut places = Vec::new();
         for _ in 0..300 {
             bench.write(&[1200], true);
-            places.push(bench.heap.frames().offset(bench.producer.newest()));
+            let newest = bench.heap.writer().newest.load(Ordering::Relaxed);
+            places.push(bench.heap.frames().offset(Position(newest)));
             bench.read(0);
             if bench.sides[0].as_ref().unwrap().held.len() > held {
                 bench.release(0, 0);

@@ -420,13 +420,14 @@ impl Engine {
     #[inline(always)]
     fn stamp(&self, claim: &Claim) {
         if self.layout().timestamps() {
-            self.store_stamp(claim);
+            self.store_stamp(claim.header());
         }
     }
 
-    #[inline(never)]
-    fn store_stamp(&self, claim: &Claim) {
-        let stamp = self.segment.word(claim.header().plus(8));
+    // By value: what is passed by reference has to lie in memory, for every frame.
+    #[cold]
+    fn store_stamp(&self, header: Position) {
+        let stamp = self.segment.word(header.plus(8));
         stamp.store(process::monotonic_ns(), Ordering::Relaxed);
     }
 
