@@ -358,11 +358,29 @@ impl Reader {
 
     #[inline(always)]
     fn read_within(&mut self, patience: Patience) -> Result<Option<Frame<'_>>, ReadError> {
-        let is_there = match self.engine.next_ready() {
-            Some(_) => true,
-            None => self.receive(patience)?,
-        };
-        Ok(is_there.then(|| Frame::new(self)))
+        Ok(self.receive_within(patience)?.then(|| Frame::new(self)))
+    }
+
+    /// Receives the next frame, which [`lent_frame`](Self::lent_frame) has then; false when the writer has closed.
+    #[inline(always)]
+    pub(crate) fn receive_within(&mut self, patience: Patience) -> Result<bool, ReadError> {
+        match self.engine.next_ready() {
+            Some(_) => Ok(true),
+            None => self.receive(patience),
+        }
+    }
+
+    /// The bytes of the frame that was received last, and not released yet.
+    #[inline(always)]
+    pub(crate) fn lent_bytes(&self) -> &[u8] {
+        let (seat, found) = self.lent();
+        seat.lend(found, self)
+    }
+
+    /// The frame that was received last, and not released yet.
+    #[inline(always)]
+    pub(crate) fn lent_frame(&mut self) -> Frame<'_> {
+        Frame::new(self)
     }
 
     /// Receives the next frame; false when the writer has closed.

@@ -468,6 +468,14 @@ impl Writer {
         Ok(Claimed { claim, len })
     }
 
+    /// A loan, if there is room for it and nothing else has to be looked at.
+    #[inline(always)]
+    pub(crate) fn loan_at_hand(&mut self, len: usize) -> Option<FrameMut<'_>> {
+        let claim = self.engine.try_claim(len)?;
+        self.loaned = Claimed { claim, len };
+        Some(FrameMut { writer: self })
+    }
+
     #[inline]
     pub(crate) fn lend(&self, claimed: &Claimed) -> &[u8] {
         self.engine.lend(&claimed.claim, claimed.len)

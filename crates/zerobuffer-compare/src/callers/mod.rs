@@ -14,6 +14,8 @@ use crate::peers::kind::Kind;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Caller {
     Ours,
+    /// Both ends to one thread each.
+    OursAlone,
     /// The server changes requests where they lie.
     OursInPlace,
     OursV1,
@@ -24,6 +26,7 @@ pub(crate) enum Caller {
 impl Caller {
     /// Everybody who was built in and copies.
     pub(crate) const COPYING: &[Self] = &[
+        Self::OursAlone,
         Self::Ours,
         Self::OursV1,
         #[cfg(feature = "peers")]
@@ -32,7 +35,8 @@ impl Caller {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Ours | Self::OursInPlace => Kind::Ours.name(),
+            Self::Ours => "zerobuffer 2.0, shared ends",
+            Self::OursAlone | Self::OursInPlace => Kind::Ours.name(),
             Self::OursV1 => Kind::OursV1.name(),
             #[cfg(feature = "peers")]
             Self::Iceoryx2 => Kind::Iceoryx2.name(),
@@ -82,6 +86,7 @@ pub(crate) trait Job {
 pub(crate) fn with<J: Job>(caller: Caller, job: J) -> anyhow::Result<J::Output> {
     match caller {
         Caller::Ours => job.run::<ours::Ours>(),
+        Caller::OursAlone => job.run::<ours::Alone>(),
         Caller::OursInPlace => job.run::<ours::InPlace>(),
         Caller::OursV1 => job.run::<ours::OursV1>(),
         #[cfg(feature = "peers")]

@@ -13,6 +13,16 @@ use crate::peers::ours_v1::DIR;
 #[derive(Debug)]
 pub(super) struct Ours;
 
+/// Both ends to one thread each.
+#[derive(Debug)]
+pub(super) struct Alone;
+
+#[derive(Debug)]
+pub(super) struct ClientAlone(duplex::Client);
+
+#[derive(Debug)]
+pub(super) struct ServerAlone(duplex::Server);
+
 /// A server that changes requests where they lie.
 #[derive(Debug)]
 pub(super) struct InPlace;
@@ -42,6 +52,41 @@ impl Service for Ours {
             .request_buffer(buffer.clone())
             .response_buffer(buffer)
             .create(&link.name)?)
+    }
+}
+
+impl Service for Alone {
+    type Client = ClientAlone;
+    type Server = ServerAlone;
+
+    fn client(link: &Link) -> anyhow::Result<ClientAlone> {
+        Ours::client(link).map(ClientAlone)
+    }
+
+    fn server(link: &Link) -> anyhow::Result<ServerAlone> {
+        Ours::server(link).map(ServerAlone)
+    }
+}
+
+impl Client for ClientAlone {
+    #[inline]
+    fn call<T>(&mut self, request: &[u8], look: impl FnOnce(&[u8]) -> T) -> anyhow::Result<T> {
+        Ok(look(&self.0.call_alone(request, PATIENCE)?))
+    }
+}
+
+impl Server for ServerAlone {
+    #[inline]
+    fn answer<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> anyhow::Result<T> {
+        loop {
+            if let Some(request) = self.0.receive_alone(PATIENCE)? {
+                let seen = look(&request);
+                let copy = |from: &[u8], to: &mut [u8]| to.copy_from_slice(from);
+                let len = request.len();
+                request.answer_with(len, copy)?;
+                return Ok(seen);
+            }
+        }
     }
 }
 

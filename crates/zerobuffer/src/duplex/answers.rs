@@ -27,6 +27,14 @@ pub(crate) struct Counters {
     pub(crate) undeliverable: AtomicU64,
 }
 
+impl Counters {
+    /// Counts a request that got no answer, and whether its caller could be told.
+    pub(super) fn count_refused(&self, was_sent: bool) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.undeliverable.fetch_add(u64::from(!was_sent), Ordering::Relaxed);
+    }
+}
+
 /// The response buffer of one client.
 #[derive(Debug)]
 pub(crate) struct Answers {
@@ -35,6 +43,14 @@ pub(crate) struct Answers {
     /// How long an answer waits for room: a client that keeps its answers must not stop the server for good.
     patience: Duration,
     counters: Arc<Counters>,
+}
+
+/// The same without locks.
+#[derive(Debug)]
+pub(super) struct Alone<'a> {
+    pub(super) writer: &'a mut Writer,
+    pub(super) patience: Duration,
+    pub(super) counters: &'a Counters,
 }
 
 #[derive(Debug)]
@@ -65,6 +81,13 @@ impl Answers {
         self.sending.try_take().is_none_or(|sending| sending.writer.has_live_reader())
     }
 
+    /// What is needed to answer, for one who has all of this alone; `None` in protocol 1.0, which has an order to keep.
+    pub(super) fn alone(&mut self) -> Option<Alone<'_>> {
+        let Self { sending, protocol, patience, counters } = self;
+        let sending = sending.get_mut().filter(|_| *protocol == Protocol::V2)?;
+        Some(Alone { writer: &mut sending.writer, patience: *patience, counters })
+    }
+
     fn take(&self, deadline: Deadline) -> Result<Taken<'_, Sending>, WriteError> {
         self.sending.take(deadline).ok_or_else(|| WriteError::Full {
             name: "(kept by other threads that answer)".into(),
@@ -88,21 +111,29 @@ impl Answers {
             return Ok(());
         }
         let header = Header { request: request.sequence, status, code };
-        let room = sending.writer.max_frame_bytes().saturating_sub(HEADER_BYTES);
-        let text = shortened(message, room.min(MAX_MESSAGE_BYTES)).as_bytes();
-        let claimed = sending.writer.claim_timeout(HEADER_BYTES + text.len(), deadline.left())?;
-        let space = sending.writer.lend_mut(&claimed);
-        space[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-        space[HEADER_BYTES..].copy_from_slice(text);
-        sending.writer.commit(claimed);
-        Ok(())
+        write_refusal(&mut sending.writer, header, message, deadline)
     }
 
-    /// Counts a request that got no answer, and whether its caller could be told.
     fn count_refused(&self, was_sent: bool) {
-        self.counters.failures.fetch_add(1, Ordering::Relaxed);
-        self.counters.undeliverable.fetch_add(u64::from(!was_sent), Ordering::Relaxed);
+        self.counters.count_refused(was_sent);
     }
+}
+
+/// Sends what a caller gets instead of an answer.
+pub(super) fn write_refusal(
+    writer: &mut Writer,
+    header: Header,
+    message: &str,
+    deadline: Deadline,
+) -> Result<(), WriteError> {
+    let room = writer.max_frame_bytes().saturating_sub(HEADER_BYTES);
+    let text = shortened(message, room.min(MAX_MESSAGE_BYTES)).as_bytes();
+    let claimed = writer.claim_timeout(HEADER_BYTES + text.len(), deadline.left())?;
+    let space = writer.lend_mut(&claimed);
+    space[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+    space[HEADER_BYTES..].copy_from_slice(text);
+    writer.commit(claimed);
+    Ok(())
 }
 
 impl Sending {

@@ -243,7 +243,7 @@ pub struct Client {
     /// What its buffers are named after: the same, unless the server has many clients.
     channel: Arc<str>,
     options: ClientOptions,
-    protocol: Protocol,
+    pub(super) protocol: Protocol,
     pub(super) requests: Slot<Writer>,
     pub(super) responses: Slot<Reader>,
     /// Protocol 1.0: one call at a time.
@@ -347,8 +347,12 @@ impl Client {
             WriteError::Retired { .. } => self.no_server(),
             other => other.into(),
         })?;
-        let consent = if self.options.in_place { Consent::Change } else { Consent::Keep };
-        Ok(RequestLoan::new(self, writer, claimed, consent))
+        Ok(RequestLoan::new(self, writer, claimed, self.consent()))
+    }
+
+    /// Whether requests may be changed in place.
+    pub(super) fn consent(&self) -> Consent {
+        if self.options.in_place { Consent::Change } else { Consent::Keep }
     }
 
     fn late(&self, deadline: Deadline) -> CallError {
@@ -542,10 +546,10 @@ impl Client {
         let read = reader.look(timeout).map(|frame| frame.map(Frame::into_owned));
         let frame = match read {
             Ok(Some(frame)) => frame,
-            Ok(None) => return self.ended(reader, Gone::Closed),
+            Ok(None) => return self.ended(reader.writer_presence(), Gone::Closed),
             Err(ReadError::Timeout { .. } | ReadError::SequenceGap { .. }) => return None,
             Err(ReadError::WriterGone { pid, .. }) => {
-                return self.ended(reader, Gone::Died { pid });
+                return self.ended(reader.writer_presence(), Gone::Died { pid });
             }
             Err(error) => {
                 lock(&self.table).lost = true;
@@ -572,7 +576,7 @@ impl Client {
     }
 
     /// What an answer says, and of which request.
-    fn outcome(&self, frame: OwnedFrame) -> (u64, Outcome) {
+    pub(super) fn outcome(&self, frame: OwnedFrame) -> (u64, Outcome) {
         let mut start = [0; HEADER_BYTES];
         let copied = frame.copy_to(&mut start);
         let header = match Header::parse(&start[..copied]) {
@@ -605,15 +609,14 @@ impl Client {
     }
 
     /// The server went: everybody is told, unless its successor is there already, who has their requests.
-    fn ended(&self, reader: &Reader, how: Gone) -> Option<u64> {
-        let presence = reader.writer_presence();
+    pub(super) fn ended(&self, presence: WriterPresence, how: Gone) -> Option<u64> {
         if self.protocol == Protocol::V2 && presence == WriterPresence::Attached {
             return None;
         }
         self.failed(&CallError::ServerGone { name: self.name.clone(), how }, presence)
     }
 
-    fn failed(&self, error: &CallError, presence: WriterPresence) -> Option<u64> {
+    pub(super) fn failed(&self, error: &CallError, presence: WriterPresence) -> Option<u64> {
         let mut table = lock(&self.table);
         if presence != WriterPresence::Attached {
             table.server = Server::Gone(presence);

@@ -24,6 +24,7 @@
 //!   same lock: a call either sees that the server is gone, or is failed by who noticed.
 
 mod accept;
+mod alone;
 mod answers;
 mod call;
 mod client;
@@ -38,6 +39,7 @@ mod turn;
 mod wire;
 
 pub use accept::{ManyServer, accept_buffer};
+pub use alone::{LentRequest, Reply};
 pub use answers::{AnswerLoan, Answered, Request};
 pub use call::{Canceller, PendingCall, RequestLoan, Response};
 pub use client::{Client, ClientOptions};

@@ -22,7 +22,7 @@ use crate::reader::{Reader, ReaderOptions};
 use crate::writer::{Writer, WriterOptions};
 
 /// How long one look for a request takes at most: so soon a stopped server notices.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 
 /// How a [`Server`] behaves, and what its buffers are made of.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct ServerOptions {
     pub(super) requests: BufferConfig,
     responses: BufferConfig,
     answer_patience: Duration,
-    redo_interrupted: bool,
+    pub(super) redo_interrupted: bool,
     pub(super) max_clients: usize,
     in_place: bool,
 }
@@ -186,20 +186,20 @@ impl ServerOptions {
 #[derive(Debug)]
 pub struct Server {
     name: Arc<str>,
-    options: ServerOptions,
-    receiving: Slot<Receiving>,
+    pub(super) options: ServerOptions,
+    pub(super) receiving: Slot<Receiving>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
 }
 
 /// What the one who receives has.
 #[derive(Debug)]
-struct Receiving {
-    reader: Reader,
+pub(super) struct Receiving {
+    pub(super) reader: Reader,
     /// To the client of the moment; in protocol 1.0 `None` until it has made its buffer.
-    way_back: Option<Arc<Answers>>,
+    pub(super) way_back: Option<Arc<Answers>>,
     /// How many requests came on that way.
-    ordinal: u64,
+    pub(super) ordinal: u64,
 }
 
 /// What a server has done so far.
@@ -434,7 +434,7 @@ impl Server {
         })
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
@@ -550,7 +550,7 @@ fn settle(request: &Request, handled: Handled) {
 }
 
 /// What a panic says.
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("with something that is not text")

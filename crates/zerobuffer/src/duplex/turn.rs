@@ -82,6 +82,12 @@ impl<T> Slot<T> {
         }
     }
 
+    /// The thing, for one whom nobody can take it from; `None` if whoever took it forgot to give it back.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        let inside = self.inside.get_mut().unwrap_or_else(PoisonError::into_inner);
+        inside.thing.as_deref_mut()
+    }
+
     /// Whether somebody has it.
     pub(crate) fn is_taken(&self) -> bool {
         lock(&self.inside).thing.is_none()

@@ -1,0 +1,453 @@
+//! Calls by one thread that has its end of a channel to itself, as `&mut` tells: requests and answers are lent, not kept, and
+//! while both sides are awake there is no lock, no clock and no table of calls between them and the rings.
+//!
+//! Whatever does not fit, protocol 1.0, a ring that is full, a server that is gone, requests that others still have in hand,
+//! goes the way of [`Client::call`] and [`Server::receive`].
+
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::answers::{Alone, Answers, Request, write_refusal};
+use super::call::{Response, bytes_before_a_request};
+use super::client::{Client, Server as ServerState};
+use super::error::{CallError, Failure, Gone};
+use super::server::{SLICE, Server, text_of};
+use super::turn::Deadline;
+use super::wire::{Consent, HEADER_BYTES, Header, Status};
+use crate::config::Protocol;
+use crate::error::{ReadError, WriteError, WriterPresence};
+use crate::frame::Frame;
+use crate::wait::Patience;
+
+/// An answer, read in place and released when dropped, before the next call. To keep it, copy it, or use
+/// [`Client::call`], whose [`Response`] can be kept.
+///
+/// Its bytes are shared memory: see [`Frame`].
+#[derive(Debug)]
+#[must_use = "dropping an answer releases it"]
+pub struct Reply<'a>(Answer<'a>);
+
+#[derive(Debug)]
+enum Answer<'a> {
+    /// Behind the header, and without so many bytes at the end.
+    Lent {
+        frame: Frame<'a>,
+        cut: usize,
+    },
+    Kept(Response),
+}
+
+impl Deref for Reply<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Answer::Lent { frame, cut } => {
+                // Loaded once: the frame's length does not change, and `cut` was checked against it.
+                let bytes: &[u8] = frame;
+                &bytes[HEADER_BYTES..bytes.len() - cut]
+            }
+            Answer::Kept(response) => response,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Reply<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Client {
+    /// As [`call`](Self::call), for one thread that has the client to itself: a small call costs hardly more than a frame
+    /// each way. Nothing else of this client can be under way meanwhile; answers to calls that were given up are passed over.
+    ///
+    /// The timeout begins when this call has found that it has to wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use zerobuffer::duplex::{Client, Server};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = format!("doc-alone-{}", std::process::id());
+    /// let mut server = Server::create(&name)?;
+    /// let stopper = server.stopper();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(move || server.serve_alone(|request| Ok(request.to_ascii_uppercase())));
+    ///     let mut client = Client::connect(&name).unwrap();
+    ///     for _ in 0..1000 {
+    ///         let reply = client.call_alone(b"hello", Duration::from_secs(5)).unwrap();
+    ///         assert_eq!(&reply[..], b"HELLO");
+    ///     }
+    ///     stopper.stop();
+    /// });
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    #[inline]
+    pub fn call_alone(
+        &mut self,
+        request: &[u8],
+        timeout: Duration,
+    ) -> Result<Reply<'_>, CallError> {
+        self.call_alone_with(request.len(), |space| space.copy_from_slice(request), timeout)
+    }
+
+    /// As [`call_alone`](Self::call_alone), with a request of `len` bytes that `fill` makes in place: no copy.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    #[inline]
+    pub fn call_alone_with(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+        timeout: Duration,
+    ) -> Result<Reply<'_>, CallError> {
+        let consent = self.consent();
+        let table = self.table.get_mut();
+        let is_plain = self.protocol == Protocol::V2
+            && table.is_ok_and(|table| table.server == ServerState::Attached && !table.lost);
+        let writer = self.requests.get_mut().filter(|_| is_plain);
+        let loan = writer.and_then(|writer| {
+            let skip = bytes_before_a_request(writer);
+            let sequence = writer.next_sequence();
+            writer.loan_at_hand(len.checked_add(skip)?).map(|loan| (loan, skip, sequence))
+        });
+        let Some((mut loan, skip, sequence)) = loan else {
+            let response = self.call_with(len, fill, timeout)?;
+            return Ok(Reply(Answer::Kept(response)));
+        };
+        if skip > 0 {
+            loan[..skip].copy_from_slice(&consent.to_bytes());
+        }
+        fill(&mut loan[skip..]);
+        loan.commit();
+        let cut = self.wait_alone(sequence, timeout)?;
+        // It was there a moment ago.
+        let Some(reader) = self.responses.get_mut() else { return Err(unreadable(&self.name)) };
+        Ok(Reply(Answer::Lent { frame: reader.lent_frame(), cut }))
+    }
+
+    /// Waits for the answer to the request of that number in the buffer, which the reader then lends: how many bytes at its
+    /// end do not belong to it.
+    #[inline]
+    fn wait_alone(&mut self, sequence: u64, timeout: Duration) -> Result<usize, CallError> {
+        if let Ok(table) = self.table.get_mut() {
+            table.newest = table.base.wrapping_add(sequence);
+        }
+        let mut patience = Patience::For(Some(timeout));
+        let mut passed_over: Option<Instant> = None;
+        loop {
+            let Some(reader) = self.responses.get_mut() else { return Err(unreadable(&self.name)) };
+            match reader.receive_within(patience) {
+                Ok(true) => {
+                    let bytes = reader.lent_bytes();
+                    let header = Header::parse(bytes);
+                    match header {
+                        Ok(header) if header.request != sequence => {}
+                        Ok(Header { status: Status::Answer, code, .. })
+                            if code as usize <= bytes.len() - HEADER_BYTES =>
+                        {
+                            return Ok(code as usize);
+                        }
+                        _ => {
+                            let frame = reader.lent_frame().into_owned();
+                            return Err(self
+                                .outcome(frame)
+                                .1
+                                .err()
+                                .unwrap_or_else(|| unreadable(&self.name)));
+                        }
+                    }
+                    // An answer that somebody gave up, or an answer to nobody.
+                    drop(reader.lent_frame());
+                }
+                Ok(false) => self.look_after_server(Gone::Closed)?,
+                Err(ReadError::WriterGone { pid, .. }) => {
+                    self.look_after_server(Gone::Died { pid })?;
+                }
+                Err(ReadError::Timeout { .. }) => return Err(self.not_answered(timeout)),
+                Err(ReadError::SequenceGap { .. }) => {}
+                Err(error) => {
+                    if let Ok(table) = self.table.get_mut() {
+                        table.lost = true;
+                    }
+                    let error = CallError::from(error);
+                    self.failed(&error, WriterPresence::Dead);
+                    return Err(error);
+                }
+            }
+            let waited = passed_over.get_or_insert_with(Instant::now).elapsed();
+            patience = Patience::For(Some(timeout.saturating_sub(waited)));
+        }
+    }
+
+    /// The server went: fails, unless its successor is there already, who has the request.
+    #[cold]
+    fn look_after_server(&mut self, how: Gone) -> Result<(), CallError> {
+        let Some(reader) = self.responses.get_mut() else { return Err(unreadable(&self.name)) };
+        let presence = reader.writer_presence();
+        if presence == WriterPresence::Attached {
+            return Ok(());
+        }
+        self.ended(presence, how);
+        Err(CallError::ServerGone { name: self.name.clone(), how })
+    }
+
+    #[cold]
+    fn not_answered(&mut self, waited: Duration) -> CallError {
+        let server = match self.table.get_mut().map(|table| table.server) {
+            Ok(ServerState::Gone(how)) => how,
+            _ => WriterPresence::Attached,
+        };
+        CallError::Timeout { name: self.name.clone(), waited, server }
+    }
+}
+
+#[cold]
+fn unreadable(name: &Arc<str>) -> CallError {
+    CallError::Damaged { name: name.clone(), problem: "its answers cannot be read any more" }
+}
+
+/// A request in hand, lent until it is answered. Dropped without an answer, the caller is told so
+/// ([`CallError::Unanswered`]).
+///
+/// Its bytes are shared memory: see [`Frame`].
+#[derive(Debug)]
+#[must_use = "dropping a request tells its caller that there is no answer"]
+pub struct LentRequest<'a>(Held<'a>);
+
+#[derive(Debug)]
+enum Held<'a> {
+    Lent(Lent<'a>),
+    Kept(Request),
+}
+
+#[derive(Debug)]
+struct Lent<'a> {
+    answers: Alone<'a>,
+    is_answered: bool,
+    /// Bytes before the request's own.
+    skip: usize,
+    // Last, so that it is released after it was answered: see the parent module's invariants.
+    frame: Frame<'a>,
+}
+
+impl LentRequest<'_> {
+    /// Number of the request on its channel.
+    pub fn number(&self) -> u64 {
+        match &self.0 {
+            Held::Lent(lent) => lent.frame.sequence(),
+            Held::Kept(request) => request.number(),
+        }
+    }
+
+    /// Answers with a copy of `bytes`.
+    ///
+    /// # Errors
+    /// [`WriteError`], see [`Request::answer`]; the caller is then told that there is no answer.
+    #[inline]
+    pub fn answer(self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.answer_with(bytes.len(), |_, space| space.copy_from_slice(bytes))
+    }
+
+    /// Answers with `len` bytes that `fill` makes in place from the request's: no copy.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    #[inline]
+    pub fn answer_with(
+        mut self,
+        len: usize,
+        fill: impl FnOnce(&[u8], &mut [u8]),
+    ) -> Result<(), WriteError> {
+        self.send_with(len, fill)
+    }
+
+    #[inline]
+    fn send_with(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&[u8], &mut [u8]),
+    ) -> Result<(), WriteError> {
+        match &mut self.0 {
+            Held::Lent(lent) => lent.answer_with(len, fill),
+            Held::Kept(request) => {
+                let mut loan = request.loan(len)?;
+                fill(request, &mut loan);
+                loan.commit();
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers with an error, which the caller gets as [`CallError::Failed`]. In protocol 1.0 the caller gets nothing.
+    pub fn fail(mut self, failure: &Failure) {
+        match &mut self.0 {
+            Held::Lent(lent) => lent.refuse(Status::Failed, failure.code, &failure.message),
+            Held::Kept(request) => {
+                request.fail(failure);
+            }
+        }
+    }
+
+    fn tell_panic(mut self, text: &str) {
+        match &mut self.0 {
+            Held::Lent(lent) => lent.refuse(Status::Panicked, 0, text),
+            Held::Kept(request) => request.refuse(Status::Panicked, 0, text),
+        }
+    }
+}
+
+impl Lent<'_> {
+    /// Whether a server that died has certainly not begun to change it.
+    fn is_whole(&self) -> bool {
+        let beginning = self.frame.first_chunk::<HEADER_BYTES>().copied();
+        let says = || beginning.as_ref().and_then(Consent::parse);
+        self.skip == 0 || matches!(says(), Some(Consent::Keep | Consent::Change))
+    }
+
+    #[inline]
+    fn answer_with(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&[u8], &mut [u8]),
+    ) -> Result<(), WriteError> {
+        let header = Header::answer(self.frame.sequence()).to_bytes();
+        let all = len.saturating_add(HEADER_BYTES);
+        let Alone { writer, patience, counters } = &mut self.answers;
+        let mut loan = match writer.loan_at_hand(all) {
+            Some(loan) => loan,
+            None => writer.loan_timeout(all, *patience)?,
+        };
+        let (start, space) = loan.split_at_mut(HEADER_BYTES);
+        start.copy_from_slice(&header);
+        fill(&self.frame[self.skip..], space);
+        loan.commit();
+        self.is_answered = true;
+        counters.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&mut self, status: Status, code: u32, message: &str) {
+        self.is_answered = true;
+        let header = Header { request: self.frame.sequence(), status, code };
+        let Alone { writer, patience, counters } = &mut self.answers;
+        let sent = write_refusal(writer, header, message, Deadline::after(*patience));
+        counters.count_refused(sent.is_ok());
+    }
+}
+
+impl Drop for Lent<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.refuse(Status::Unanswered, 0, "");
+        }
+        // Late, when the caller has its answer.
+        self.answers.counters.requests.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Deref for LentRequest<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Held::Lent(lent) => &lent.frame[lent.skip..],
+            Held::Kept(request) => request,
+        }
+    }
+}
+
+impl AsRef<[u8]> for LentRequest<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Server {
+    /// As [`receive`](Self::receive), for one thread that has the server to itself: the request is lent until it is answered.
+    /// `None` if none came in time, or none that is to be handled.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    #[inline]
+    pub fn receive_alone(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<LentRequest<'_>>, ReadError> {
+        if !self.can_lend() {
+            let request = self.receive(timeout)?;
+            return Ok(request.map(|request| LentRequest(Held::Kept(request))));
+        }
+        let redo = self.options.redo_interrupted;
+        let Some(receiving) = self.receiving.get_mut() else { return Ok(None) };
+        // Before the wait, which whoever asks does not wait for.
+        let answers = receiving.way_back.as_mut().and_then(Arc::get_mut);
+        let Some(answers) = answers.and_then(Answers::alone) else { return Ok(None) };
+        let reader = &mut receiving.reader;
+        match reader.receive_within(Patience::For(Some(timeout))) {
+            Ok(true) => {}
+            // The client closed or died; the next one may come.
+            Ok(false) | Err(ReadError::WriterGone { .. }) => return Ok(None),
+            Err(ReadError::Timeout { .. } | ReadError::SequenceGap { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        receiving.ordinal += 1;
+        let begins_with_consent = reader.shares_payload();
+        let mut lent = Lent { answers, is_answered: false, skip: 0, frame: reader.lent_frame() };
+        if begins_with_consent {
+            lent.skip = lent.frame.len().min(HEADER_BYTES);
+        }
+        if lent.frame.is_redelivered() && !(redo && lent.is_whole()) {
+            lent.refuse(Status::Interrupted, 0, "");
+            return Ok(None);
+        }
+        Ok(Some(LentRequest(Held::Lent(lent))))
+    }
+
+    /// Whether nobody else has a request in hand, and answers name their requests.
+    #[inline]
+    fn can_lend(&mut self) -> bool {
+        self.receiving.get_mut().is_some_and(|receiving| {
+            let answers = receiving.way_back.as_mut().and_then(Arc::get_mut);
+            answers.and_then(Answers::alone).is_some()
+        })
+    }
+
+    /// As [`serve`](Self::serve), for one thread that has the server to itself: the handler is lent each request, and its
+    /// answer is copied to where the client reads it.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_alone<A: AsRef<[u8]>>(
+        &mut self,
+        mut handler: impl FnMut(&[u8]) -> Result<A, Failure>,
+    ) -> Result<(), ReadError> {
+        while !self.is_stopped() {
+            let Some(mut request) = self.receive_alone(SLICE)? else { continue };
+            // A panic leaves nothing of ours half done.
+            match catch_unwind(AssertUnwindSafe(|| handler(&request))) {
+                Ok(Ok(answer)) => {
+                    let answer = answer.as_ref();
+                    let copy = |_: &[u8], space: &mut [u8]| space.copy_from_slice(answer);
+                    if let Err(error) = request.send_with(answer.len(), copy) {
+                        request.fail(&error.into());
+                    }
+                }
+                Ok(Err(failure)) => request.fail(&failure),
+                Err(panic) => request.tell_panic(text_of(&*panic)),
+            }
+        }
+        Ok(())
+    }
+}
