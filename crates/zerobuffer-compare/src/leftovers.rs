@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::WaitOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::peers::bare;
 use crate::peers::ours_v1::DIR;
 
 /// For processes that were killed to end.
@@ -34,6 +35,12 @@ pub(crate) fn directory() -> std::io::Result<tempfile::TempDir> {
 
 /// Removes the buffers of measurements that ended early.
 pub(crate) fn remove_buffers() {
+    for entry in std::fs::read_dir(bare::DIR).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&prefix()) && name.ends_with(bare::SUFFIX) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
     for dir in [zerobuffer::default_dir(), DIR.into()] {
         for found in zerobuffer::inspect::list(&dir).into_iter().flatten() {
             if found.name.starts_with(&prefix()) {

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Pipe,
     IpcChannel,
     Zmq,
+    /// Not an alternative: what the memory takes.
+    Bare,
 }
 
 /// How much of each frame is written and read, and how it gets in.
@@ -49,7 +51,7 @@ impl Mode {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ours,
         Self::OursElastic,
         Self::OursV1,
@@ -59,6 +61,7 @@ impl Kind {
         Self::Pipe,
         Self::IpcChannel,
         Self::Zmq,
+        Self::Bare,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -72,6 +75,7 @@ impl Kind {
             Self::Pipe => "pipe",
             Self::IpcChannel => "ipc-channel",
             Self::Zmq => "zeromq",
+            Self::Bare => "floor: bare copy and sum",
         }
     }
 
@@ -83,7 +87,7 @@ impl Kind {
             Self::Rtrb => locked("rtrb"),
             Self::IpcChannel => locked("ipc-channel"),
             Self::Zmq => zmq_version(),
-            Self::UnixSocket | Self::Pipe => {
+            Self::UnixSocket | Self::Pipe | Self::Bare => {
                 rustix::system::uname().release().to_string_lossy().into_owned()
             }
         }
@@ -119,6 +123,10 @@ impl Kind {
                 "PUSH and PULL over ipc://, high-water marks as deep as the ring of the others; the background thread that \
                  each process has shares its core"
             }
+            Self::Bare => {
+                "a flag a slot, a memcpy and a sum in memory that both map, and nothing else: what no hand-over of copied frames can be \
+                 much faster than, not an alternative"
+            }
         }
     }
 
@@ -150,9 +158,11 @@ impl Kind {
             Self::Rtrb => matches!(bytes, 8 | 64 | 1024),
             // What it keeps to is larger than rings for small frames are.
             Self::OursElastic => bytes >= 1 << 20,
+            // Where a frame is its bytes, and the rest hardly counts.
+            Self::Bare => bytes >= 64 << 10,
             _ => true,
         };
-        let waits = !(self == Self::Rtrb && wait == Wait::Park);
+        let waits = !(matches!(self, Self::Rtrb | Self::Bare) && wait == Wait::Park);
         let does = match mode {
             Mode::Copied => true,
             Mode::Batched => self == Self::Ours,
@@ -165,7 +175,7 @@ impl Kind {
     pub(crate) fn copies(self, mode: Mode) -> &'static str {
         match (self, mode) {
             (_, Mode::Loaned) => "nobody",
-            (Self::Ours | Self::OursElastic | Self::OursV1 | Self::Iceoryx2, _) => {
+            (Self::Ours | Self::OursElastic | Self::OursV1 | Self::Iceoryx2 | Self::Bare, _) => {
                 "writer in, reader reads in place"
             }
             (Self::Rtrb, _) => "writer in, reader out",

@@ -3,6 +3,7 @@
 
 pub(crate) mod kind;
 
+pub(crate) mod bare;
 mod files;
 #[cfg(feature = "peers")]
 pub(crate) mod iceoryx2;
@@ -122,6 +123,7 @@ pub(crate) fn with<J: Job>(kind: Kind, bytes: usize, job: J) -> anyhow::Result<J
         Kind::IpcChannel => job.run::<ipc_channel::IpcChannel>(),
         #[cfg(feature = "zmq")]
         Kind::Zmq => job.run::<zmq::Zmq>(),
+        Kind::Bare => job.run::<bare::Bare>(),
         Kind::UnixSocket => job.run::<unix_socket::UnixSocket>(),
         Kind::Pipe => job.run::<pipe::Pipe>(),
         Kind::Rtrb => match bytes {
