@@ -8,6 +8,7 @@ mod deployed;
 mod floors;
 mod leftovers;
 mod machine;
+mod markdown;
 mod other;
 mod pair;
 mod peers;
@@ -39,7 +40,7 @@ struct Cli {
     /// A tenth of it
     #[arg(long)]
     quick: bool,
-    /// Where to write compare.json and report.html
+    /// Where to write compare.json, report.html and tables.md
     #[arg(long, default_value = "target/compare")]
     out: PathBuf,
     /// Only groups whose name contains this
@@ -157,8 +158,11 @@ fn publish(out: &Path, comparison: &Comparison) -> anyhow::Result<()> {
     let page = out.join("report.html");
     std::fs::write(&page, report::html(comparison)?)
         .with_context(|| format!("write {}", page.display()))?;
+    let tables = out.join("tables.md");
+    std::fs::write(&tables, markdown::tables(comparison))
+        .with_context(|| format!("write {}", tables.display()))?;
     print!("{}", summary::table(comparison));
-    println!("written: {} and {}", path.display(), page.display());
+    println!("written: {}, {} and {}", path.display(), page.display(), tables.display());
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::peers::kind::Kind;
 use crate::result::{Better, Case, Comparison, Spread};
 
 /// A number with the prefix that keeps it short.
-fn short(value: f64, unit: &str) -> String {
+pub(crate) fn short(value: f64, unit: &str) -> String {
     let scaled = |steps: &[(f64, &str)]| {
         let step = steps.iter().rev().find(|(from, _)| value.abs() >= *from).unwrap_or(&steps[0]);
         let digits = if value / step.0 >= 100.0 { 0 } else { 2 };

@@ -623,6 +623,17 @@ impl FrameMut<'_> {
     pub fn truncate(&mut self, len: usize) {
         self.writer.loaned.truncate(len);
     }
+
+    /// Copies `bytes` behind the first `skip` bytes, a multiple of 8.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    #[inline(always)]
+    pub(crate) fn copy_in(&mut self, skip: usize, bytes: &[u8]) {
+        let Claimed { claim, len } = &self.writer.loaned;
+        assert!(skip <= *len && bytes.len() <= *len - skip, "more bytes than were loaned");
+        self.writer.engine.copy_in_behind(claim, skip, bytes);
+    }
 }
 
 impl Deref for FrameMut<'_> {

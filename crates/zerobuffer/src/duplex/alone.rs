@@ -21,6 +21,7 @@ use crate::config::Protocol;
 use crate::error::{ReadError, WriteError, WriterPresence};
 use crate::frame::Frame;
 use crate::wait::Patience;
+use crate::writer::FrameMut;
 
 /// An answer, read in place and released when dropped, before the next call. To keep it, copy it, or use
 /// [`Client::call`], whose [`Response`] can be kept.
@@ -95,7 +96,11 @@ impl Client {
         request: &[u8],
         timeout: Duration,
     ) -> Result<Reply<'_>, CallError> {
-        self.call_alone_with(request.len(), |space| space.copy_from_slice(request), timeout)
+        let len = request.len();
+        match self.send_alone(len, |loan, skip| loan.copy_in(skip, request)) {
+            Some(sequence) => self.reply_alone(sequence, timeout),
+            None => self.call(request, timeout).map(|kept| Reply(Answer::Kept(kept))),
+        }
     }
 
     /// As [`call_alone`](Self::call_alone), with a request of `len` bytes that `fill` makes in place: no copy.
@@ -109,25 +114,47 @@ impl Client {
         fill: impl FnOnce(&mut [u8]),
         timeout: Duration,
     ) -> Result<Reply<'_>, CallError> {
-        let consent = self.consent();
-        let table = self.table.get_mut();
-        let is_plain = self.protocol == Protocol::V2
-            && table.is_ok_and(|table| table.server == ServerState::Attached && !table.lost);
-        let writer = self.requests.get_mut().filter(|_| is_plain);
-        let loan = writer.and_then(|writer| {
-            let skip = bytes_before_a_request(writer);
-            let sequence = writer.next_sequence();
-            writer.loan_at_hand(len.checked_add(skip)?).map(|loan| (loan, skip, sequence))
-        });
-        let Some((mut loan, skip, sequence)) = loan else {
-            let response = self.call_with(len, fill, timeout)?;
-            return Ok(Reply(Answer::Kept(response)));
+        let mut fill = Some(fill);
+        let fill_once = |loan: &mut FrameMut<'_>, skip: usize| {
+            fill.take().into_iter().for_each(|fill| fill(&mut loan[skip..]));
         };
-        if skip > 0 {
-            loan[..skip].copy_from_slice(&consent.to_bytes());
+        match self.send_alone(len, fill_once) {
+            Some(sequence) => self.reply_alone(sequence, timeout),
+            None => {
+                let fill_once = |space: &mut [u8]| fill.into_iter().for_each(|fill| fill(space));
+                self.call_with(len, fill_once, timeout).map(|kept| Reply(Answer::Kept(kept)))
+            }
         }
-        fill(&mut loan[skip..]);
+    }
+
+    /// Sends a request, if that needs nothing but room that is there; its number in the buffer. `fill` is told how many bytes
+    /// stand before the request's own.
+    #[inline(always)]
+    fn send_alone(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut FrameMut<'_>, usize),
+    ) -> Option<u64> {
+        let consent = self.consent();
+        let table = self.table.get_mut().ok()?;
+        let is_plain =
+            self.protocol == Protocol::V2 && table.server == ServerState::Attached && !table.lost;
+        let writer = self.requests.get_mut().filter(|_| is_plain)?;
+        let skip = bytes_before_a_request(writer);
+        let sequence = writer.next_sequence();
+        let mut loan = writer.loan_at_hand(len.checked_add(skip)?)?;
+        if skip > 0 {
+            loan.copy_in(0, &consent.to_bytes());
+        }
+        fill(&mut loan, skip);
         loan.commit();
+        table.newest = table.base.wrapping_add(sequence);
+        Some(sequence)
+    }
+
+    /// Waits for the answer to the request of that number in the buffer.
+    #[inline(always)]
+    fn reply_alone(&mut self, sequence: u64, timeout: Duration) -> Result<Reply<'_>, CallError> {
         let cut = self.wait_alone(sequence, timeout)?;
         // It was there a moment ago.
         let Some(reader) = self.responses.get_mut() else { return Err(unreadable(&self.name)) };
@@ -138,9 +165,6 @@ impl Client {
     /// end do not belong to it.
     #[inline]
     fn wait_alone(&mut self, sequence: u64, timeout: Duration) -> Result<usize, CallError> {
-        if let Ok(table) = self.table.get_mut() {
-            table.newest = table.base.wrapping_add(sequence);
-        }
         let mut patience = Patience::For(Some(timeout));
         let mut passed_over: Option<Instant> = None;
         loop {
@@ -253,8 +277,16 @@ impl LentRequest<'_> {
     /// # Errors
     /// [`WriteError`], see [`Request::answer`]; the caller is then told that there is no answer.
     #[inline]
-    pub fn answer(self, bytes: &[u8]) -> Result<(), WriteError> {
-        self.answer_with(bytes.len(), |_, space| space.copy_from_slice(bytes))
+    pub fn answer(mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.send(bytes)
+    }
+
+    #[inline]
+    fn send(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        match &mut self.0 {
+            Held::Lent(lent) => lent.send(bytes.len(), |_, loan| loan.copy_in(HEADER_BYTES, bytes)),
+            Held::Kept(request) => request.answer(bytes).map(drop),
+        }
     }
 
     /// Answers with `len` bytes that `fill` makes in place from the request's: no copy.
@@ -267,17 +299,10 @@ impl LentRequest<'_> {
         len: usize,
         fill: impl FnOnce(&[u8], &mut [u8]),
     ) -> Result<(), WriteError> {
-        self.send_with(len, fill)
-    }
-
-    #[inline]
-    fn send_with(
-        &mut self,
-        len: usize,
-        fill: impl FnOnce(&[u8], &mut [u8]),
-    ) -> Result<(), WriteError> {
         match &mut self.0 {
-            Held::Lent(lent) => lent.answer_with(len, fill),
+            Held::Lent(lent) => {
+                lent.send(len, |request, loan| fill(request, &mut loan[HEADER_BYTES..]))
+            }
             Held::Kept(request) => {
                 let mut loan = request.loan(len)?;
                 fill(request, &mut loan);
@@ -313,11 +338,12 @@ impl Lent<'_> {
         self.skip == 0 || matches!(says(), Some(Consent::Keep | Consent::Change))
     }
 
-    #[inline]
-    fn answer_with(
+    /// Sends an answer of `len` bytes, which `fill` puts behind the header of a loan.
+    #[inline(always)]
+    fn send(
         &mut self,
         len: usize,
-        fill: impl FnOnce(&[u8], &mut [u8]),
+        fill: impl FnOnce(&[u8], &mut FrameMut<'_>),
     ) -> Result<(), WriteError> {
         let header = Header::answer(self.frame.sequence()).to_bytes();
         let all = len.saturating_add(HEADER_BYTES);
@@ -326,9 +352,8 @@ impl Lent<'_> {
             Some(loan) => loan,
             None => writer.loan_timeout(all, *patience)?,
         };
-        let (start, space) = loan.split_at_mut(HEADER_BYTES);
-        start.copy_from_slice(&header);
-        fill(&self.frame[self.skip..], space);
+        loan.copy_in(0, &header);
+        fill(&self.frame[self.skip..], &mut loan);
         loan.commit();
         self.is_answered = true;
         counters.answers.fetch_add(1, Ordering::Relaxed);
@@ -438,9 +463,7 @@ impl Server {
             // A panic leaves nothing of ours half done.
             match catch_unwind(AssertUnwindSafe(|| handler(&request))) {
                 Ok(Ok(answer)) => {
-                    let answer = answer.as_ref();
-                    let copy = |_: &[u8], space: &mut [u8]| space.copy_from_slice(answer);
-                    if let Err(error) = request.send_with(answer.len(), copy) {
+                    if let Err(error) = request.send(answer.as_ref()) {
                         request.fail(&error.into());
                     }
                 }
