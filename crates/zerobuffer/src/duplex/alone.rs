@@ -38,7 +38,8 @@ enum Answer<'a> {
         frame: Frame<'a>,
         cut: usize,
     },
-    Kept(Response),
+    // In a box, so that the other kind is moved as the few words that it is.
+    Kept(Box<Response>),
 }
 
 impl Deref for Reply<'_> {
@@ -99,7 +100,7 @@ impl Client {
         let len = request.len();
         match self.send_alone(len, |loan, skip| loan.copy_in(skip, request)) {
             Some(sequence) => self.reply_alone(sequence, timeout),
-            None => self.call(request, timeout).map(|kept| Reply(Answer::Kept(kept))),
+            None => self.call(request, timeout).map(|kept| Reply(Answer::Kept(Box::new(kept)))),
         }
     }
 
@@ -122,7 +123,8 @@ impl Client {
             Some(sequence) => self.reply_alone(sequence, timeout),
             None => {
                 let fill_once = |space: &mut [u8]| fill.into_iter().for_each(|fill| fill(space));
-                self.call_with(len, fill_once, timeout).map(|kept| Reply(Answer::Kept(kept)))
+                self.call_with(len, fill_once, timeout)
+                    .map(|kept| Reply(Answer::Kept(Box::new(kept))))
             }
         }
     }
@@ -239,6 +241,11 @@ fn unreadable(name: &Arc<str>) -> CallError {
     CallError::Damaged { name: name.clone(), problem: "its answers cannot be read any more" }
 }
 
+#[cold]
+fn nobody_answers() -> WriteError {
+    WriteError::Retired { name: "(its writer was forgotten)".into() }
+}
+
 /// A request in hand, lent until it is answered. Dropped without an answer, the caller is told so
 /// ([`CallError::Unanswered`]).
 ///
@@ -250,15 +257,16 @@ pub struct LentRequest<'a>(Held<'a>);
 #[derive(Debug)]
 enum Held<'a> {
     Lent(Lent<'a>),
-    Kept(Request),
+    // In a box, so that the other kind is moved as the few words that it is.
+    Kept(Box<Request>),
 }
 
 #[derive(Debug)]
 struct Lent<'a> {
-    answers: Alone<'a>,
+    answers: &'a mut Answers,
     is_answered: bool,
     /// Bytes before the request's own.
-    skip: usize,
+    skip: u32,
     // Last, so that it is released after it was answered: see the parent module's invariants.
     frame: Frame<'a>,
 }
@@ -347,13 +355,15 @@ impl Lent<'_> {
     ) -> Result<(), WriteError> {
         let header = Header::answer(self.frame.sequence()).to_bytes();
         let all = len.saturating_add(HEADER_BYTES);
-        let Alone { writer, patience, counters } = &mut self.answers;
+        let Some(Alone { writer, patience, counters }) = self.answers.alone() else {
+            return Err(nobody_answers());
+        };
         let mut loan = match writer.loan_at_hand(all) {
             Some(loan) => loan,
-            None => writer.loan_timeout(all, *patience)?,
+            None => writer.loan_timeout(all, patience)?,
         };
         loan.copy_in(0, &header);
-        fill(&self.frame[self.skip..], &mut loan);
+        fill(&self.frame[self.skip as usize..], &mut loan);
         loan.commit();
         self.is_answered = true;
         counters.answers.fetch_add(1, Ordering::Relaxed);
@@ -364,9 +374,10 @@ impl Lent<'_> {
     fn refuse(&mut self, status: Status, code: u32, message: &str) {
         self.is_answered = true;
         let header = Header { request: self.frame.sequence(), status, code };
-        let Alone { writer, patience, counters } = &mut self.answers;
-        let sent = write_refusal(writer, header, message, Deadline::after(*patience));
-        counters.count_refused(sent.is_ok());
+        if let Some(Alone { writer, patience, counters }) = self.answers.alone() {
+            let sent = write_refusal(writer, header, message, Deadline::after(patience));
+            counters.count_refused(sent.is_ok());
+        }
     }
 }
 
@@ -377,7 +388,7 @@ impl Drop for Lent<'_> {
             self.refuse(Status::Unanswered, 0, "");
         }
         // Late, when the caller has its answer.
-        self.answers.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.answers.count_request();
     }
 }
 
@@ -387,7 +398,7 @@ impl Deref for LentRequest<'_> {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Held::Lent(lent) => &lent.frame[lent.skip..],
+            Held::Lent(lent) => &lent.frame[lent.skip as usize..],
             Held::Kept(request) => request,
         }
     }
@@ -412,13 +423,13 @@ impl Server {
     ) -> Result<Option<LentRequest<'_>>, ReadError> {
         if !self.can_lend() {
             let request = self.receive(timeout)?;
-            return Ok(request.map(|request| LentRequest(Held::Kept(request))));
+            return Ok(request.map(|request| LentRequest(Held::Kept(Box::new(request)))));
         }
         let redo = self.options.redo_interrupted;
         let Some(receiving) = self.receiving.get_mut() else { return Ok(None) };
         // Before the wait, which whoever asks does not wait for.
         let answers = receiving.way_back.as_mut().and_then(Arc::get_mut);
-        let Some(answers) = answers.and_then(Answers::alone) else { return Ok(None) };
+        let Some(answers) = answers else { return Ok(None) };
         let reader = &mut receiving.reader;
         match reader.receive_within(Patience::For(Some(timeout))) {
             Ok(true) => {}
@@ -431,7 +442,7 @@ impl Server {
         let begins_with_consent = reader.shares_payload();
         let mut lent = Lent { answers, is_answered: false, skip: 0, frame: reader.lent_frame() };
         if begins_with_consent {
-            lent.skip = lent.frame.len().min(HEADER_BYTES);
+            lent.skip = lent.frame.len().min(HEADER_BYTES) as u32;
         }
         if lent.frame.is_redelivered() && !(redo && lent.is_whole()) {
             lent.refuse(Status::Interrupted, 0, "");

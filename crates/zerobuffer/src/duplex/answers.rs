@@ -75,6 +75,10 @@ impl Answers {
         Arc::new(Self { sending, protocol, patience, counters })
     }
 
+    pub(super) fn count_request(&self) {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether somebody is there to get them, as of now.
     pub(crate) fn has_client(&self) -> bool {
         // Whoever has the writer at the moment notices by himself.
@@ -202,7 +206,7 @@ impl Request {
         frame: OwnedFrame,
         begins_with_consent: bool,
     ) -> Self {
-        answers.counters.requests.fetch_add(1, Ordering::Relaxed);
+        answers.count_request();
         let ticket = Ticket { sequence: frame.sequence(), ordinal };
         let (mut skip, mut consent) = (0, Some(Consent::Keep));
         if begins_with_consent {
