@@ -510,3 +510,13 @@ fn a_frame_that_was_waited_for_is_held_until_it_is_dropped() {
         });
     }
 }
+
+#[test]
+fn frames_loans_and_ends_can_be_sent_and_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Reader>();
+    shared::<Writer>();
+    shared::<zerobuffer::Frame<'_>>();
+    shared::<zerobuffer::FrameMut<'_>>();
+    shared::<OwnedFrame>();
+}
