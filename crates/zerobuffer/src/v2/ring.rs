@@ -709,6 +709,7 @@ impl Found {
     }
 
     /// Whether its payload lies in another buffer, and the bytes here say where.
+    #[inline(always)]
     pub(crate) fn is_reference(&self) -> bool {
         self.marks & REFERENCE != 0
     }
@@ -897,8 +898,9 @@ impl Consumer {
         let frames = memory.frames();
         // Guessing the length takes the load of the word out of the way to the next word, so that the processor
         // works on several frames at once, and has several cache lines on their way.
+        // Not the length of a frame that lay elsewhere: that of another ring was not checked against this one's.
         let usual_len = self.newest.len;
-        let len = if word == word::frame(usual_len, sequence) {
+        let len = if !self.newest.is_reference() && word == word::frame(usual_len, sequence) {
             usual_len
         } else {
             word::plain_frame(word, sequence, frames)?

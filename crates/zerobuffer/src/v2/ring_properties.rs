@@ -323,6 +323,24 @@ fn frames_of_one_length_lie_where_those_of_the_lap_before_lay() {
 }
 
 #[test]
+fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
+    let mut bench = Bench::new(8, 0, Footprint::Whole);
+    bench.join(0, true);
+    let claim = bench.producer.claim(&bench.heap, 40).unwrap();
+    bench.producer.commit_reference(&bench.heap, &claim);
+    let consumer = &mut bench.sides[0].as_mut().unwrap().consumer;
+    let reference = consumer.poll(&bench.heap).unwrap().unwrap();
+    assert!(reference.is_reference());
+    let large = CAPACITY * 16;
+    consumer.take(&bench.heap, &reference.resolved(Position(0), large));
+    // What follows claims to be just as long.
+    let word = super::word::frame(large, consumer.next_sequence());
+    bench.heap.word(consumer.position()).store(word, Ordering::Relaxed);
+    assert_eq!(consumer.poll_ready(&bench.heap), None);
+    consumer.poll(&bench.heap).unwrap_err();
+}
+
+#[test]
 fn an_abandoned_batch_leaves_no_trace_not_even_of_its_skip() {
     let mut bench = Bench::new(8, 0, Footprint::Window(1024));
     bench.join(0, true);
