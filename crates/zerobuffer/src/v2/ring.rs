@@ -381,7 +381,8 @@ impl Producer {
                 return None;
             }
         }
-        if !extent.end.is_at_or_before(self.lap.end(frames)) {
+        // Behind a skip the lap begins when the frame is staged: until then it may be given up, and another go to the tail.
+        if frame == self.tail.position && !extent.end.is_at_or_before(self.lap.end(frames)) {
             self.lap = Lap::at(frame, &self.tail);
         }
         self.raise_reserve(memory, extent);
@@ -543,6 +544,7 @@ impl Producer {
             let bytes = claim.frame.since(claim.position);
             visible = word::skip(bytes, self.tail.next);
             tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
+            self.lap = Lap::at(claim.frame, &self.tail);
         }
         let newest = claim.frame;
         match &mut self.batch {
@@ -589,6 +591,7 @@ impl Producer {
     pub(crate) fn abort(&mut self, memory: &impl Memory) {
         if let Some(batch) = self.batch.take() {
             self.tail = batch.before;
+            self.lap = Lap::at(self.tail.position, &self.tail);
             self.look_ahead(memory, SMALLEST_FRAME, self.lowest_cursor(memory));
         }
     }

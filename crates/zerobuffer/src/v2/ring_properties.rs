@@ -323,6 +323,25 @@ fn frames_of_one_length_lie_where_those_of_the_lap_before_lay() {
 }
 
 #[test]
+fn what_was_given_up_where_a_lap_begins_does_not_keep_out_what_comes_after() {
+    for staged in [false, true] {
+        let mut bench = Bench::new(8, 0, Footprint::Whole);
+        let largest = bench.wish(u64::MAX);
+        bench.write(&[1200, 1200, 1200], true);
+        let claim = bench.producer.claim(&bench.heap, 1200).unwrap();
+        assert_ne!(claim.header(), bench.producer.tail(), "it goes behind a skip");
+        if staged {
+            bench.producer.stage(&bench.heap, &claim);
+            bench.producer.abort(&bench.heap);
+        }
+        // Nobody reads: each of them has the whole ring.
+        for _ in 0..5 {
+            bench.write(&[largest], true);
+        }
+    }
+}
+
+#[test]
 fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
     let mut bench = Bench::new(8, 0, Footprint::Whole);
     bench.join(0, true);
