@@ -333,12 +333,12 @@ impl Reader {
         self.read_within(Patience::For(None))
     }
 
-    /// The next frame; waits at most `timeout`.
+    /// The next frame; waits at most `timeout`. Without any time this is [`try_read`](Self::try_read).
     ///
     /// # Errors
     /// [`ReadError::Timeout`] when nothing came in time; otherwise as [`read`](Self::read).
     pub fn read_timeout(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
-        self.read_within(Patience::For(Some(timeout)))
+        self.read_within(Patience::up_to(timeout))
     }
 
     /// The next frame, if it is there already.
@@ -348,12 +348,6 @@ impl Reader {
     #[inline]
     pub fn try_read(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         self.read_within(Patience::None)
-    }
-
-    /// Like [`read_timeout`](Self::read_timeout), or, without any time, [`try_read`](Self::try_read), which, called again and
-    /// again, also notices deaths.
-    pub(crate) fn look(&mut self, timeout: Duration) -> Result<Option<Frame<'_>>, ReadError> {
-        if timeout.is_zero() { self.try_read() } else { self.read_timeout(timeout) }
     }
 
     #[inline(always)]
@@ -419,7 +413,7 @@ impl Reader {
         max: usize,
         timeout: Duration,
     ) -> Result<Option<Batch<'_>>, ReadError> {
-        self.batch_within(max, Patience::For(Some(timeout)))
+        self.batch_within(max, Patience::up_to(timeout))
     }
 
     /// Like [`read_batch`](Self::read_batch), but never waits.

@@ -39,6 +39,12 @@ pub(crate) enum Patience {
 }
 
 impl Patience {
+    /// So long; without any time not at all, so that whoever looks again and again also notices deaths.
+    #[inline]
+    pub(crate) fn up_to(timeout: Duration) -> Self {
+        if timeout.is_zero() { Self::None } else { Self::For(Some(timeout)) }
+    }
+
     /// How long a call that gave up has waited.
     pub(crate) fn limit(self) -> Duration {
         match self {

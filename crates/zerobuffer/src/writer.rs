@@ -289,7 +289,8 @@ impl Writer {
         }
     }
 
-    /// Like [`write`](Self::write), but waits at most `timeout` and never drops.
+    /// Like [`write`](Self::write), but waits at most `timeout` and never drops. Without any time this is
+    /// [`try_write`](Self::try_write).
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -298,7 +299,7 @@ impl Writer {
         payload: &[u8],
         timeout: Duration,
     ) -> Result<Written, WriteError> {
-        self.write_within(payload, Patience::For(Some(timeout)))
+        self.write_within(payload, Patience::up_to(timeout))
     }
 
     #[inline(never)]
@@ -438,7 +439,7 @@ impl Writer {
         Ok(FrameMut { writer: self })
     }
 
-    /// Like [`loan`](Self::loan), but waits at most `timeout`.
+    /// Like [`loan`](Self::loan), but waits at most `timeout`. Without any time this is [`try_loan`](Self::try_loan).
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -447,23 +448,21 @@ impl Writer {
         len: usize,
         timeout: Duration,
     ) -> Result<FrameMut<'_>, WriteError> {
-        self.claim_within(len, Patience::For(Some(timeout)))?;
+        self.claim_within(len, Patience::up_to(timeout))?;
         Ok(FrameMut { writer: self })
     }
 
-    /// Like [`loan_timeout`](Self::loan_timeout), or, without any time, [`try_loan`](Self::try_loan), for whoever keeps this
-    /// writer beside the loan. The loan is given back by doing nothing.
+    /// Like [`loan_timeout`](Self::loan_timeout), for whoever keeps this writer beside the loan. The loan is given back by
+    /// doing nothing.
     #[inline]
     pub(crate) fn claim_timeout(
         &mut self,
         len: usize,
         timeout: Duration,
     ) -> Result<Claimed, WriteError> {
-        let patience =
-            if timeout.is_zero() { Patience::None } else { Patience::For(Some(timeout)) };
         let claim = match self.engine.try_claim(len) {
             Some(claim) => claim,
-            None => self.engine.claim(len, true, patience)?,
+            None => self.engine.claim(len, true, Patience::up_to(timeout))?,
         };
         Ok(Claimed { claim, len })
     }
@@ -521,7 +520,7 @@ impl Writer {
     /// Patience that the full-policy gives to calls that name none.
     fn default_patience(&self) -> Patience {
         match self.full {
-            FullPolicy::Block { timeout } => Patience::For(timeout),
+            FullPolicy::Block { timeout } => timeout.map_or(Patience::For(None), Patience::up_to),
             FullPolicy::Fail | FullPolicy::DropNewest => Patience::None,
         }
     }

@@ -198,7 +198,7 @@ fn a_reader_that_waits_when_the_writer_dies_is_told() {
 
 #[test]
 fn polling_and_short_timeouts_tell_of_a_dead_writer_too() {
-    for poll in [0, 1, 2] {
+    for poll in 0..5 {
         let stage = stage(WaitStrategy::Park);
         let mut reader = stage.reader().create(NAME, &config()).unwrap();
         let mut writer = stage.start("write", &[1]);
@@ -213,7 +213,9 @@ fn polling_and_short_timeouts_tell_of_a_dead_writer_too() {
             let error = match poll {
                 0 => reader.try_read().map(drop),
                 1 => reader.read_timeout(Duration::from_millis(1)).map(drop),
-                _ => reader.try_read_batch(3).map(drop),
+                2 => reader.try_read_batch(3).map(drop),
+                3 => reader.read_timeout(Duration::ZERO).map(drop),
+                _ => reader.read_batch_timeout(3, Duration::ZERO).map(drop),
             }
             .unwrap_err();
             if poll != 1 {
@@ -398,7 +400,8 @@ fn a_dead_ephemeral_reader_holds_nobody_back() {
 
 #[test]
 fn writers_that_do_not_wait_get_rid_of_a_dead_ephemeral_reader_soon() {
-    for policy in [FullPolicy::Fail, FullPolicy::DropNewest] {
+    let no_time = FullPolicy::Block { timeout: Some(Duration::ZERO) };
+    for policy in [FullPolicy::Fail, FullPolicy::DropNewest, no_time] {
         let stage = stage(WaitStrategy::Park);
         let config = config().keep_for_first_reader(false);
         let mut writer = stage.writer().full_policy(policy).create(NAME, &config).unwrap();

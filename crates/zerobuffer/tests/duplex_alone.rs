@@ -246,6 +246,21 @@ fn a_server_that_is_killed_fails_the_waiting_call() {
 }
 
 #[test]
+fn a_dead_server_is_noticed_by_calls_that_do_not_wait() {
+    let stage = Stage::new(Processes, WaitStrategy::Park, role);
+    let server = stage.start("hoarder", &[]);
+    let mut client = connect(&stage);
+    drop(client.call_alone(&[ask::ECHO], Duration::ZERO).unwrap_err());
+    stage.await_signal("hoarded");
+    server.kill();
+    until("it is noticed", || {
+        let error = client.call_alone(&[ask::ECHO], Duration::ZERO).map(drop).unwrap_err();
+        assert!(error.is_timeout() || error.is_peer_gone(), "{error:?}");
+        error.is_peer_gone()
+    });
+}
+
+#[test]
 fn a_successor_refuses_what_was_in_hand_or_does_it_again() {
     for (successor, again) in [("server", false), ("redoing", true)] {
         let stage = Stage::new(Processes, WaitStrategy::Park, role);

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use super::answers::{Alone, Answers, Request, write_refusal};
 use super::call::{Response, bytes_before_a_request};
 use super::client::{Client, Server as ServerState};
-use super::error::{CallError, Failure, Gone};
+use super::error::{CallError, Failure};
 use super::server::{SLICE, Server, text_of};
 use super::turn::Deadline;
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
 use crate::config::Protocol;
-use crate::error::{ReadError, WriteError, WriterPresence};
+use crate::error::{ReadError, WriteError};
 use crate::frame::Frame;
 use crate::wait::Patience;
 use crate::writer::FrameMut;
@@ -167,7 +167,7 @@ impl Client {
     /// end do not belong to it.
     #[inline]
     fn wait_alone(&mut self, sequence: u64, timeout: Duration) -> Result<usize, CallError> {
-        let mut patience = Patience::For(Some(timeout));
+        let mut patience = Patience::up_to(timeout);
         let mut passed_over: Option<Instant> = None;
         loop {
             let Some(reader) = self.responses.get_mut() else { return Err(unreadable(&self.name)) };
@@ -194,45 +194,16 @@ impl Client {
                     // An answer that somebody gave up, or an answer to nobody.
                     drop(reader.lent_frame());
                 }
-                Ok(false) => self.look_after_server(Gone::Closed)?,
-                Err(ReadError::WriterGone { pid, .. }) => {
-                    self.look_after_server(Gone::Died { pid })?;
-                }
-                Err(ReadError::Timeout { .. }) => return Err(self.not_answered(timeout)),
+                Err(ReadError::Timeout { .. }) => return Err(self.late(timeout)),
                 Err(ReadError::SequenceGap { .. }) => {}
-                Err(error) => {
-                    if let Ok(table) = self.table.get_mut() {
-                        table.lost = true;
-                    }
-                    let error = CallError::from(error);
-                    self.failed(&error, WriterPresence::Dead);
-                    return Err(error);
+                ended => {
+                    let presence = reader.writer_presence();
+                    self.break_off(ended.err(), presence).map_or(Ok(()), Err)?;
                 }
             }
             let waited = passed_over.get_or_insert_with(Instant::now).elapsed();
-            patience = Patience::For(Some(timeout.saturating_sub(waited)));
+            patience = Patience::up_to(timeout.saturating_sub(waited));
         }
-    }
-
-    /// The server went: fails, unless its successor is there already, who has the request.
-    #[cold]
-    fn look_after_server(&mut self, how: Gone) -> Result<(), CallError> {
-        let Some(reader) = self.responses.get_mut() else { return Err(unreadable(&self.name)) };
-        let presence = reader.writer_presence();
-        if presence == WriterPresence::Attached {
-            return Ok(());
-        }
-        self.ended(presence, how);
-        Err(CallError::ServerGone { name: self.name.clone(), how })
-    }
-
-    #[cold]
-    fn not_answered(&mut self, waited: Duration) -> CallError {
-        let server = match self.table.get_mut().map(|table| table.server) {
-            Ok(ServerState::Gone(how)) => how,
-            _ => WriterPresence::Attached,
-        };
-        CallError::Timeout { name: self.name.clone(), waited, server }
     }
 }
 
@@ -431,7 +402,7 @@ impl Server {
         let answers = receiving.way_back.as_mut().and_then(Arc::get_mut);
         let Some(answers) = answers else { return Ok(None) };
         let reader = &mut receiving.reader;
-        match reader.receive_within(Patience::For(Some(timeout))) {
+        match reader.receive_within(Patience::up_to(timeout)) {
             Ok(true) => {}
             // The client closed or died; the next one may come.
             Ok(false) | Err(ReadError::WriterGone { .. }) => return Ok(None),

@@ -355,12 +355,13 @@ impl Client {
         if self.options.in_place { Consent::Change } else { Consent::Keep }
     }
 
-    fn late(&self, deadline: Deadline) -> CallError {
+    #[cold]
+    pub(super) fn late(&self, waited: Duration) -> CallError {
         let server = match lock(&self.table).server {
             Server::Attached => WriterPresence::Attached,
             Server::Gone(how) => how,
         };
-        CallError::Timeout { name: self.name.clone(), waited: deadline.waited(), server }
+        CallError::Timeout { name: self.name.clone(), waited, server }
     }
 
     fn not_sent(&self, deadline: Deadline) -> CallError {
@@ -497,7 +498,7 @@ impl Client {
             }
             let left = deadline.left();
             if left.is_zero() {
-                break Err(self.late(deadline));
+                break Err(self.late(deadline.waited()));
             }
             match self.responses.try_take() {
                 Some(mut reader) => {
@@ -543,17 +544,13 @@ impl Client {
 
     /// Looks for one answer and gives it to its caller; whose it was, if one came.
     pub(super) fn receive(&self, reader: &mut Reader, timeout: Duration) -> Option<u64> {
-        let read = reader.look(timeout).map(|frame| frame.map(Frame::into_owned));
+        let read = reader.read_timeout(timeout).map(|frame| frame.map(Frame::into_owned));
         let frame = match read {
             Ok(Some(frame)) => frame,
-            Ok(None) => return self.ended(reader.writer_presence(), Gone::Closed),
             Err(ReadError::Timeout { .. } | ReadError::SequenceGap { .. }) => return None,
-            Err(ReadError::WriterGone { pid, .. }) => {
-                return self.ended(reader.writer_presence(), Gone::Died { pid });
-            }
-            Err(error) => {
-                lock(&self.table).lost = true;
-                return self.failed(&error.into(), WriterPresence::Dead);
+            ended => {
+                self.break_off(ended.err(), reader.writer_presence());
+                return None;
             }
         };
         let (number, outcome) = match self.protocol {
@@ -584,7 +581,7 @@ impl Client {
             Err(problem) => {
                 // Nobody can be told whose it was.
                 let error = CallError::Damaged { name: self.name.clone(), problem };
-                self.failed(&error, WriterPresence::Attached);
+                self.fail_all(&error, WriterPresence::Attached);
                 return (0, Err(error));
             }
         };
@@ -608,15 +605,33 @@ impl Client {
         (header.request, outcome)
     }
 
-    /// The server went: everybody is told, unless its successor is there already, who has their requests.
-    pub(super) fn ended(&self, presence: WriterPresence, how: Gone) -> Option<u64> {
+    /// Tells everybody that no more answers come: the server has closed, or `why`. Nobody, and nothing is returned, if the
+    /// server only went and its successor is there already, who has their requests.
+    #[cold]
+    pub(super) fn break_off(
+        &self,
+        why: Option<ReadError>,
+        presence: WriterPresence,
+    ) -> Option<CallError> {
+        let how = match why {
+            None => Gone::Closed,
+            Some(ReadError::WriterGone { pid, .. }) => Gone::Died { pid },
+            Some(damage) => {
+                lock(&self.table).lost = true;
+                let error = damage.into();
+                self.fail_all(&error, WriterPresence::Dead);
+                return Some(error);
+            }
+        };
         if self.protocol == Protocol::V2 && presence == WriterPresence::Attached {
             return None;
         }
-        self.failed(&CallError::ServerGone { name: self.name.clone(), how }, presence)
+        let error = CallError::ServerGone { name: self.name.clone(), how };
+        self.fail_all(&error, presence);
+        Some(error)
     }
 
-    pub(super) fn failed(&self, error: &CallError, presence: WriterPresence) -> Option<u64> {
+    fn fail_all(&self, error: &CallError, presence: WriterPresence) {
         let mut table = lock(&self.table);
         if presence != WriterPresence::Attached {
             table.server = Server::Gone(presence);
@@ -624,7 +639,6 @@ impl Client {
         let woken = table.pending.fail_all(|| Err(error.clone()));
         drop(table);
         woken.iter().for_each(Waiter::wake);
-        None
     }
 
     pub(super) fn abandon(&self, number: u64) {

@@ -475,7 +475,7 @@ impl Server {
             self.keep_up_with_clients(way_back, ordinal);
             timeout = timeout.min(SLICE);
         }
-        let read = reader.look(timeout).map(|frame| frame.map(Frame::into_owned));
+        let read = reader.read_timeout(timeout).map(|frame| frame.map(Frame::into_owned));
         match read {
             Ok(Some(frame)) => {
                 if reader.protocol() == Protocol::V1 {

@@ -292,8 +292,8 @@ impl Engine {
         self.consumer.poll_ready(&self.seat.segment)
     }
 
-    /// Goes behind a skip.
-    fn is_behind_skip(&mut self) -> bool {
+    /// Goes behind a skip, if there is one; whether there was.
+    fn pass_skip(&mut self) -> bool {
         let segment = &self.seat.segment;
         segment.is_sound() && self.consumer.pass_skip(segment)
     }
@@ -301,7 +301,7 @@ impl Engine {
     /// Receives the next frame.
     #[inline(never)]
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        if self.is_behind_skip()
+        if self.pass_skip()
             && let Some(found) = self.next_ready()
         {
             return Ok(Some(found));
