@@ -386,8 +386,7 @@ impl Producer {
             self.lap = Lap::at(frame, &self.tail);
         }
         self.raise_reserve(memory, extent);
-        let size = extent.end.since(frame);
-        self.look_ahead(memory, size, lowest.unwrap_or_else(|| self.lowest_cursor(memory)));
+        self.look_ahead(memory, extent.end.since(frame), lowest);
         Some(frame)
     }
 
@@ -425,8 +424,8 @@ impl Producer {
 
     /// Notes how far frames can be claimed with no more than a look at `ready_until`: within one lap above the
     /// lowest cursor, within the reserve, and within the window of this lap. And whether readers, of whom the last one is
-    /// at `lowest`, lag, as they do in a stream, or are waiting for each frame.
-    fn look_ahead(&mut self, memory: &impl Memory, frame_bytes: u64, lowest: Position) {
+    /// at `lowest` if that is known, lag, as they do in a stream, or are waiting for each frame.
+    fn look_ahead(&mut self, memory: &impl Memory, frame_bytes: u64, lowest: Option<Position>) {
         let frames = memory.frames();
         let offset = frames.offset(self.tail.position);
         let window = self.footprint.window().min(2 * frames.capacity);
@@ -436,8 +435,11 @@ impl Producer {
             .earlier(self.reserve)
             .earlier(self.tail.position.minus(offset).plus(window))
             .earlier(self.lap.end(frames).plus(8));
-        let lag = self.head().since(lowest) / frame_bytes;
-        self.prepare_most = if lag >= STREAM_LAG { PREPARE_MOST } else { self.prepare_most / 8 };
+        let lags = frame_bytes < LEAST_PLACED && {
+            let lowest = lowest.unwrap_or_else(|| self.lowest_cursor(memory));
+            self.head().since(lowest) >= STREAM_LAG * frame_bytes
+        };
+        self.prepare_most = if lags { PREPARE_MOST } else { self.prepare_most / 8 };
     }
 
     /// The lowest cursor as it is now.
@@ -574,9 +576,14 @@ impl Producer {
         }
     }
 
-    /// In a stream, asks for the lines that the frames to come will be written to, as many as this one took.
+    /// Asks for lines that will be written to: in a stream those of the frames to come, as many as this one took.
     #[inline(always)]
     fn prepare(&self, memory: &impl Memory, claim: &Claim) {
+        if claim.len >= LEAST_PLACED {
+            // Where the header goes that comes here in the next lap; see `Lap::place`.
+            memory.prepare_to_write(claim.frame.minus(CACHE_LINE));
+            return;
+        }
         if self.prepare_most == 0 {
             return;
         }
@@ -592,7 +599,7 @@ impl Producer {
         if let Some(batch) = self.batch.take() {
             self.tail = batch.before;
             self.lap = Lap::at(self.tail.position, &self.tail);
-            self.look_ahead(memory, SMALLEST_FRAME, self.lowest_cursor(memory));
+            self.look_ahead(memory, SMALLEST_FRAME, None);
         }
     }
 }

@@ -323,6 +323,30 @@ fn frames_of_one_length_lie_where_those_of_the_lap_before_lay() {
 }
 
 #[test]
+fn a_ring_has_room_for_as_many_frames_in_every_lap_as_in_its_first() {
+    for len in [600, 1000, 1016, 1300, 1344, 2000] {
+        let mut bench = Bench::new(8, 0, Footprint::Whole);
+        bench.join(0, true);
+        let mut room = 0;
+        while bench.producer.claim(&bench.heap, len).is_ok() {
+            bench.write(&[len], true);
+            room += 1;
+        }
+        for lap in 0..200 {
+            for _ in 0..room {
+                bench.read(0);
+                bench.release(0, 0);
+            }
+            for frame in 0..room {
+                let before = bench.lens.len();
+                bench.write(&[len], true);
+                assert!(bench.lens.len() > before, "frame {frame} of {len} bytes in lap {lap}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_was_given_up_where_a_lap_begins_does_not_keep_out_what_comes_after() {
     for staged in [false, true] {
         let mut bench = Bench::new(8, 0, Footprint::Whole);
