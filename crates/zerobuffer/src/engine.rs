@@ -570,31 +570,21 @@ impl Reading {
         }
     }
 
-    /// Receives the next frame.
+    /// Receives the next frame, which is then [`lent`](Self::lent), from `other` for those who do not remember it themselves;
+    /// false when the writer has closed.
     #[inline(never)]
-    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        match self {
-            Self::V2(engine) => engine.next(patience),
-            Self::V1(engine) => {
-                let found = engine.find(patience)?;
-                engine.take();
-                Ok(found.map(foreign))
-            }
-            Self::Onlooker(engine) => {
-                let found = engine.find(patience)?;
-                if let Some(found) = &found {
-                    engine.take(found);
-                }
-                Ok(found)
-            }
-            Self::Member(engine) => {
-                let found = engine.find(patience)?;
-                if let Some(found) = &found {
-                    engine.take(found);
-                }
-                Ok(found)
-            }
+    pub(crate) fn receive(
+        &mut self,
+        patience: Patience,
+        other: &mut Found,
+    ) -> Result<bool, ReadError> {
+        if let Self::V2(engine) = self {
+            return engine.receive(patience);
         }
+        let Some(found) = self.find(patience)? else { return Ok(false) };
+        self.take(&found);
+        *other = found;
+        Ok(true)
     }
 
     /// Finds the next frame without receiving it.
@@ -767,23 +757,27 @@ impl Reading {
         }
     }
 
-    /// Receives the newest frame that is there, and passes over those before it.
-    pub(crate) fn next_newest(&mut self) -> Result<Option<Found>, ReadError> {
+    /// As [`receive`](Self::receive), without waiting: the newest frame that is there; passes over those before it.
+    pub(crate) fn receive_newest(&mut self, other: &mut Found) -> Result<bool, ReadError> {
         if let Self::Onlooker(engine) = self {
             engine.go_to_newest();
         }
-        let Some(mut newest) = self.next(Patience::None)? else { return Ok(None) };
+        if !self.receive(Patience::None, other)? {
+            return Ok(false);
+        }
         if let Self::Member(_) = self {
             // What it passes over would be processed by nobody.
-            return Ok(Some(newest));
+            return Ok(true);
         }
+        let mut newest = *self.lent(other).1;
         while let Some(later) = self.find_behind(&newest) {
             // Of frames in other buffers: those are given back with the newest one.
             self.seat().release_lent(&newest);
             self.take(&later);
             newest = later;
         }
-        Ok(Some(newest))
+        *other = newest;
+        Ok(true)
     }
 
     pub(crate) fn leave_for_good(&self) {

@@ -360,7 +360,7 @@ impl Reader {
     pub(crate) fn receive_within(&mut self, patience: Patience) -> Result<bool, ReadError> {
         match self.engine.next_ready() {
             Some(_) => Ok(true),
-            None => self.receive(patience),
+            None => self.engine.receive(patience, &mut self.lent),
         }
     }
 
@@ -377,23 +377,14 @@ impl Reader {
         Frame::new(self)
     }
 
-    /// Receives the next frame; false when the writer has closed.
-    #[inline(never)]
-    fn receive(&mut self, patience: Patience) -> Result<bool, ReadError> {
-        let Some(found) = self.engine.next(patience)? else { return Ok(false) };
-        self.lent = found;
-        Ok(true)
-    }
-
     /// The newest frame, if there is one that was not handed out yet; releases, or passes over, all before it.
     /// Never waits.
     ///
     /// # Errors
     /// As [`try_read`](Self::try_read).
     pub fn latest(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
-        let Some(newest) = self.engine.next_newest()? else { return Ok(None) };
-        self.lent = newest;
-        Ok(Some(Frame::new(self)))
+        let is_there = self.engine.receive_newest(&mut self.lent)?;
+        Ok(is_there.then(|| Frame::new(self)))
     }
 
     /// Up to `max` frames at once: waits for the first, takes what else is there, releases all together.

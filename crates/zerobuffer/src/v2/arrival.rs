@@ -57,6 +57,8 @@ pub(crate) struct Watch {
     pub(crate) stats: ReaderStats,
     pub(crate) damage: Option<Damage>,
     spinner: Spinner,
+    /// The wait that [`spin`](Self::spin) began, and nothing came in.
+    begun: Option<Spin>,
     /// How the last announcement of [`arm`](Self::arm) was made.
     armed: Option<Announced>,
 }
@@ -69,8 +71,26 @@ impl Watch {
             stats: ReaderStats::default(),
             damage: None,
             spinner: Spinner::new(strategy),
+            begun: None,
             armed: None,
         }
+    }
+
+    /// Begins a wait, and polls briefly whether there is anything at all, for whoever finds without this what it is: a frame
+    /// that is passed on through all the layers of [`find`](Self::find), moved from stack to stack, comes later. If nothing
+    /// comes, `find` goes on with this wait.
+    #[inline(always)]
+    pub(crate) fn spin(
+        &mut self,
+        segment: &Segment,
+        progress: Progress,
+        is_there: impl FnMut() -> bool,
+    ) -> bool {
+        self.stats.waits += 1;
+        let spin = self.spinner.begin(progress, segment.layout().frames.capacity);
+        let comes = self.spinner.poll_briefly(spin, is_there);
+        self.begun = (!comes).then_some(spin);
+        comes
     }
 
     /// Finds the next frame of `source`; waits as long as `patience` allows. `progress` is how far it has come.
@@ -93,16 +113,24 @@ impl Watch {
         progress: Progress,
         patience: Patience,
     ) -> Result<Option<Found>, ReadError> {
+        let begun = self.begun.take();
         if let Some(found) = self.poll(source)? {
             return Ok(Some(found));
         }
-        self.stats.waits += 1;
-        let spin = self.spinner.begin(progress, source.segment().layout().frames.capacity);
-        if patience != Patience::None
-            && let Some(found) = self.poll_briefly(source, spin)
-        {
-            return Ok(Some(found));
-        }
+        let spin = match begun {
+            Some(spin) => spin,
+            None => {
+                self.stats.waits += 1;
+                let capacity = source.segment().layout().frames.capacity;
+                let spin = self.spinner.begin(progress, capacity);
+                if patience != Patience::None
+                    && let Some(found) = self.poll_briefly(source, spin)
+                {
+                    return Ok(Some(found));
+                }
+                spin
+            }
+        };
         let (noticed, stats) = (&mut self.noticed, &mut self.stats);
         let mut awaited = Arrival { source, noticed, stats, damage: &mut self.damage };
         let waited = wait(&mut awaited, &mut self.spinner, spin, patience);

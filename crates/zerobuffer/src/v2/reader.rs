@@ -292,25 +292,34 @@ impl Engine {
         self.consumer.poll_ready(&self.seat.segment)
     }
 
-    /// Goes behind a skip, if there is one; whether there was.
-    fn pass_skip(&mut self) -> bool {
-        let segment = &self.seat.segment;
-        segment.is_sound() && self.consumer.pass_skip(segment)
-    }
-
-    /// Receives the next frame.
+    /// Receives the next frame, which is then the newest; false when the writer has closed.
     #[inline(never)]
-    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        if self.pass_skip()
-            && let Some(found) = self.next_ready()
-        {
-            return Ok(Some(found));
+    pub(crate) fn receive(&mut self, patience: Patience) -> Result<bool, ReadError> {
+        if self.receive_behind_skip() || self.receive_soon(patience) {
+            return Ok(true);
         }
         let found = self.find_with_care(patience)?;
         if let Some(found) = &found {
             self.take(found);
         }
-        Ok(found)
+        Ok(found.is_some())
+    }
+
+    /// Receives the next frame, if it is plain to see that there is one behind a skip.
+    fn receive_behind_skip(&mut self) -> bool {
+        let segment = &self.seat.segment;
+        segment.is_sound() && self.consumer.pass_skip(segment) && self.next_ready().is_some()
+    }
+
+    /// Receives the next frame, if it comes while it pays to spin.
+    fn receive_soon(&mut self, patience: Patience) -> bool {
+        let (segment, consumer) = (&self.seat.segment, &self.consumer);
+        if patience == Patience::None || !segment.is_sound() || !consumer.is_next_empty(segment) {
+            return false;
+        }
+        let comes =
+            self.watch.spin(segment, progress(consumer), || !consumer.is_next_empty(segment));
+        comes && (self.next_ready().is_some() || self.receive_behind_skip())
     }
 
     /// Finds the next frame without receiving it.
@@ -339,9 +348,8 @@ impl Engine {
 
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
         loop {
-            let (frames, bytes) = (self.consumer.frames_read(), self.consumer.position().0);
             let mut source = Every { seat: &self.seat, consumer: &self.consumer };
-            let found = match self.watch.find(&mut source, Progress { frames, bytes }, patience)? {
+            let found = match self.watch.find(&mut source, progress(&self.consumer), patience)? {
                 Some(found) if found.is_reference() => found,
                 found => return Ok(found),
             };
@@ -511,6 +519,10 @@ impl Engine {
 struct Every<'a> {
     seat: &'a Seat,
     consumer: &'a Consumer,
+}
+
+fn progress(consumer: &Consumer) -> Progress {
+    Progress { frames: consumer.frames_read(), bytes: consumer.position().0 }
 }
 
 impl Every<'_> {
