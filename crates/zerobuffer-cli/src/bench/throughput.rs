@@ -329,7 +329,10 @@ fn rtrb<const N: usize>(cores: [usize; 2], slots: usize, millis: u64) -> anyhow:
                 let item = loop {
                     match consumer.pop() {
                         Ok(item) => break item,
-                        Err(_) if consumer.is_abandoned() => anyhow::bail!("the producer ended"),
+                        // It may have pushed its last one between the two looks.
+                        Err(_) if consumer.is_abandoned() && consumer.is_empty() => {
+                            anyhow::bail!("the producer ended")
+                        }
                         Err(_) => std::hint::spin_loop(),
                     }
                 };
