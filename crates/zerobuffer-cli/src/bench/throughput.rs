@@ -41,36 +41,42 @@ pub(super) struct Stream {
 /// The receiving half of every stream: counts and sums what comes between [`BEGIN`] and [`END`].
 ///
 /// What comes before `BEGIN` warms up; `END` itself is not counted.
+#[derive(Clone, Copy, Default)]
 struct Tally {
     begun: Option<Instant>,
-    outcome: Outcome,
+    frames: u64,
+    sum: u64,
+    seconds: f64,
 }
 
 impl Tally {
-    fn new() -> Self {
-        Self { begun: None, outcome: Outcome::default() }
-    }
-
     /// Takes one frame in; true at the end of the stream.
     #[inline]
     fn take(&mut self, first: u64, sum: u64) -> bool {
         if first >= BEGIN {
-            return self.mark(first);
+            *self = self.marked(first);
+            return first == END;
         }
-        self.outcome.frames += 1;
-        self.outcome.sum = self.outcome.sum.wrapping_add(sum);
+        self.frames += 1;
+        self.sum = self.sum.wrapping_add(sum);
         false
     }
 
+    /// By value, so that the counts stay in registers: in memory, each frame's would wait for the last one's, for as long
+    /// as the stack happens to lie.
     #[cold]
-    fn mark(&mut self, first: u64) -> bool {
+    #[inline(never)]
+    fn marked(self, first: u64) -> Self {
         if first == BEGIN {
-            self.begun = Some(Instant::now());
-            self.outcome = Outcome::default();
-            return false;
+            return Self { begun: Some(Instant::now()), ..Self::default() };
         }
-        self.outcome.seconds = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-        true
+        let seconds = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+        Self { seconds, ..self }
+    }
+
+    fn outcome(self) -> Outcome {
+        let Self { frames, sum, seconds, .. } = self;
+        Outcome { frames, sum, seconds, ..Outcome::default() }
     }
 }
 
@@ -109,17 +115,18 @@ fn send_all(
     }
     send(BEGIN)?;
     let limit = Duration::from_millis(millis);
-    let mut sent = Sent { frames: 0, sum: 0 };
+    // Two words, not a `Sent`: that would be kept in memory, see `Tally`.
+    let (mut frames, mut sum) = (0_u64, 0_u64);
     let started = Instant::now();
     while started.elapsed() < limit {
         for _ in 0..check_every {
-            send(sent.frames)?;
-            sent.sum = sent.sum.wrapping_add(sent.frames.wrapping_add(rest));
-            sent.frames += 1;
+            send(frames)?;
+            sum = sum.wrapping_add(frames.wrapping_add(rest));
+            frames += 1;
         }
     }
     send(END)?;
-    Ok(sent)
+    Ok(Sent { frames, sum })
 }
 
 /// How many frames to send between two looks at the clock: about 64 KiB of them.
@@ -206,15 +213,19 @@ pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> 
     rates(&outcome, bytes, ring)
 }
 
+/// A record on lines of its own. Where on the stack one happened to lie decided about a third of a stream's rate.
+#[repr(align(64))]
+struct Record<const N: usize>([u8; N]);
+
 /// Sends records of a size that the program knows, as rtrb's side does.
 fn send_records<const N: usize>(
     writer: &mut Writer,
     (lap, millis, every, rest): (u64, u64, u64, u64),
 ) -> anyhow::Result<Sent> {
-    let mut record = [1; N];
+    let Record(record) = &mut Record([1; N]);
     send_all(lap, millis, every, rest, |first| {
         record[..8].copy_from_slice(&first.to_le_bytes());
-        writer.write(&record)?;
+        writer.write(&record[..])?;
         Ok(())
     })
 }
@@ -227,7 +238,7 @@ pub(super) fn drain(
     batch: usize,
 ) -> anyhow::Result<Outcome> {
     const ENDED: &str = "the writer closed in the middle";
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     match (touch, batch) {
         (Touch::Header, _) => loop {
             let Some(frame) = reader.read()? else { anyhow::bail!(ENDED) };
@@ -254,7 +265,7 @@ pub(super) fn drain(
         },
     }
     anyhow::ensure!(bytes >= 8, "frames of {bytes} bytes hold no sequence number");
-    Ok(tally.outcome)
+    Ok(tally.outcome())
 }
 
 /// How the bare ring is cut: as many slots as fit, each on lines of its own.
@@ -298,7 +309,7 @@ pub(super) fn drain_bare(
     stride: usize,
     bytes: usize,
 ) -> anyhow::Result<Outcome> {
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     let mut slot = 0;
     loop {
         let flag = shared.word(FIRST_FLAG + 64 * slot);
@@ -312,7 +323,7 @@ pub(super) fn drain_bare(
         let sum = shared.sum(slot * stride, bytes);
         flag.store(0, Release);
         if tally.take(first, sum) {
-            return Ok(tally.outcome);
+            return Ok(tally.outcome());
         }
         slot = if slot + 1 == slots { 0 } else { slot + 1 };
     }
@@ -324,7 +335,7 @@ fn rtrb<const N: usize>(cores: [usize; 2], slots: usize, millis: u64) -> anyhow:
     let (sent, outcome) = std::thread::scope(|scope| {
         let receiving = scope.spawn(move || -> anyhow::Result<Outcome> {
             pin::pin(cores[1])?;
-            let mut tally = Tally::new();
+            let mut tally = Tally::default();
             loop {
                 let item = loop {
                     match consumer.pop() {
@@ -337,16 +348,16 @@ fn rtrb<const N: usize>(cores: [usize; 2], slots: usize, millis: u64) -> anyhow:
                     }
                 };
                 if tally.take(header(&item), sum_bytes(&item)) {
-                    return Ok(tally.outcome);
+                    return Ok(tally.outcome());
                 }
             }
         });
-        let mut item = [1; N];
+        let Record(item) = &mut Record([1; N]);
         item[..8].fill(0);
-        let rest = sum_bytes(&item);
+        let rest = sum_bytes(&item[..]);
         let sent = send_all(slots as u64, millis, check_every(N), rest, |first| {
             item[..8].copy_from_slice(&first.to_le_bytes());
-            while producer.push(item).is_err() {
+            while producer.push(*item).is_err() {
                 anyhow::ensure!(!producer.is_abandoned(), "the consumer ended");
                 std::hint::spin_loop();
             }
