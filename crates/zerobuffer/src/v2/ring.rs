@@ -423,8 +423,9 @@ impl Producer {
     }
 
     /// Notes how far frames can be claimed with no more than a look at `ready_until`: within one lap above the
-    /// lowest cursor, within the reserve, and within the window of this lap. And whether readers, of whom the last one is
-    /// at `lowest` if that is known, lag, as they do in a stream, or are waiting for each frame.
+    /// lowest cursor, within the reserve, and within the window of this lap. And whether lines are asked for: of large
+    /// frames, and if readers, of whom the last one is at `lowest` if that is known, lag, as they do in a stream, and do not
+    /// wait for each frame.
     fn look_ahead(&mut self, memory: &impl Memory, frame_bytes: u64, lowest: Option<Position>) {
         let frames = memory.frames();
         let offset = frames.offset(self.tail.position);
@@ -435,11 +436,11 @@ impl Producer {
             .earlier(self.reserve)
             .earlier(self.tail.position.minus(offset).plus(window))
             .earlier(self.lap.end(frames).plus(8));
-        let lags = frame_bytes < LEAST_PLACED && {
+        let asks = frame_bytes >= LEAST_PLACED || {
             let lowest = lowest.unwrap_or_else(|| self.lowest_cursor(memory));
             self.head().since(lowest) >= STREAM_LAG * frame_bytes
         };
-        self.prepare_most = if lags { PREPARE_MOST } else { self.prepare_most / 8 };
+        self.prepare_most = if asks { PREPARE_MOST } else { self.prepare_most / 8 };
     }
 
     /// The lowest cursor as it is now.
@@ -579,12 +580,12 @@ impl Producer {
     /// Asks for lines that will be written to: in a stream those of the frames to come, as many as this one took.
     #[inline(always)]
     fn prepare(&self, memory: &impl Memory, claim: &Claim) {
+        if self.prepare_most == 0 {
+            return;
+        }
         if claim.len >= LEAST_PLACED {
             // Where the header goes that comes here in the next lap; see `Lap::place`.
             memory.prepare_to_write(claim.frame.minus(CACHE_LINE));
-            return;
-        }
-        if self.prepare_most == 0 {
             return;
         }
         let ahead = claim.extent.end.plus(self.prepare_ahead);
