@@ -127,7 +127,7 @@ pub(super) struct LoanArgs {
     /// Frame sizes, as in `64,1M,100000000`; at least 8 bytes each
     #[arg(long, default_value = "64,4096,65536,1M,3110416,16M,100000000", value_delimiter = ',', value_parser = frame_size)]
     pub(super) sizes: Vec<usize>,
-    /// Size of the ring, the same for all sizes; default: room for two and a half of the largest frame
+    /// Size of the ring, the same for all sizes; at least, and by default, room for two and a half of the largest frame
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(super) ring: Option<usize>,
     /// Duration of one measurement

@@ -56,7 +56,7 @@ pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
     let mut pair = Pair::start_up(&args.common, 0)?;
     let place = pair.place(Wait::Spin);
     let largest = args.sizes.iter().copied().max().context("no sizes")?;
-    let ring = args.ring.unwrap_or_else(|| ring_for(largest)).max(ring_for(largest));
+    let ring = args.ring.unwrap_or(0).max(ring_for(largest));
     let config = BufferConfig::new().payload_bytes(ring);
     let mut reader = place.create_reader(ring).with_context(|| {
         format!(

@@ -86,11 +86,16 @@ impl Watch {
         progress: Progress,
         is_there: impl FnMut() -> bool,
     ) -> bool {
-        self.stats.waits += 1;
-        let spin = self.spinner.begin(progress, segment.layout().frames.capacity);
+        let spin = self.begin(segment, progress);
         let comes = self.spinner.poll_briefly(spin, is_there);
         self.begun = (!comes).then_some(spin);
         comes
+    }
+
+    #[inline]
+    fn begin(&mut self, segment: &Segment, progress: Progress) -> Spin {
+        self.stats.waits += 1;
+        self.spinner.begin(progress, segment.layout().frames.capacity)
     }
 
     /// Finds the next frame of `source`; waits as long as `patience` allows. `progress` is how far it has come.
@@ -120,9 +125,7 @@ impl Watch {
         let spin = match begun {
             Some(spin) => spin,
             None => {
-                self.stats.waits += 1;
-                let capacity = source.segment().layout().frames.capacity;
-                let spin = self.spinner.begin(progress, capacity);
+                let spin = self.begin(source.segment(), progress);
                 if patience != Patience::None
                     && let Some(found) = self.poll_briefly(source, spin)
                 {
