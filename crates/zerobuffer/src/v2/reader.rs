@@ -295,7 +295,10 @@ impl Engine {
     /// Receives the next frame, which is then the newest; false when the writer has closed.
     #[inline(never)]
     pub(crate) fn receive(&mut self, patience: Patience) -> Result<bool, ReadError> {
-        if self.receive_behind_skip() || self.receive_soon(patience) {
+        let is_ready = self.receive_behind_skip()
+            || self.comes_soon(patience)
+                && (self.next_ready().is_some() || self.receive_behind_skip());
+        if is_ready {
             return Ok(true);
         }
         let found = self.find_with_care(patience)?;
@@ -311,21 +314,23 @@ impl Engine {
         segment.is_sound() && self.consumer.pass_skip(segment) && self.next_ready().is_some()
     }
 
-    /// Receives the next frame, if it comes while it pays to spin.
-    fn receive_soon(&mut self, patience: Patience) -> bool {
+    /// Waits as long as it pays to spin; whether anything came.
+    fn comes_soon(&mut self, patience: Patience) -> bool {
         let (segment, consumer) = (&self.seat.segment, &self.consumer);
         if patience == Patience::None || !segment.is_sound() || !consumer.is_next_empty(segment) {
             return false;
         }
-        let comes =
-            self.watch.spin(segment, progress(consumer), || !consumer.is_next_empty(segment));
-        comes && (self.next_ready().is_some() || self.receive_behind_skip())
+        self.watch.spin(segment, progress(consumer), || !consumer.is_next_empty(segment))
     }
 
     /// Finds the next frame without receiving it.
     #[inline]
     pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        match self.find_ready() {
+        let mut ready = self.find_ready();
+        if ready.is_none() && self.comes_soon(patience) {
+            ready = self.find_ready();
+        }
+        match ready {
             Some(found) => Ok(Some(found)),
             None => self.find_with_care(patience),
         }
@@ -525,13 +530,6 @@ fn progress(consumer: &Consumer) -> Progress {
     Progress { frames: consumer.frames_read(), bytes: consumer.position().0 }
 }
 
-impl Every<'_> {
-    #[inline(never)]
-    fn poll_closely(&self) -> Option<Found> {
-        self.consumer.poll(&self.seat.segment).ok().flatten()
-    }
-}
-
 impl Source for Every<'_> {
     fn segment(&self) -> &Segment {
         &self.seat.segment
@@ -540,15 +538,6 @@ impl Source for Every<'_> {
     #[inline]
     fn poll(&mut self) -> Result<Option<Found>, Damage> {
         self.consumer.poll(&self.seat.segment)
-    }
-
-    #[inline(always)]
-    fn poll_ready(&mut self) -> Option<Found> {
-        let memory = &self.seat.segment;
-        // Something else than a plain frame, a reference or a skip, is a longer way: out of the loop that waits.
-        self.consumer.poll_ready(memory).or_else(|| {
-            if self.consumer.is_next_empty(memory) { None } else { self.poll_closely() }
-        })
     }
 
     fn position(&self) -> Position {
