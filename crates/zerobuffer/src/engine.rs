@@ -185,8 +185,11 @@ impl Writing {
 
     /// Copies a frame to where it was claimed.
     #[inline(always)]
-    pub(crate) fn copy_in(&self, claim: &Claim, payload: &[u8]) {
-        self.copy_in_behind(claim, 0, payload);
+    pub(crate) fn copy_in(&mut self, claim: &Claim, payload: &[u8]) {
+        match self {
+            Self::V2(engine) => engine.copy_in(claim, payload),
+            Self::V1(_) => self.copy_in_behind(claim, 0, payload),
+        }
     }
 
     /// Copies a part of a frame to where it was claimed, behind `skip` bytes, a multiple of 8; the claim has room for it.

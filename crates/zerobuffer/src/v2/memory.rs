@@ -24,7 +24,7 @@ pub(crate) trait Memory {
 
     /// Hints that the cache line at a position is about to be written.
     #[inline(always)]
-    fn prepare_to_write(&self, _position: Position) {}
+    fn hint_to_write(&self, _position: Position) {}
 
     /// A Release fence that orders streaming stores too: those that lent bytes may be filled with pass earlier stores.
     #[inline(always)]

@@ -75,15 +75,22 @@ pub(crate) struct Full {
 
 /// Bytes that a frame takes at least: a header and a byte, rounded up.
 const SMALLEST_FRAME: u64 = 16;
-/// How far ahead of the tail lines are asked for, or in a small ring this part of it: stores to a line that is still the reader's wait for it one
-/// after the other, and everything behind them with them.
-const PREPARE_AHEAD: u64 = 4096;
-const PREPARE_AHEAD_PART: u64 = 64;
-/// Bytes asked for at once: of larger frames the processor sees by itself what is written next.
-const PREPARE_MOST: u64 = 512;
+/// Lines that are prepared at once, and how near the tail may come to the last of them before the next are;
+/// see [`Producer::prepare`].
+const PREPARE_LINES: u64 = 24;
+const PREPARE_LEFT: u64 = 2 * CACHE_LINE;
+/// From this length on a frame that is filled where it lies has its first lines prepared, and no others: perhaps no others are
+/// written.
+const PREPARE_ALL_BELOW: u64 = 512;
+/// Up to this size a ring lies in the processors' own caches, as a rule. In a larger one they are faster by themselves at copying
+/// what is longer than that.
+const PREPARE_COPIES_UP_TO: u64 = 1 << 20;
+/// How long before it is prepared a line is asked for, or in a small ring this part of it.
+const ASK_AHEAD: u64 = 4096;
+const ASK_AHEAD_PART: u64 = 64;
 /// Readers that lag by so many frames read a stream. One who waits for each frame has it sooner when its lines
-/// were not asked for.
-const STREAM_LAG: u64 = 4;
+/// were not prepared.
+const STREAM_LAG: u64 = if cfg!(loom) { 1 } else { 4 };
 
 /// Frames from this length on, a page, or in a small ring this part of it, go where those of the lap before lay. Of smaller
 /// ones several share pages and lines anyway.
@@ -210,9 +217,10 @@ pub(crate) struct Producer {
     batch: Option<Batch>,
     /// Where the next terminator may end without a closer look: see [`Producer::look_ahead`].
     ready_until: Position,
-    /// Bytes to ask for ahead of a frame; see [`Producer::prepare`].
-    prepare_most: u64,
-    prepare_ahead: u64,
+    /// How many lines to prepare at once, and up to where they are; see [`Producer::prepare`].
+    prepare_lines: u64,
+    prepared_until: Position,
+    ask_ahead: u64,
     /// No active cursor is below; copy of the lowest, may lag.
     floor_seen: Position,
     /// Copy of `reserve`.
@@ -286,8 +294,9 @@ impl Producer {
             tail,
             batch: None,
             ready_until: head,
-            prepare_most: 0,
-            prepare_ahead: PREPARE_AHEAD.min(frames.capacity / PREPARE_AHEAD_PART),
+            prepare_lines: 0,
+            prepared_until: head,
+            ask_ahead: ASK_AHEAD.min(frames.capacity / ASK_AHEAD_PART),
             floor_seen: floor,
             reserve,
             footprint,
@@ -423,7 +432,7 @@ impl Producer {
     }
 
     /// Notes how far frames can be claimed with no more than a look at `ready_until`: within one lap above the
-    /// lowest cursor, within the reserve, and within the window of this lap. And whether lines are asked for: of large
+    /// lowest cursor, within the reserve, and within the window of this lap. And whether lines are prepared: of large
     /// frames, and if readers, of whom the last one is at `lowest` if that is known, lag, as they do in a stream, and do not
     /// wait for each frame.
     fn look_ahead(&mut self, memory: &impl Memory, frame_bytes: u64, lowest: Option<Position>) {
@@ -436,11 +445,11 @@ impl Producer {
             .earlier(self.reserve)
             .earlier(self.tail.position.minus(offset).plus(window))
             .earlier(self.lap.end(frames).plus(8));
-        let asks = frame_bytes >= LEAST_PLACED || {
+        let prepares = frame_bytes >= LEAST_PLACED || {
             let lowest = lowest.unwrap_or_else(|| self.lowest_cursor(memory));
             self.head().since(lowest) >= STREAM_LAG * frame_bytes
         };
-        self.prepare_most = if asks { PREPARE_MOST } else { self.prepare_most / 8 };
+        self.prepare_lines = if prepares { PREPARE_LINES } else { self.prepare_lines / 4 };
     }
 
     /// The lowest cursor as it is now.
@@ -577,22 +586,89 @@ impl Producer {
         }
     }
 
-    /// Asks for lines that will be written to: in a stream those of the frames to come, as many as this one took.
+    /// Prepares lines for the frames to come, if they are as long as this one, which is committed.
+    ///
+    /// A store to a line that a reader has looked at is not done before that reader's copy is gone, and stores are done in
+    /// their order. A processor overlaps such waits only for stores that follow each other closely, and between two lines of a stream of
+    /// frames come the words behind and before a payload, the accounts, and the caller's own. Hints are no way out: some processors
+    /// do nothing on one for a line that they have a copy of. So free lines are stored to, many in a row; what they hold
+    /// means nothing.
     #[inline(always)]
-    fn prepare(&self, memory: &impl Memory, claim: &Claim) {
-        if self.prepare_most == 0 {
+    fn prepare(&mut self, memory: &impl Memory, claim: &Claim) {
+        let end = claim.extent.end;
+        if self.prepare_lines == 0 || self.is_prepared(end) {
             return;
         }
-        if claim.len >= LEAST_PLACED {
+        if claim.len < PREPARE_ALL_BELOW {
+            self.prepare_lines(memory, end.plus(8), self.prepare_lines);
+        } else if claim.len < LEAST_PLACED {
+            self.prepare_heads(memory, end, end.since(claim.frame));
+        } else {
             // Where the header goes that comes here in the next lap; see `Lap::place`.
-            memory.prepare_to_write(claim.frame.minus(CACHE_LINE));
+            memory.hint_to_write(claim.frame.minus(CACHE_LINE));
+        }
+    }
+
+    /// Prepares the lines of a claimed frame that is to be copied, and some behind it; then none are when it is committed.
+    #[inline(always)]
+    pub(crate) fn prepare_copy(&mut self, memory: &impl Memory, claim: &Claim) {
+        if claim.len < PREPARE_ALL_BELOW || self.prepare_lines == 0 {
             return;
         }
-        let ahead = claim.extent.end.plus(self.prepare_ahead);
-        memory.prepare_to_write(ahead);
-        for line in (64..self.prepare_most.min(claim.len + 16)).step_by(64) {
-            memory.prepare_to_write(ahead.minus(line));
+        let Extent { start, end } = claim.extent;
+        if claim.len >= LEAST_PLACED || memory.frames().capacity > PREPARE_COPIES_UP_TO {
+            self.prepared_until = end.plus(PREPARE_LEFT);
+        } else if !self.is_prepared(end) {
+            let lines = end.plus(PREPARE_LEFT).since(start).div_ceil(CACHE_LINE);
+            self.prepare_lines(memory, start, lines);
         }
+    }
+
+    #[inline(always)]
+    fn is_prepared(&self, end: Position) -> bool {
+        end.plus(PREPARE_LEFT).is_at_or_before(self.prepared_until)
+    }
+
+    /// Prepares `count` lines from `begin` on, or from the first that is not yet; fewer where they may not be free.
+    #[inline(never)]
+    fn prepare_lines(&mut self, memory: &impl Memory, begin: Position, count: u64) {
+        let begin = begin.round_up(CACHE_LINE);
+        let is_new = self.prepared_until.is_at_or_before(begin);
+        let first = if is_new { begin } else { self.prepared_until };
+        let end = first.plus(count * CACHE_LINE).earlier(self.ready_until);
+        let mut line = first;
+        while line.plus(8).is_at_or_before(end) {
+            memory.word(line).store(0, Ordering::Relaxed);
+            memory.hint_to_write(line.plus(self.ask_ahead));
+            line = line.plus(CACHE_LINE);
+        }
+        self.prepared_until = line;
+    }
+
+    /// Prepares the first two lines of frames to come of `frame_bytes` each, that of the header and that of the payload.
+    #[inline(never)]
+    fn prepare_heads(&mut self, memory: &impl Memory, end: Position, frame_bytes: u64) {
+        let mut frame = end;
+        for _ in 0..self.prepare_lines / 2 {
+            frame = frame.plus(frame_bytes);
+            let payload = frame.plus(CACHE_LINE);
+            if !(self.prepare_line(memory, frame.plus(8))
+                && self.prepare_line(memory, payload.plus(8)))
+            {
+                break;
+            }
+            self.prepared_until = frame;
+        }
+    }
+
+    /// Stores to a free line; false where the line may not be free.
+    #[inline(always)]
+    fn prepare_line(&self, memory: &impl Memory, position: Position) -> bool {
+        let is_free = position.plus(8).is_at_or_before(self.ready_until);
+        if is_free {
+            memory.word(position).store(0, Ordering::Relaxed);
+        }
+        is_free
     }
 
     /// Forgets what was staged and not published.

@@ -100,6 +100,7 @@ impl Bench {
             let Ok(claim) = self.producer.claim(&self.heap, len) else { break };
             let sequence = self.producer.next_sequence();
             assert_eq!(sequence, self.lens.len() as u64 + 1);
+            self.producer.prepare_copy(&self.heap, &claim);
             self.heap.fill(claim.start(), len, sequence);
             self.producer.stage(&self.heap, &claim);
             self.lens.push(len);

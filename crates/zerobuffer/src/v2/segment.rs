@@ -540,7 +540,7 @@ impl Memory for Segment {
     }
 
     #[inline(always)]
-    fn prepare_to_write(&self, position: Position) {
+    fn hint_to_write(&self, position: Position) {
         #[cfg(target_arch = "x86_64")]
         {
             // Spelled out, for the compiler's own hint becomes one for reading where it does not know better.

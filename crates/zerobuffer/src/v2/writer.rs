@@ -343,6 +343,13 @@ impl Engine {
         })
     }
 
+    /// Copies a frame to where it was claimed.
+    #[inline(always)]
+    pub(crate) fn copy_in(&mut self, claim: &Claim, payload: &[u8]) {
+        self.producer.prepare_copy(&self.segment, claim);
+        self.segment.copy_in(claim.start(), payload);
+    }
+
     /// Completes a claimed frame and makes it visible. Returns its number.
     #[inline(always)]
     pub(crate) fn commit(&mut self, claim: &Claim) -> u64 {
