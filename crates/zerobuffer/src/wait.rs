@@ -1,5 +1,6 @@
 //! Waiting: spin, then sleep, look around now and then. The only place that sleeps or reads the clock.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::config::WaitStrategy;
@@ -21,6 +22,9 @@ const POLLS_PER_GLANCE: u32 = 256;
 const MAX_PAUSE: u32 = 1024;
 /// A stream brings a frame at least every so many hints; beyond about ten million frames a second, that is.
 const HINTS_PER_FRAME: u32 = 4;
+/// Or so many bytes every hint, about a gigabyte a second, and between two waits at most so many.
+const BYTES_PER_HINT: u64 = 32;
+const MAX_LAG: u64 = 32 * 1024;
 /// A wait behind a stream that takes more polls than this is no longer behind a stream.
 const STREAM_POLLS: u32 = 3;
 /// Polls that a wait may spin before it sleeps: about as long as falling asleep and waking takes.
@@ -92,6 +96,7 @@ pub(crate) struct Spinner {
     /// What had been received, or written, when the last wait began.
     progress: Progress,
     pause: u32,
+    trials: Trials,
     /// When to ask next whether the other side lives, in nanoseconds of the coarse clock: kept across calls, so that
     /// short timeouts ask too.
     next_probe_ns: u64,
@@ -107,15 +112,59 @@ pub(crate) struct Spin {
     pause: u32,
 }
 
+/// Pauses of one who gets a single frame in each wait, and soon.
+///
+/// He may be in a dialogue, and a pause would only cost him time; or at the heels of a stream, as long as he makes none.
+/// So one is tried now and then. Of smaller frames several come anyway, and larger ones gain nothing.
+#[derive(Debug, Clone, Copy)]
+struct Trials {
+    was_brief: bool,
+    /// Waits until the next one, and how many they were last time: twice as many each time, until one was of use.
+    left: u32,
+    interval: u32,
+}
+
+impl Trials {
+    const FRAME_BYTES: Range<u64> = 512..8192;
+    const BRIEF_POLLS: u32 = 16;
+    const PAUSE: u32 = 64;
+    const SHORTEST_INTERVAL: u32 = 256;
+    const LONGEST_INTERVAL: u32 = 64 * 1024;
+
+    fn new() -> Self {
+        let interval = Self::SHORTEST_INTERVAL;
+        Self { was_brief: false, left: interval, interval }
+    }
+
+    /// The pause of the next wait, after one that brought a single frame of `bytes`.
+    fn pause_after(&mut self, bytes: u64) -> u32 {
+        if !(self.was_brief && Self::FRAME_BYTES.contains(&bytes)) {
+            return 0;
+        }
+        self.left -= 1;
+        if self.left > 0 {
+            return 0;
+        }
+        self.interval = (self.interval * 2).min(Self::LONGEST_INTERVAL);
+        self.left = self.interval;
+        Self::PAUSE
+    }
+}
+
 impl Spinner {
     /// Begins a wait at `progress`, in a ring of `capacity` bytes.
     pub(crate) fn begin(&mut self, progress: Progress, capacity: u64) -> Spin {
         let frames = progress.frames.wrapping_sub(self.progress.frames);
         let bytes = progress.bytes.wrapping_sub(self.progress.bytes);
         self.progress = progress;
-        let dense = frames >= u64::from(self.pause / HINTS_PER_FRAME);
+        let dense = frames >= u64::from(self.pause / HINTS_PER_FRAME)
+            || (u64::from(self.pause) * BYTES_PER_HINT..MAX_LAG).contains(&bytes);
+        if frames > 1 && self.pause == Trials::PAUSE {
+            self.trials = Trials::new();
+        }
         self.pause = match frames {
-            0 | 1 => 0,
+            0 => 0,
+            1 => self.trials.pause_after(bytes),
             _ if dense && bytes <= capacity / 4 => (self.pause * 2).clamp(1, MAX_PAUSE),
             _ => self.pause / 2,
         };
@@ -128,6 +177,7 @@ impl Spinner {
         for polls in 0..spin.polls.min(BRISK_POLLS) {
             if is_there() {
                 self.learn(true);
+                self.trials.was_brief = polls <= Trials::BRIEF_POLLS;
                 if polls > STREAM_POLLS {
                     self.pause = 0;
                 }
@@ -151,6 +201,7 @@ impl Spinner {
             one_cpu,
             progress: Progress::default(),
             pause: 0,
+            trials: Trials::new(),
             next_probe_ns: 0,
         }
     }
@@ -332,5 +383,47 @@ pub(crate) fn wait<A: Awaited>(
         if !awaited.is_announced() {
             announced = awaited.announce();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: u64 = 1088;
+    const RING: u64 = 1 << 20;
+
+    /// A wait that finds something soon, behind one that `frames` came in; its pause.
+    fn brief_wait(spinner: &mut Spinner, at: &mut Progress, frames: u64) -> u32 {
+        at.frames += frames;
+        at.bytes += frames * FRAME;
+        let spin = spinner.begin(*at, RING);
+        let mut polls = 0;
+        let found = spinner.poll_briefly(spin, || {
+            polls += 1;
+            polls > 2
+        });
+        assert!(found);
+        spin.pause
+    }
+
+    #[test]
+    fn a_dialogue_is_hardly_ever_paused_in() {
+        let (mut spinner, mut at) = (Spinner::new(WaitStrategy::Spin), Progress::default());
+        let pauses = (0..1_000_000).filter(|_| brief_wait(&mut spinner, &mut at, 1) > 0).count();
+        assert!((2..30).contains(&pauses), "{pauses} pauses in a million waits");
+    }
+
+    #[test]
+    fn one_at_the_heels_of_a_stream_comes_to_pause() {
+        let (mut spinner, mut at) = (Spinner::new(WaitStrategy::Spin), Progress::default());
+        let mut pause = 0;
+        // A frame every eight hints.
+        let longest = (0..1000).map(|_| {
+            pause = brief_wait(&mut spinner, &mut at, u64::from(pause / 8).max(1));
+            pause
+        });
+        let longest = longest.max().unwrap_or_default();
+        assert!((128..=512).contains(&longest), "a pause of {longest} hints");
     }
 }
