@@ -232,18 +232,32 @@ impl Send<'_> {
             (Mode::Loaned, _) => {
                 send_all(lap, millis, bytes, rest, weighed, |first| to.send_loaned(bytes, first))
             }
-            (Mode::Batched, _) => {
-                let mut pending = Vec::with_capacity(BATCH);
-                send_all(lap, millis, bytes, rest, weighed, |first| {
-                    pending.push(first);
-                    if pending.len() == BATCH || first >= BEGIN {
-                        to.send_batch(&mut payload, &pending)?;
-                        pending.clear();
-                    }
-                    Ok(())
-                })
+            (Mode::Batched, 64) => {
+                let Record(record) = &mut Record([1; 64]);
+                record[..8].fill(0);
+                self.batches::<P>(to, lap, rest, record)
             }
+            (Mode::Batched, _) => self.batches::<P>(to, lap, rest, &mut payload),
         }
+    }
+
+    fn batches<P: Peer>(
+        &self,
+        to: &mut P::Sender,
+        lap: u64,
+        rest: u64,
+        payload: &mut [u8],
+    ) -> anyhow::Result<Sent> {
+        let Stream { bytes, millis, weighed, .. } = self.what;
+        let mut pending = Vec::with_capacity(BATCH);
+        send_all(lap, millis, bytes, rest, weighed, |first| {
+            pending.push(first);
+            if pending.len() == BATCH || first >= BEGIN {
+                to.send_batch(payload, &pending)?;
+                pending.clear();
+            }
+            Ok(())
+        })
     }
 }
 
