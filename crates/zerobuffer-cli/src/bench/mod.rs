@@ -9,6 +9,7 @@
 //! - `floor`, `latency`, `throughput`, `loan`, `hop`, `readers`, `group`, `wake`, `idle`: one measurement each
 
 mod args;
+mod bare_ring;
 mod compare;
 mod floor;
 mod group;

@@ -12,7 +12,7 @@ use zerobuffer::{BufferConfig, Reader, Writer};
 
 use super::args::{Common, PeerArgs, Wait};
 use super::raw::Shared;
-use super::{floor, idle, latency, pin, throughput, wake};
+use super::{bare_ring, floor, idle, latency, pin, throughput, wake};
 
 /// What the parent asks of its peer. The peer opens what it needs, answers [`Reply::Ready`], does its half,
 /// and answers [`Reply::Done`].
@@ -23,6 +23,8 @@ pub(super) enum Request {
     Probe,
     /// Send back every frame of `there` through `back`.
     Echo { there: Place, back: Place, bytes: usize, loaned: bool },
+    /// Send back every frame of the bare ring, of so many words each.
+    EchoBare { words: usize },
     /// Read a stream to its end. `v1_ring`: out of a 1.0 buffer with so large a ring, which the reader makes.
     Drain {
         from: Place,
@@ -276,6 +278,11 @@ fn serve_one(shared: &Shared, request: Request) -> anyhow::Result<Outcome> {
             let (mut reader, mut writer) = (there.join()?, back.connect()?);
             ready()?;
             latency::echo(&mut reader, &mut writer, bytes, loaned)
+        }
+        Request::EchoBare { words } => {
+            anyhow::ensure!((1..=bare_ring::MAX_BYTES / 8).contains(&words), "{words} words");
+            ready()?;
+            Ok(latency::echo_bare(shared, words))
         }
         Request::Drain { from, bytes, touch, batch, v1_ring } => {
             let mut reader = match v1_ring {
