@@ -93,9 +93,20 @@ impl Sender for Writer {
     #[inline(always)]
     fn send_batch(&mut self, frame: &mut [u8], firsts: &[u64]) -> anyhow::Result<()> {
         let mut batch = self.batch();
-        for first in firsts {
-            frame[..8].copy_from_slice(&first.to_le_bytes());
-            batch.push(frame)?;
+        match <&mut [u8; 64]>::try_from(&mut *frame) {
+            // A record whose size the program knows, as when they are sent one by one.
+            Ok(record) => {
+                for first in firsts {
+                    record[..8].copy_from_slice(&first.to_le_bytes());
+                    batch.push(&record[..])?;
+                }
+            }
+            Err(_) => {
+                for first in firsts {
+                    frame[..8].copy_from_slice(&first.to_le_bytes());
+                    batch.push(frame)?;
+                }
+            }
         }
         batch.commit();
         Ok(())

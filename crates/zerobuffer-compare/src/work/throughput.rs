@@ -168,31 +168,51 @@ fn send_all(
     weighed: bool,
     mut send: impl FnMut(u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Sent> {
-    let (warm_up, limit) = (Instant::now(), Duration::from_millis(millis));
+    let limit = Duration::from_millis(millis);
     let every = ((64 << 10) / bytes).clamp(1, 1024) as u64;
-    let mut sequence = 0;
-    while sequence < lap && warm_up.elapsed() < limit {
-        for _ in 0..every {
-            send(sequence)?;
+    let (mut stage, mut since, mut cpu) = (Stage::WarmUp, Instant::now(), 0.0);
+    let (mut first, mut count) = (0, every);
+    let (mut frames, mut memory) = (0, 0.0);
+    // One place that sends, so that it is compiled into the loop, whoever is compared.
+    loop {
+        for index in 0..count {
+            send(first + index)?;
         }
-        sequence += every;
-    }
-    send(BEGIN)?;
-    // Two words, not a `Sent`: that would be kept in memory, see `Tally`.
-    let (mut frames, mut sum) = (0_u64, 0_u64);
-    let (started, cpu) = (Instant::now(), cpu_seconds());
-    while started.elapsed() < limit {
-        for _ in 0..every {
-            send(frames)?;
-            sum = sum.wrapping_add(frames.wrapping_add(rest));
-            frames += 1;
+        match stage {
+            Stage::WarmUp => {
+                first += count;
+                if first >= lap || since.elapsed() >= limit {
+                    (stage, first, count) = (Stage::Begin, BEGIN, 1);
+                }
+            }
+            Stage::Begin => {
+                (stage, first, count) = (Stage::Timed, 0, every);
+                (since, cpu) = (Instant::now(), cpu_seconds());
+            }
+            Stage::Timed => {
+                first += count;
+                if since.elapsed() >= limit {
+                    cpu = cpu_seconds() - cpu;
+                    // While both sides still have everything open.
+                    memory = if weighed { memory_bytes()? } else { 0.0 };
+                    frames = first;
+                    (stage, first, count) = (Stage::End, END, 1);
+                }
+            }
+            Stage::End => break,
         }
     }
-    let cpu_seconds = cpu_seconds() - cpu;
-    // While both sides still have everything open.
-    let memory_bytes = if weighed { memory_bytes()? } else { 0.0 };
-    send(END)?;
-    Ok(Sent { frames, sum, cpu_seconds, memory_bytes })
+    let numbers = u128::from(frames) * u128::from(frames.saturating_sub(1)) / 2;
+    let sum = (numbers as u64).wrapping_add(frames.wrapping_mul(rest));
+    Ok(Sent { frames, sum, cpu_seconds: cpu, memory_bytes: memory })
+}
+
+/// What was just sent.
+enum Stage {
+    WarmUp,
+    Begin,
+    Timed,
+    End,
 }
 
 struct Send<'a> {
