@@ -59,6 +59,26 @@ fn reports_of_bench_are_compared_metric_by_metric_within_a_placement() {
 }
 
 #[test]
+fn loans_can_have_a_ring_of_their_own_for_each_size() {
+    let place = Place::new();
+    let file = place.path().join("loans.json");
+    let file = file.to_str().unwrap();
+    let mut words = vec!["bench", "loan", "--frames", "40", "--sizes", "64,4096"];
+    words.extend(["--repeat", "1", "--millis", "1", "--output", file]);
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
+        words.extend(["--cores", "0,0"]);
+    }
+    let run = place.run(&words).expect_code(0);
+    let said = "a ring of its own for each size, the smallest with room for 40";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+
+    let too_many = ["bench", "loan", "--frames", "100", "--sizes", "100000000"];
+    let refused = place.run(&too_many).expect_code(1);
+    let why = "room for 100 frames of 100000000 bytes";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+}
+
+#[test]
 fn what_bench_prints_today_can_be_read() {
     let place = Place::new();
     let file = place.path().join("bench.json");

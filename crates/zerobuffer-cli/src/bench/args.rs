@@ -130,6 +130,9 @@ pub(super) struct LoanArgs {
     /// Size of the ring, the same for all sizes; at least, and by default, room for two and a half of the largest frame
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(super) ring: Option<usize>,
+    /// Instead, for each size a ring of its own, with room for so many frames: what a lap costs is divided by as many then
+    #[arg(long, value_name = "COUNT", conflicts_with = "ring", value_parser = clap::value_parser!(u32).range(3..=1_000_000))]
+    pub(super) frames: Option<u32>,
     /// Duration of one measurement
     #[arg(long, default_value_t = 100, value_name = "MS")]
     pub(super) millis: u64,

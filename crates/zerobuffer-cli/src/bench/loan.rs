@@ -51,30 +51,53 @@ fn alone(
     Ok(Metrics::from([("frame_ns", median(&mut batches))]))
 }
 
-/// `zerobuffer bench loan`.
-pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
-    let mut pair = Pair::start_up(&args.common, 0)?;
+/// The largest ring that there is.
+const MAX_RING: usize = 4 << 30;
+
+/// The smallest ring with room for so many frames.
+fn ring_with_room(count: u32, bytes: usize) -> usize {
+    (count as usize * (bytes + 128)).next_power_of_two().max(4096)
+}
+
+/// A buffer's two ends, after one lap with every page touched: page faults are what creating a buffer costs, not
+/// what a frame does.
+fn open(pair: &mut Pair, ring: usize) -> anyhow::Result<(Writer, Reader)> {
     let place = pair.place(Wait::Spin);
-    let largest = args.sizes.iter().copied().max().context("no sizes")?;
-    let ring = args.ring.unwrap_or(0).max(ring_for(largest));
     let config = BufferConfig::new().payload_bytes(ring);
     let mut reader = place.create_reader(ring).with_context(|| {
-        format!(
-            "make a ring for frames of {largest} bytes; smaller ones can be chosen with --sizes"
-        )
+        format!("make a ring of {ring} bytes; for smaller frames (--sizes) or fewer it is smaller")
     })?;
     let mut writer = Writer::options()
         .dir(&place.dir)
         .wait_strategy(place.wait.strategy())
         .prefault(true)
         .create(&place.name, &config)?;
-
-    // One lap with every page touched: page faults are what creating a buffer costs, not what a frame does.
-    let page = vec![1; 4000];
+    let page = vec![1; 4000.min(writer.max_frame_bytes())];
     for _ in 0..writer.payload_bytes() / page.len() + 1 {
         writer.write(&page)?;
         drop(reader.read()?);
     }
+    Ok((writer, reader))
+}
+
+/// `zerobuffer bench loan`.
+pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
+    let mut pair = Pair::start_up(&args.common, 0)?;
+    let largest = args.sizes.iter().copied().max().context("no sizes")?;
+    let one_for_all = args.ring.unwrap_or(0).max(ring_for(largest));
+    let ring_of = |bytes: usize| match args.frames {
+        Some(count) => ring_with_room(count, bytes),
+        None => one_for_all,
+    };
+    anyhow::ensure!(
+        ring_of(largest) <= MAX_RING,
+        "room for {} frames of {largest} bytes is more than the largest ring has, {MAX_RING} bytes; take fewer frames, or smaller ones (--sizes)",
+        args.frames.unwrap_or_default(),
+    );
+    let mut shared_ends = match args.frames {
+        Some(_) => None,
+        None => Some(open(&mut pair, one_for_all)?),
+    };
 
     let mut cases = Vec::new();
     let mut plan = Vec::new();
@@ -94,6 +117,7 @@ pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
     }
     let samples = Samples::collect(&mut pair, &args.common, &cases, |pair, index| {
         let (bytes, drained) = plan[index];
+        let ring = ring_of(bytes);
         if drained {
             let mut metrics = throughput::stream(
                 pair,
@@ -111,14 +135,21 @@ pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
             let rate = metrics["frames_per_s"];
             metrics.insert("frame_ns", 1e9 / rate);
             Ok(metrics)
+        } else if let Some((writer, reader)) = &mut shared_ends {
+            alone(writer, reader, bytes, args.millis)
         } else {
+            let (mut writer, mut reader) = open(pair, ring)?;
             alone(&mut writer, &mut reader, bytes, args.millis)
         }
     })?;
+    let rings = match args.frames {
+        Some(count) => {
+            format!("a ring of its own for each size, the smallest with room for {count}")
+        }
+        None => format!("a ring of {one_for_all} bytes, the same for every size"),
+    };
     let report = Report::new("loan", &pair, &args.common, cases, samples)
         .columns(vec![Column::ns("frame_ns", "a frame")])
-        .note(&format!(
-            "One frame = loan, commit, read, release in a ring of {ring} bytes, the same for every size."
-        ));
+        .note(&format!("One frame = loan, commit, read, release in {rings}."));
     Ok(report.flatness("frame_ns"))
 }
