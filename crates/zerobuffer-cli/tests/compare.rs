@@ -58,6 +58,12 @@ fn reports_of_bench_are_compared_metric_by_metric_within_a_placement() {
     assert_eq!(comparison["cases"].as_array().unwrap().len(), 4, "nothing derived: {comparison}");
 }
 
+/// Both sides of a measurement share the core where there is but one.
+fn only_core() -> &'static [&'static str] {
+    let is_alone = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
+    if is_alone { &["--cores", "0,0"] } else { &[] }
+}
+
 #[test]
 fn loans_can_have_a_ring_of_their_own_for_each_size() {
     let place = Place::new();
@@ -65,9 +71,7 @@ fn loans_can_have_a_ring_of_their_own_for_each_size() {
     let file = file.to_str().unwrap();
     let mut words = vec!["bench", "loan", "--frames", "40", "--sizes", "64,4096"];
     words.extend(["--repeat", "1", "--millis", "1", "--output", file]);
-    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
-        words.extend(["--cores", "0,0"]);
-    }
+    words.extend(only_core());
     let run = place.run(&words).expect_code(0);
     let said = "a ring of its own for each size, the smallest with room for 40";
     assert!(run.stdout.contains(said), "{}", run.stdout);
@@ -85,9 +89,7 @@ fn what_bench_prints_today_can_be_read() {
     let file = file.to_str().unwrap();
     let mut words =
         vec!["bench", "loan", "--sizes", "64", "--repeat", "2", "--millis", "1", "--output", file];
-    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
-        words.extend(["--cores", "0,0"]);
-    }
+    words.extend(only_core());
     place.run(&words).expect_code(0);
     let document = place.run(&["bench", "compare", file, file, "--json"]).expect_code(0).json();
     let comparison = &document["comparisons"][0];

@@ -291,7 +291,7 @@ impl Way {
 }
 
 /// The largest ring, and more than any frame.
-const MAX_BYTES: usize = 4 << 30;
+pub(super) const MAX_BYTES: usize = 4 << 30;
 
 /// A number of bytes up to 4 GiB: digits, then perhaps `K`, `M` or `G` (binary), perhaps with `B` or `iB`.
 pub(crate) fn size(text: &str) -> Result<usize, String> {

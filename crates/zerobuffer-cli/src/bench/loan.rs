@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use zerobuffer::{BufferConfig, Reader, Writer};
 
-use super::args::{LoanArgs, Wait};
+use super::args::{LoanArgs, MAX_BYTES, Wait};
 use super::header;
 use super::peer::Pair;
 use super::report::{Case, Column, Metrics, Report, Samples, median};
@@ -51,9 +51,6 @@ fn alone(
     Ok(Metrics::from([("frame_ns", median(&mut batches))]))
 }
 
-/// The largest ring that there is.
-const MAX_RING: usize = 4 << 30;
-
 /// The smallest ring with room for so many frames.
 fn ring_with_room(count: u32, bytes: usize) -> usize {
     (count as usize * (bytes + 128)).next_power_of_two().max(4096)
@@ -72,7 +69,7 @@ fn open(pair: &mut Pair, ring: usize) -> anyhow::Result<(Writer, Reader)> {
         .wait_strategy(place.wait.strategy())
         .prefault(true)
         .create(&place.name, &config)?;
-    let page = vec![1; 4000.min(writer.max_frame_bytes())];
+    let page = vec![1; 4000];
     for _ in 0..writer.payload_bytes() / page.len() + 1 {
         writer.write(&page)?;
         drop(reader.read()?);
@@ -90,8 +87,8 @@ pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
         None => one_for_all,
     };
     anyhow::ensure!(
-        ring_of(largest) <= MAX_RING,
-        "room for {} frames of {largest} bytes is more than the largest ring has, {MAX_RING} bytes; take fewer frames, or smaller ones (--sizes)",
+        ring_of(largest) <= MAX_BYTES,
+        "room for {} frames of {largest} bytes is more than the largest ring has, {MAX_BYTES} bytes; take fewer frames, or smaller ones (--sizes)",
         args.frames.unwrap_or_default(),
     );
     let mut shared_ends = match args.frames {

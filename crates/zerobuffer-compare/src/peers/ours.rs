@@ -1,7 +1,7 @@
 //! ZeroBuffer, protocol 2.0.
 
 use anyhow::Context as _;
-use zerobuffer::{BufferConfig, FullPolicy, Reader, WaitStrategy, Writer};
+use zerobuffer::{BufferConfig, FullPolicy, Reader, WaitStrategy, WriteBatch, Writer};
 
 use super::{Link, Peer, Receiver, Sender, Wait};
 use crate::work::header;
@@ -95,22 +95,21 @@ impl Sender for Writer {
         let mut batch = self.batch();
         match <&mut [u8; 64]>::try_from(&mut *frame) {
             // A record whose size the program knows, as when they are sent one by one.
-            Ok(record) => {
-                for first in firsts {
-                    record[..8].copy_from_slice(&first.to_le_bytes());
-                    batch.push(&record[..])?;
-                }
-            }
-            Err(_) => {
-                for first in firsts {
-                    frame[..8].copy_from_slice(&first.to_le_bytes());
-                    batch.push(frame)?;
-                }
-            }
+            Ok(record) => push_all(&mut batch, record, firsts)?,
+            Err(_) => push_all(&mut batch, frame, firsts)?,
         }
         batch.commit();
         Ok(())
     }
+}
+
+#[inline(always)]
+fn push_all(batch: &mut WriteBatch<'_>, frame: &mut [u8], firsts: &[u64]) -> anyhow::Result<()> {
+    for first in firsts {
+        frame[..8].copy_from_slice(&first.to_le_bytes());
+        batch.push(frame)?;
+    }
+    Ok(())
 }
 
 impl Receiver for Reader {

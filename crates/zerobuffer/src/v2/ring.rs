@@ -218,7 +218,7 @@ pub(crate) struct Producer {
     /// Where the next terminator may end without a closer look: see [`Producer::look_ahead`].
     ready_until: Position,
     /// How many lines to prepare at once, and up to where they are; see [`Producer::prepare`].
-    prepare_lines: u64,
+    lines_at_once: u64,
     prepared_until: Position,
     ask_ahead: u64,
     /// No active cursor is below; copy of the lowest, may lag.
@@ -294,7 +294,7 @@ impl Producer {
             tail,
             batch: None,
             ready_until: head,
-            prepare_lines: 0,
+            lines_at_once: 0,
             prepared_until: head,
             ask_ahead: ASK_AHEAD.min(frames.capacity / ASK_AHEAD_PART),
             floor_seen: floor,
@@ -449,7 +449,7 @@ impl Producer {
             let lowest = lowest.unwrap_or_else(|| self.lowest_cursor(memory));
             self.head().since(lowest) >= STREAM_LAG * frame_bytes
         };
-        self.prepare_lines = if prepares { PREPARE_LINES } else { self.prepare_lines / 4 };
+        self.lines_at_once = if prepares { PREPARE_LINES } else { self.lines_at_once / 4 };
     }
 
     /// The lowest cursor as it is now.
@@ -596,11 +596,11 @@ impl Producer {
     #[inline(always)]
     fn prepare(&mut self, memory: &impl Memory, claim: &Claim) {
         let end = claim.extent.end;
-        if self.prepare_lines == 0 || self.is_prepared(end) {
+        if self.lines_at_once == 0 || self.is_prepared(end) {
             return;
         }
         if claim.len < PREPARE_ALL_BELOW {
-            self.prepare_lines(memory, end.plus(8), self.prepare_lines);
+            self.prepare_lines(memory, end.plus(8), self.lines_at_once);
         } else if claim.len < LEAST_PLACED {
             self.prepare_heads(memory, end, end.since(claim.frame));
         } else {
@@ -612,7 +612,7 @@ impl Producer {
     /// Prepares the lines of a claimed frame that is to be copied, and some behind it; then none are when it is committed.
     #[inline(always)]
     pub(crate) fn prepare_copy(&mut self, memory: &impl Memory, claim: &Claim) {
-        if claim.len < PREPARE_ALL_BELOW || self.prepare_lines == 0 {
+        if claim.len < PREPARE_ALL_BELOW || self.lines_at_once == 0 {
             return;
         }
         let Extent { start, end } = claim.extent;
@@ -649,7 +649,7 @@ impl Producer {
     #[inline(never)]
     fn prepare_heads(&mut self, memory: &impl Memory, end: Position, frame_bytes: u64) {
         let mut frame = end;
-        for _ in 0..self.prepare_lines / 2 {
+        for _ in 0..self.lines_at_once / 2 {
             frame = frame.plus(frame_bytes);
             let payload = frame.plus(CACHE_LINE);
             if !(self.prepare_line(memory, frame.plus(8))
