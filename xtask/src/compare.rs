@@ -12,18 +12,59 @@ const PACKAGE: &str = "zerobuffer-compare";
 /// Where the script puts the deployed Python package.
 const PYTHON: &str = "target/python-peer/bin/python";
 
-pub(crate) fn run(steps: &mut Steps, quick: bool, out: &Path) -> anyhow::Result<()> {
-    // Who cannot be had is missing from the comparison, which says so; the others are still compared.
-    let zeromq = optional(steps, "ZeroMQ", packages::provide_zeromq);
-    let deployed = optional(steps, "the deployed Python package", || {
-        if Path::new(PYTHON).exists() {
-            return Ok(());
+/// Who can be compared here. Who cannot be had is missing from the comparison, which says so; the others are still
+/// compared.
+struct Peers {
+    features: String,
+    cmake: Option<String>,
+    deployed: bool,
+}
+
+impl Peers {
+    fn provide(steps: &mut Steps) -> Self {
+        let mut features = String::from("peers");
+        if optional(steps, "ZeroMQ", packages::provide_zeromq) {
+            features.push_str(",zmq");
         }
-        execute(&mut Command::new("crates/zerobuffer/tests/python/setup.sh"))
-    });
-    let features = if zeromq { "peers,zmq" } else { "peers" };
-    let build = ["build", "--release", "--package", PACKAGE, "--features", features];
-    steps.cargo("build of the comparison", &build, &[])?;
+        let mut cmake = None;
+        let aeron = || {
+            cmake = Some(packages::provide_aeron()?.to_string_lossy().into_owned());
+            Ok(())
+        };
+        if optional(steps, "what Aeron is built with", aeron) {
+            features.push_str(",aeron");
+        }
+        let deployed = optional(steps, "the deployed Python package", || {
+            if Path::new(PYTHON).exists() {
+                return Ok(());
+            }
+            execute(&mut Command::new("crates/zerobuffer/tests/python/setup.sh"))
+        });
+        Self { features, cmake, deployed }
+    }
+
+    /// A call of cargo with all of them, in release: what they are built from is built once.
+    fn cargo(
+        &self,
+        steps: &mut Steps,
+        name: &str,
+        call: &str,
+        rest: &[&str],
+    ) -> anyhow::Result<()> {
+        let mut words = vec![call, "--release", "--package", PACKAGE, "--features", &self.features];
+        words.extend(rest);
+        let cmake: Vec<_> = self.cmake.iter().map(|cmake| ("CMAKE", &**cmake)).collect();
+        steps.cargo(name, &words, &cmake)
+    }
+}
+
+pub(crate) fn run(steps: &mut Steps, quick: bool, out: &Path) -> anyhow::Result<()> {
+    let peers = Peers::provide(steps);
+    build_and_run(steps, &peers, quick, out)
+}
+
+fn build_and_run(steps: &mut Steps, peers: &Peers, quick: bool, out: &Path) -> anyhow::Result<()> {
+    peers.cargo(steps, "build of the comparison", "build", &[])?;
 
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
     let mut command = Command::new(Path::new(&target).join("release").join(PACKAGE));
@@ -31,7 +72,7 @@ pub(crate) fn run(steps: &mut Steps, quick: bool, out: &Path) -> anyhow::Result<
     if quick {
         command.arg("--quick");
     }
-    if deployed {
+    if peers.deployed {
         command.args(["--python", PYTHON]);
     }
     steps.run("comparison", || execute(&mut command))
@@ -39,20 +80,11 @@ pub(crate) fn run(steps: &mut Steps, quick: bool, out: &Path) -> anyhow::Result<
 
 /// That it still builds with the peers, passes clippy, measures, and that the command can read what it leaves.
 pub(crate) fn check(steps: &mut Steps) -> anyhow::Result<()> {
-    let clippy = [
-        "clippy",
-        "--package",
-        PACKAGE,
-        "--all-targets",
-        "--features",
-        "peers",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    steps.cargo("clippy of the comparison's peers", &clippy, &[])?;
+    let peers = Peers::provide(steps);
+    let lints = ["--all-targets", "--", "-D", "warnings"];
+    peers.cargo(steps, "clippy of the comparison's peers", "clippy", &lints)?;
     let out = Path::new("target/compare-quick");
-    run(steps, true, out)?;
+    build_and_run(steps, &peers, true, out)?;
     let result = out.join("compare.json");
     let words = ["run", "--release", "--package", "zerobuffer-cli", "--", "bench", "compare"];
     steps.run("comparison of the comparison with itself", || {

@@ -1,5 +1,6 @@
 //! What the tests need beyond Rust, and Debian's package for each.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -48,11 +49,47 @@ const NEEDS: [Need; 11] = [
 ];
 
 /// Only for who wants ZeroMQ in the comparison.
-const ZEROMQ: [Need; 1] = [Need {
-    what: "ZeroMQ's library, for the comparison",
-    check: &["pkg-config", "--exists", "libzmq"],
-    package: "libzmq3-dev",
-}];
+const ZEROMQ: [Need; 2] = [
+    Need {
+        what: "pkg-config, to find ZeroMQ",
+        check: &["pkg-config", "--version"],
+        package: "pkg-config",
+    },
+    Need {
+        what: "ZeroMQ's library, for the comparison",
+        check: &["pkg-config", "--exists", "libzmq"],
+        package: "libzmq3-dev",
+    },
+];
+
+/// Only for who wants Aeron in the comparison, beside CMake.
+const AERON: [Need; 4] = [
+    // Its headers too: the bindings are made from Aeron's own.
+    Need {
+        what: "clang's library, for Aeron's bindings",
+        check: &[
+            "sh",
+            "-c",
+            "ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h /usr/lib/llvm-*/lib/libclang.so",
+        ],
+        package: "libclang-dev",
+    },
+    Need {
+        what: "libbsd, for Aeron",
+        check: &["test", "-e", "/usr/include/bsd/string.h"],
+        package: "libbsd-dev",
+    },
+    Need {
+        what: "libuuid, for Aeron",
+        check: &["test", "-e", "/usr/include/uuid/uuid.h"],
+        package: "uuid-dev",
+    },
+    Need { what: "make, for Aeron", check: &["make", "--version"], package: "make" },
+];
+/// Of CMake, which Aeron is built with; Debian 12 has an older one.
+const CMAKE: (u32, u32) = (3, 30);
+/// Where a newer one is installed.
+const CMAKE_ENVIRONMENT: &str = "target/cmake";
 
 impl Need {
     fn is_there(&self) -> bool {
@@ -75,6 +112,38 @@ pub(crate) fn provide(install: bool) -> anyhow::Result<()> {
 /// Makes sure that ZeroMQ is there.
 pub(crate) fn provide_zeromq() -> anyhow::Result<()> {
     provide_all(&ZEROMQ, true)
+}
+
+/// Makes sure that everything is there that Aeron is built with; the CMake that it takes.
+pub(crate) fn provide_aeron() -> anyhow::Result<PathBuf> {
+    provide_all(&AERON, true)?;
+    let own = std::env::current_dir()?.join(CMAKE_ENVIRONMENT).join("bin/cmake");
+    for cmake in [PathBuf::from("cmake"), own.clone()] {
+        if cmake_version(&cmake).is_some_and(|version| version >= CMAKE) {
+            return Ok(cmake);
+        }
+    }
+    execute(Command::new("python3").args(["-m", "venv", CMAKE_ENVIRONMENT]))?;
+    let (major, minor) = CMAKE;
+    // Aeron's files are not made for what CMake 4 leaves out.
+    let wanted = format!("cmake>={major}.{minor},<4");
+    let pip = Path::new(CMAKE_ENVIRONMENT).join("bin/pip");
+    execute(Command::new(pip).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        &wanted,
+    ]))?;
+    ensure!(cmake_version(&own).is_some(), "{} does not start", own.display());
+    Ok(own)
+}
+
+/// Major and minor.
+fn cmake_version(cmake: &Path) -> Option<(u32, u32)> {
+    let output = Command::new(cmake).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut parts = text.split_whitespace().nth(2)?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 fn provide_all(needs: &'static [Need], install: bool) -> anyhow::Result<()> {

@@ -38,6 +38,20 @@ pub(crate) struct Entry {
     pub(crate) task: Task,
 }
 
+impl Task {
+    /// Whose ends it opens, if anybody's that is a peer.
+    pub(crate) fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Latency { kind, .. }
+            | Self::Stream { kind, .. }
+            | Self::Relay { kind, .. }
+            | Self::Wake { kind }
+            | Self::Start { kind } => Some(kind),
+            _ => None,
+        }
+    }
+}
+
 /// Peers that do the same work.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -70,15 +84,19 @@ fn waiting(wait: Wait) -> &'static str {
     }
 }
 
-fn entry(kind: Kind, mode: Mode, task: Task) -> Entry {
-    let (copies, touched) = (kind.copies(mode), mode.touched());
+fn entry(kind: Kind, bytes: usize, mode: Mode, task: Task) -> Entry {
+    let (copies, touched) = (kind.copies(bytes, mode), mode.touched());
     Entry { peer: kind.name(), mode: mode.name(), copies, touched, task }
+}
+
+fn built(kind: Kind) -> bool {
+    kind.missing().is_none()
 }
 
 /// Everybody who can carry frames of this size this way.
 fn everybody(bytes: usize, mode: Mode, wait: Wait, task: impl Fn(Kind) -> Task) -> Vec<Entry> {
     let able = Kind::ALL.into_iter().filter(|kind| kind.can(bytes, mode, wait));
-    able.map(|kind| entry(kind, mode, task(kind))).collect()
+    able.map(|kind| entry(kind, bytes, mode, task(kind))).collect()
 }
 
 fn latency(bytes: usize, mode: Mode, wait: Wait) -> Group {
@@ -124,12 +142,11 @@ fn batched(bytes: usize) -> Group {
     let wait = Wait::Spin;
     let of = |kind, mode| {
         let task = Task::Stream { kind, mode, wait, readers: 1, weighed: false };
-        entry(kind, mode, task)
+        entry(kind, bytes, mode, task)
     };
     let mut entries = vec![of(Kind::Ours, Mode::Batched), of(Kind::Rtrb, Mode::Copied)];
-    if Kind::Iceoryx2.missing().is_none() {
-        entries.push(of(Kind::Iceoryx2, Mode::Copied));
-    }
+    let others = [(Kind::Iceoryx2, Mode::Copied), (Kind::Aeron, Mode::Batched)].into_iter();
+    entries.extend(others.filter(|(kind, _)| built(*kind)).map(|(kind, mode)| of(kind, mode)));
     let name = format!("streaming {} in calls of 16 where there are such calls", size_name(bytes));
     let cpu = Some(format!("{name}: processor"));
     Group { name, cpu, entries, ..stream(bytes, Mode::Batched, wait, false) }
@@ -139,12 +156,12 @@ fn fan_out(bytes: usize, readers: usize) -> Group {
     let (mode, wait) = (Mode::Copied, Wait::Spin);
     let task = |kind| Task::Stream { kind, mode, wait, readers, weighed: false };
     let plural = if readers == 1 { "" } else { "s" };
-    let kinds = [Kind::Ours, Kind::Iceoryx2].into_iter().filter(|kind| kind.missing().is_none());
+    let kinds = [Kind::Ours, Kind::Iceoryx2, Kind::Aeron].into_iter().filter(|kind| built(*kind));
     Group {
         work: Work::Fanout,
         name: format!("every {} frame to {readers} reader{plural}", size_name(bytes)),
         cpu: None,
-        entries: kinds.map(|kind| entry(kind, mode, task(kind))).collect(),
+        entries: kinds.map(|kind| entry(kind, bytes, mode, task(kind))).collect(),
         ..stream(bytes, mode, wait, false)
     }
 }
@@ -154,8 +171,8 @@ fn memory(bytes: usize) -> Group {
     let task = |kind| Task::Stream { kind, mode, wait, readers: 1, weighed: true };
     // Of pipes and sockets the kernel holds the bytes, and ZeroMQ's lie somewhere among what it allocated before: neither
     // shows in what a process is charged with.
-    let kinds = [Kind::Ours, Kind::OursV1, Kind::Iceoryx2].into_iter();
-    let kinds = kinds.filter(|kind| kind.missing().is_none());
+    let kinds = [Kind::Ours, Kind::OursV1, Kind::Iceoryx2, Kind::Aeron].into_iter();
+    let kinds = kinds.filter(|kind| built(*kind));
     Group {
         work: Work::Memory,
         name: format!("memory of both processes for a stream of {} frames", size_name(bytes)),
@@ -164,12 +181,17 @@ fn memory(bytes: usize) -> Group {
         wait: Some(wait),
         unit: "bytes",
         better: Better::Lower,
-        entries: kinds.map(|kind| entry(kind, mode, task(kind))).collect(),
+        entries: kinds.map(|kind| entry(kind, bytes, mode, task(kind))).collect(),
     }
 }
 
 fn start() -> Group {
     let bytes = 1024;
+    // Whether who waits for one frame sleeps makes no difference here.
+    let kinds = Kind::ALL.into_iter().filter(|kind| {
+        kind.can(bytes, Mode::Copied, Wait::Park) || (*kind == Kind::Aeron && built(*kind))
+    });
+    let entries = kinds.map(|kind| entry(kind, bytes, Mode::Copied, Task::Start { kind }));
     Group {
         work: Work::Start,
         name: "from nothing to the first frame back".into(),
@@ -178,7 +200,7 @@ fn start() -> Group {
         wait: Some(Wait::Park),
         unit: "ns",
         better: Better::Lower,
-        entries: everybody(bytes, Mode::Copied, Wait::Park, |kind| Task::Start { kind }),
+        entries: entries.collect(),
     }
 }
 
@@ -205,7 +227,7 @@ fn relay(bytes: usize, by_reference: bool) -> Group {
     let kinds = Kind::ALL.into_iter().filter(|kind| kind.can(bytes, Mode::Copied, Wait::Spin));
     let entries = kinds.map(|kind| {
         let by_reference = by_reference && kind == Kind::Ours;
-        let mut entry = entry(kind, Mode::Copied, Task::Relay { kind, by_reference });
+        let mut entry = entry(kind, bytes, Mode::Copied, Task::Relay { kind, by_reference });
         if by_reference {
             (entry.mode, entry.copies) = ("by reference", "writer in, the relay nothing");
         }

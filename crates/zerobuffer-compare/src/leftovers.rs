@@ -28,9 +28,9 @@ pub(crate) fn fresh_name() -> String {
     format!("{}{}", prefix(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A directory for sockets, pipes and names.
+/// A directory for sockets, pipes, names and drivers.
 pub(crate) fn directory() -> std::io::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix(&prefix()).tempdir()
+    tempfile::Builder::new().prefix(&prefix()).tempdir_in(bare::DIR)
 }
 
 /// Removes the buffers of measurements that ended early.
@@ -52,10 +52,11 @@ pub(crate) fn remove_buffers() {
 }
 
 fn directories() -> impl Iterator<Item = PathBuf> {
-    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(bare::DIR).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix()))
         .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
 }
 
 /// Removes everything, before this program ends in the middle.

@@ -197,24 +197,17 @@ fn peers(deployed: Option<&Deployed>) -> Vec<PeerEntry> {
 }
 
 fn missing() -> Vec<Missing> {
-    let mut missing: Vec<_> = Kind::ALL
+    let absent = Kind::ALL
         .into_iter()
-        .filter_map(|kind| Some(Missing { peer: kind.name().into(), why: kind.missing()?.into() }))
-        .collect();
-    missing.push(Missing {
-        peer: "Aeron".into(),
-        why:
-            "not part of this program yet: its C client and media driver need CMake 3.30 or newer \
-              and clang to build, which Debian 12 does not have"
-                .into(),
-    });
-    missing
+        .filter_map(|kind| Some(Missing { peer: kind.name().into(), why: kind.missing()?.into() }));
+    absent.collect()
 }
 
 fn rules(effort: Effort, load: &str) -> Vec<String> {
     let Effort { repetitions, millis, wakes } = effort;
     vec![
-        "Two real processes, each pinned to a core of its own (rtrb: two threads of one process).".into(),
+        "Two real processes, each pinned to a core of its own (rtrb: two threads of one process; Aeron: its media driver \
+         as one more thread, on either core).".into(),
         format!(
             "{repetitions} repetitions; within each the peers take turns, A B A B; a sample takes {millis} ms, \
              wake-up samples {wakes} frames a millisecond apart."
@@ -230,7 +223,7 @@ fn rules(effort: Effort, load: &str) -> Vec<String> {
          out, it sums the copy. Loaned: eight bytes are written in place and read, nobody copies."
             .into(),
         "Everybody is lossless and blocks when full, with as many bytes of buffering as can be chosen: 256 KiB for \
-         frames up to 4 KiB, else 8 MiB, and two and a half frames at least. Counts and sums of both ends agree."
+         frames up to 4 KiB, else 8 MiB, and two and a half frames at least (Aeron: half a term). Counts and sums of both ends agree."
             .into(),
         "Spinning asks without pause on both sides; parked sleeps in the kernel.".into(),
         "Latency is half a round trip with one frame in flight; percentiles time every round by itself, clock \

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::fd::AsRawFd as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -50,6 +51,11 @@ impl Pair {
     /// The other process's number.
     pub(crate) fn other_process(&self) -> Option<rustix::process::Pid> {
         rustix::process::Pid::from_raw(i32::try_from(self.child.id()).ok()?)
+    }
+
+    /// The directory of what links are made of, in memory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A link that nobody else uses.

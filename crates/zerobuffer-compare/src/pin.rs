@@ -11,10 +11,17 @@ pub(crate) fn allowed() -> anyhow::Result<Vec<usize>> {
 
 /// Keeps the calling thread on `core`.
 pub(crate) fn pin(core: usize) -> anyhow::Result<()> {
-    anyhow::ensure!(core < CpuSet::MAX_CPU, "there is no core {core}");
+    pin_to_one_of(&[core])
+}
+
+/// Keeps the calling thread, and those that it starts, on these cores.
+pub(crate) fn pin_to_one_of(cores: &[usize]) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
-    sched_setaffinity(None, &set).with_context(|| format!("pin to core {core}"))
+    for &core in cores {
+        anyhow::ensure!(core < CpuSet::MAX_CPU, "there is no core {core}");
+        set.set(core);
+    }
+    sched_setaffinity(None, &set).with_context(|| format!("pin to {cores:?}"))
 }
 
 /// The two cores of a measurement: those asked for, or the first two that are allowed.

@@ -7,6 +7,8 @@ use crate::cases::{Entry, Group, Task};
 use crate::deployed::Deployed;
 use crate::floors::{self, Placement};
 use crate::pair::Pair;
+use crate::peers::Driver;
+use crate::peers::kind::Kind;
 use crate::result::{Better, Case, Missing, Percentile, Sample, Work};
 use crate::watchdog::Watchdog;
 use crate::work::ages::{Ages, PERCENTILES};
@@ -124,6 +126,12 @@ impl Plan<'_> {
     fn take(&mut self, group: &Group, entry: &Entry) -> anyhow::Result<Taken> {
         let Effort { millis, wakes, .. } = self.effort;
         let (pair, bytes) = (&mut self.pair, group.bytes);
+        let _driver = (entry.task.kind() == Some(Kind::Aeron))
+            .then(|| {
+                let stream = matches!(entry.task, Task::Stream { .. });
+                Driver::start(pair.dir(), pair.cores, bytes, stream)
+            })
+            .transpose()?;
         Ok(match entry.task {
             Task::Latency { kind, mode, wait } => {
                 latency::measure(pair, kind, bytes, mode, wait, millis)?.into()

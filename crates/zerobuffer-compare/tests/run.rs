@@ -24,13 +24,22 @@ fn left_in(home: &Path) -> Vec<String> {
     names.filter(|name| name != "zerobuffer").collect()
 }
 
+/// What lies in memory that has the run's name.
+fn left_in_memory(pid: u32) -> Vec<String> {
+    let entries = std::fs::read_dir("/dev/shm").unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(&format!("zerobuffer-compare-{pid}-"))).collect()
+}
+
 #[test]
 fn a_run_leaves_its_results_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();
     let run = program(home.path())
         .args(["--repeat", "3", "--only", "64 B copied, both parked"])
-        .output()
+        .spawn()
         .unwrap();
+    let pid = run.id();
+    let run = run.wait_with_output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
 
     let text = std::fs::read_to_string(home.path().join("out/compare.json")).unwrap();
@@ -46,10 +55,11 @@ fn a_run_leaves_its_results_and_nothing_else() {
         }
     }
     let missing = results["missing"].as_array().unwrap();
-    assert!(missing.iter().any(|entry| entry["peer"] == "Aeron"));
+    assert!(missing.iter().any(|entry| entry["peer"] == "aeron"));
     assert!(!missing.iter().any(|entry| ALWAYS.iter().any(|peer| entry["peer"] == *peer)));
 
     assert_eq!(left_in(home.path()), ["out"]);
+    assert!(left_in_memory(pid).is_empty(), "{:?}", left_in_memory(pid));
     let page = std::fs::read_to_string(home.path().join("out/report.html")).unwrap();
     assert!(page.contains("streaming 64 B copied, both parked"));
 }
@@ -64,7 +74,7 @@ fn an_interrupted_run_leaves_nothing() {
         entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(".zb2"))
     };
     let begun = Instant::now();
-    while !buffer() {
+    while !buffer() || left_in_memory(run.id()).is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it never made a buffer");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -72,4 +82,5 @@ fn an_interrupted_run_leaves_nothing() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(128 + 15));
     assert!(left_in(home.path()).is_empty(), "{:?}", left_in(home.path()));
+    assert!(left_in_memory(run.id()).is_empty(), "{:?}", left_in_memory(run.id()));
 }

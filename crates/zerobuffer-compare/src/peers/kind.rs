@@ -12,6 +12,7 @@ pub(crate) enum Kind {
     OursElastic,
     OursV1,
     Iceoryx2,
+    Aeron,
     Rtrb,
     UnixSocket,
     Pipe,
@@ -33,6 +34,9 @@ pub(crate) enum Mode {
     Loaned,
 }
 
+/// Aeron's largest fragment; what is larger is copied together, and cannot be loaned.
+pub(crate) const AERON_WHOLE: usize = 65_504 - 32;
+
 impl Mode {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -51,11 +55,12 @@ impl Mode {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Ours,
         Self::OursElastic,
         Self::OursV1,
         Self::Iceoryx2,
+        Self::Aeron,
         Self::Rtrb,
         Self::UnixSocket,
         Self::Pipe,
@@ -70,6 +75,7 @@ impl Kind {
             Self::OursElastic => "zerobuffer 2.0 elastic",
             Self::OursV1 => "zerobuffer 1.0",
             Self::Iceoryx2 => "iceoryx2",
+            Self::Aeron => "aeron",
             Self::Rtrb => "rtrb",
             Self::UnixSocket => "unix socket",
             Self::Pipe => "pipe",
@@ -84,6 +90,7 @@ impl Kind {
         match self {
             Self::Ours | Self::OursElastic | Self::OursV1 => env!("CARGO_PKG_VERSION").into(),
             Self::Iceoryx2 => locked("iceoryx2"),
+            Self::Aeron => aeron_version(),
             Self::Rtrb => locked("rtrb"),
             Self::IpcChannel => locked("ipc-channel"),
             Self::Zmq => zmq_version(),
@@ -108,6 +115,12 @@ impl Kind {
             Self::Iceoryx2 => {
                 "ipc::Service, publish-subscribe of [u8] slices, safe overflow off, back-pressure Block, history 0, \
                  buffer as deep as the ring of the others, at most 256; parked: an event service beside it"
+            }
+            Self::Aeron => {
+                "aeron:ipc through its C client: an exclusive publication's offer (try_claim where loaned), a subscription polled \
+                 for one fragment a call (16 where batched), terms of 1 MiB or more, room for nine frames at least; frames over 64 KiB less a \
+                 header come in fragments that its assembler copies together. Its media driver is a thread of the measuring \
+                 process, in the settings of several that were best for Aeron, and shares the two cores"
             }
             Self::Rtrb => {
                 "two threads of ONE process, push and pop of arrays: the ceiling, not an alternative"
@@ -134,6 +147,11 @@ impl Kind {
         matches!(self, Self::Ours | Self::OursElastic | Self::OursV1)
     }
 
+    /// Whether its ends can sleep until woken.
+    fn parks(self) -> bool {
+        !matches!(self, Self::Rtrb | Self::Bare | Self::Aeron)
+    }
+
     /// Whether both ends are threads of one process.
     pub(crate) fn in_process(self) -> bool {
         self == Self::Rtrb
@@ -145,6 +163,10 @@ impl Kind {
             Self::Iceoryx2 | Self::IpcChannel if cfg!(not(feature = "peers")) => {
                 Some("built without the feature `peers`")
             }
+            Self::Aeron if cfg!(not(feature = "aeron")) => Some(
+                "built without the feature `aeron`, which needs CMake 3.30 or newer (PyPI: cmake) and, from Debian, \
+                 libclang-dev, libbsd-dev and uuid-dev",
+            ),
             Self::Zmq if cfg!(not(feature = "zmq")) => {
                 Some("built without the feature `zmq`, which needs libzmq (Debian: libzmq3-dev)")
             }
@@ -155,6 +177,7 @@ impl Kind {
     /// Whether it can carry frames of this size this way.
     pub(crate) fn can(self, bytes: usize, mode: Mode, wait: Wait) -> bool {
         let sized = match self {
+            Self::Aeron => mode != Mode::Loaned || bytes <= AERON_WHOLE,
             Self::Rtrb => matches!(bytes, 8 | 64 | 1024),
             // What it keeps to is larger than rings for small frames are.
             Self::OursElastic => bytes >= 1 << 20,
@@ -162,19 +185,23 @@ impl Kind {
             Self::Bare => bytes >= 64 << 10,
             _ => true,
         };
-        let waits = !(matches!(self, Self::Rtrb | Self::Bare) && wait == Wait::Park);
+        let waits = wait == Wait::Spin || self.parks();
         let does = match mode {
             Mode::Copied => true,
-            Mode::Batched => self == Self::Ours,
-            Mode::Loaned => matches!(self, Self::Ours | Self::OursV1 | Self::Iceoryx2),
+            Mode::Batched => matches!(self, Self::Ours | Self::Aeron),
+            Mode::Loaned => {
+                matches!(self, Self::Ours | Self::OursV1 | Self::Iceoryx2 | Self::Aeron)
+            }
         };
         self.missing().is_none() && sized && waits && does
     }
 
     /// Who copies each byte of a frame between the writer's memory and where the reader reads it.
-    pub(crate) fn copies(self, mode: Mode) -> &'static str {
+    pub(crate) fn copies(self, bytes: usize, mode: Mode) -> &'static str {
         match (self, mode) {
             (_, Mode::Loaned) => "nobody",
+            (Self::Aeron, _) if bytes > AERON_WHOLE => "writer in, reader out",
+            (Self::Aeron, _) => "writer in, reader reads in place",
             (Self::Ours | Self::OursElastic | Self::OursV1 | Self::Iceoryx2 | Self::Bare, _) => {
                 "writer in, reader reads in place"
             }
@@ -193,6 +220,16 @@ fn locked(name: &str) -> String {
     let entry = format!("name = \"{name}\"\nversion = \"");
     let version = lock.split_once(&entry).and_then(|(_, rest)| rest.split_once('"'));
     version.map_or_else(|| "unknown".into(), |(version, _)| version.into())
+}
+
+#[cfg(feature = "aeron")]
+fn aeron_version() -> String {
+    super::aeron::version()
+}
+
+#[cfg(not(feature = "aeron"))]
+fn aeron_version() -> String {
+    String::new()
 }
 
 #[cfg(feature = "zmq")]

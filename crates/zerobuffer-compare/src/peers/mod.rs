@@ -3,6 +3,8 @@
 
 pub(crate) mod kind;
 
+#[cfg(feature = "aeron")]
+pub(crate) mod aeron;
 pub(crate) mod bare;
 mod files;
 #[cfg(feature = "peers")]
@@ -16,6 +18,9 @@ mod rtrb;
 mod unix_socket;
 #[cfg(feature = "zmq")]
 mod zmq;
+
+#[cfg(feature = "aeron")]
+pub(crate) use aeron::Driver;
 
 use std::path::PathBuf;
 
@@ -39,7 +44,7 @@ pub(crate) enum Wait {
 pub(crate) struct Link {
     /// Unique while both processes live.
     pub(crate) name: String,
-    /// Directory for sockets, pipes and names.
+    /// Directory for sockets, pipes, names and drivers; in memory.
     pub(crate) dir: PathBuf,
     /// Bytes of every frame.
     pub(crate) bytes: usize,
@@ -99,9 +104,31 @@ pub(crate) trait Peer {
     /// `index`: which of the link's readers.
     fn receiver(link: &Link, index: usize) -> anyhow::Result<Self::Receiver>;
 
+    /// Bytes that go by before the same memory is used again: what a warm-up has to touch.
+    fn lap(link: &Link) -> usize {
+        link.ring
+    }
+
     /// Passes one frame on by reference; its first eight bytes.
     fn forward(_from: &mut Self::Receiver, _to: &mut Self::Sender) -> anyhow::Result<u64> {
         bail!("this peer passes nothing on by reference")
+    }
+}
+
+/// Where no peer is built that needs one.
+#[cfg(not(feature = "aeron"))]
+#[derive(Debug)]
+pub(crate) enum Driver {}
+
+#[cfg(not(feature = "aeron"))]
+impl Driver {
+    pub(crate) fn start(
+        _: &std::path::Path,
+        _: [usize; 2],
+        _: usize,
+        _: bool,
+    ) -> anyhow::Result<Self> {
+        bail!("no driver was built in")
     }
 }
 
@@ -123,6 +150,8 @@ pub(crate) fn with<J: Job>(kind: Kind, bytes: usize, job: J) -> anyhow::Result<J
         Kind::IpcChannel => job.run::<ipc_channel::IpcChannel>(),
         #[cfg(feature = "zmq")]
         Kind::Zmq => job.run::<zmq::Zmq>(),
+        #[cfg(feature = "aeron")]
+        Kind::Aeron => job.run::<aeron::Aeron>(),
         Kind::Bare => job.run::<bare::Bare>(),
         Kind::UnixSocket => job.run::<unix_socket::UnixSocket>(),
         Kind::Pipe => job.run::<pipe::Pipe>(),

@@ -92,7 +92,7 @@ impl Job for Bounce<'_> {
 
         let mut payload = vec![1; bytes];
         let (mut total, mut sequence) = (0, 0_u64);
-        let lap = (there.ring / (bytes + 16)).clamp(10, 20_000) as u64;
+        let lap = (P::lap(&there) / (bytes + 16)).clamp(10, 20_000) as u64;
         let found = time(lap, 2, millis, || {
             sequence += 1;
             send::<P>(&mut to, &mut payload, sequence, mode)?;

@@ -62,10 +62,11 @@ impl Job for Feed<'_> {
 
     fn run<P: Peer>(self) -> anyhow::Result<Found> {
         let Self { pair, there, back, millis } = self;
+        let bytes = there.bytes;
         let mut to = P::sender(&there)?;
         let mut from = P::receiver(&back, 0)?;
         pair.ready()?;
-        let mut payload = vec![1; there.bytes];
+        let mut payload = vec![1; bytes];
         payload[..8].fill(0);
         let rest = sum(&payload);
         let mut round = |first: u64| -> anyhow::Result<()> {
@@ -75,12 +76,13 @@ impl Job for Feed<'_> {
             anyhow::ensure!(got == rest.wrapping_add(first), "frame {first} arrived damaged");
             Ok(())
         };
-        for first in 0..10 {
+        let warm_up = (P::lap(&there) / bytes).clamp(10, 20_000) as u64;
+        for first in 0..warm_up {
             round(first)?;
         }
         let (started, limit) = (Instant::now(), Duration::from_millis(millis));
         let (mut ages, mut times) = (super::ages::Ages::new(), Vec::new());
-        let mut sequence = 10;
+        let mut sequence = warm_up;
         while started.elapsed() < limit || times.len() < 10 {
             let begun = Instant::now();
             round(sequence)?;

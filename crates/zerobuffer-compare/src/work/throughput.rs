@@ -289,7 +289,7 @@ impl Job for Send<'_> {
         let memory = memory_bytes()?;
         let mut to = P::sender(&self.link)?;
         self.pair.ready()?;
-        let lap = (self.link.ring / (self.what.bytes + 16)).clamp(4, 20_000_000) as u64;
+        let lap = (P::lap(&self.link) / (self.what.bytes + 16)).clamp(4, 20_000_000) as u64;
         let sent = self.frames::<P>(&mut to, lap)?;
         let got = self.pair.finish()?;
         let readers = self.what.readers as u64;
