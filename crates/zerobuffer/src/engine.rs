@@ -244,11 +244,11 @@ impl Writing {
     }
 
     /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
         match self {
             Self::V2(engine) => engine.stage(claim),
-            Self::V1(engine) => engine.stage(claim.len() as usize).unwrap_or_default(),
+            Self::V1(engine) => stage_v1(engine, claim.len() as usize),
         }
     }
 
@@ -370,6 +370,11 @@ impl Writing {
 fn commit_v1(engine: &mut V1Writer, len: usize) -> u64 {
     // The claim is open, for the loan that held it borrows the writer.
     engine.commit(len).unwrap_or_default()
+}
+
+#[inline(never)]
+fn stage_v1(engine: &mut V1Writer, len: usize) -> u64 {
+    engine.stage(len).unwrap_or_default()
 }
 
 /// The engine behind a Reader.

@@ -589,7 +589,7 @@ pub struct BatchFrame<'a> {
 impl<'a> Batch<'a> {
     /// The next frame of the batch.
     #[allow(clippy::should_implement_trait)] // An `Iterator` could let frames outlive the batch.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) -> Option<BatchFrame<'_>> {
         if self.left == 0 {
             return None;

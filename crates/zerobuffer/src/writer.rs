@@ -670,7 +670,7 @@ impl WriteBatch<'_> {
     ///
     /// # Errors
     /// As [`Writer::write`]; the frame is not part of the batch then.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
         match self.writer.engine.claim_ready(payload.len()) {
             Some(claim) => Ok(self.stage(&claim, payload)),

@@ -193,6 +193,7 @@ pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> 
         Touch::Header => 0,
     };
     let (lap, every) = (lap(writer.payload_bytes(), bytes), check_every(bytes));
+    let times = (lap, millis, every, rest);
     let sent = match (touch, batch) {
         (Touch::Header, _) => send_all(lap, millis, every, rest, |first| {
             let mut frame = writer.loan(bytes)?;
@@ -200,33 +201,12 @@ pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> 
             frame.commit();
             Ok(())
         })?,
-        (Touch::All, 1) => {
-            let times = (lap, millis, every, rest);
-            match bytes {
-                8 => send_records::<8>(&mut writer, times)?,
-                64 => send_records::<64>(&mut writer, times)?,
-                _ => send_all(lap, millis, every, rest, |first| {
-                    payload[..8].copy_from_slice(&first.to_le_bytes());
-                    writer.write(&payload)?;
-                    Ok(())
-                })?,
-            }
-        }
-        (Touch::All, _) => {
-            let mut pending: Vec<u64> = Vec::with_capacity(batch);
-            send_all(lap, millis, every, rest, |first| {
-                pending.push(first);
-                if pending.len() == batch || first >= BEGIN {
-                    let mut frames = writer.batch();
-                    for first in pending.drain(..) {
-                        payload[..8].copy_from_slice(&first.to_le_bytes());
-                        frames.push(&payload)?;
-                    }
-                    frames.commit();
-                }
-                Ok(())
-            })?
-        }
+        // Records of a size that the program knows, as rtrb's side sends them.
+        (Touch::All, _) => match bytes {
+            8 => send_copies(&mut writer, Record([1; 8]), batch, times)?,
+            64 => send_copies(&mut writer, Record([1; 64]), batch, times)?,
+            _ => send_copies(&mut writer, payload, batch, times)?,
+        },
     };
     let outcome = pair.finish()?;
     sent.check(&outcome)?;
@@ -237,15 +217,39 @@ pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> 
 #[repr(align(64))]
 struct Record<const N: usize>([u8; N]);
 
-/// Sends records of a size that the program knows, as rtrb's side does.
-fn send_records<const N: usize>(
+impl<const N: usize> AsMut<[u8]> for Record<N> {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+/// Sends copies of one frame, `batch` a call.
+fn send_copies(
     writer: &mut Writer,
+    mut frame: impl AsMut<[u8]>,
+    batch: usize,
     (lap, millis, every, rest): (u64, u64, u64, u64),
 ) -> anyhow::Result<Sent> {
-    let Record(record) = &mut Record([1; N]);
+    if batch == 1 {
+        return send_all(lap, millis, every, rest, |first| {
+            let frame = frame.as_mut();
+            frame[..8].copy_from_slice(&first.to_le_bytes());
+            writer.write(frame)?;
+            Ok(())
+        });
+    }
+    let mut pending: Vec<u64> = Vec::with_capacity(batch);
     send_all(lap, millis, every, rest, |first| {
-        record[..8].copy_from_slice(&first.to_le_bytes());
-        writer.write(&record[..])?;
+        pending.push(first);
+        if pending.len() == batch || first >= BEGIN {
+            let mut frames = writer.batch();
+            for first in pending.drain(..) {
+                let frame = frame.as_mut();
+                frame[..8].copy_from_slice(&first.to_le_bytes());
+                frames.push(frame)?;
+            }
+            frames.commit();
+        }
         Ok(())
     })
 }

@@ -539,7 +539,7 @@ impl Producer {
     }
 
     /// Completes a claimed frame whose payload is in place; invisible until [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stage(&mut self, memory: &impl Memory, claim: &Claim) {
         self.stage_as(memory, claim, word::frame(claim.len, self.tail.next));
     }

@@ -416,7 +416,7 @@ impl Engine {
     }
 
     /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
         self.stamp(claim);
         let sequence = self.producer.next_sequence();
