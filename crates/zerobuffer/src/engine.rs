@@ -194,11 +194,11 @@ impl Writing {
 
     /// Copies a part of a frame to where it was claimed, behind `skip` bytes, a multiple of 8; the claim has room for it.
     #[inline(always)]
-    pub(crate) fn copy_in_behind(&self, claim: &Claim, skip: usize, part: &[u8]) {
+    pub(crate) fn copy_in_behind(&mut self, claim: &Claim, skip: usize, part: &[u8]) {
         debug_assert!(skip.is_multiple_of(8) && (skip + part.len()) as u64 <= claim.len());
         let start = claim.start().plus(skip as u64);
         match self {
-            Self::V2(engine) => engine.segment().copy_in(start, part),
+            Self::V2(engine) => engine.copy_part_in(start, part),
             Self::V1(engine) => engine.segment().mapping.write_payload(start.0, part),
         }
     }

@@ -95,7 +95,7 @@ pub use armed::{Armed, PeerWatch, WaitWord};
 pub use config::{
     BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
     DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, FullPolicy, MAIN_READER, Protocol, ReaderKind,
-    StartAt, WaitStrategy,
+    StartAt, StreamingStores, WaitStrategy,
 };
 pub use error::{
     Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::armed::Armed;
-use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
+use crate::config::{BufferConfig, FullPolicy, Protocol, StreamingStores, WaitStrategy};
 use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
 use crate::frame::{Frame, OwnedFrame};
@@ -36,6 +36,7 @@ impl Default for WriterOptions {
             require_reader: false,
             footprint: Footprint::Whole,
             prefault: false,
+            streaming: StreamingStores::default(),
         };
         Self { dir: None, behaviour, full: FullPolicy::default(), wait_for_buffer: None }
     }
@@ -94,6 +95,12 @@ impl WriterOptions {
     /// Whether to touch every page of the ring now rather than in the first lap; default no.
     pub fn prefault(mut self, on: bool) -> Self {
         self.behaviour.prefault = on;
+        self
+    }
+
+    /// Which stores large frames are copied in with; default [`StreamingStores::Auto`]. For protocol 1.0 it means nothing.
+    pub fn streaming_stores(mut self, stores: StreamingStores) -> Self {
+        self.behaviour.streaming = stores;
         self
     }
 

@@ -8,6 +8,7 @@
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
 //! * [`process`]: who we are; noticing fork
+//! * [`streaming`]: copying past the caches
 //! * [`semaphore`]: the named semaphores of protocol 1.0
 
 pub(crate) mod barrier;
@@ -21,3 +22,4 @@ pub(crate) mod one_view;
 pub(crate) mod process;
 pub(crate) mod semaphore;
 pub(crate) mod space;
+pub(crate) mod streaming;

@@ -34,7 +34,7 @@ use crate::sys::file::{self, FileSystem, Unnamed};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
 use crate::sys::process::{self, ForkMark};
-use crate::sys::{barrier, futex, lock, space};
+use crate::sys::{barrier, futex, lock, space, streaming};
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -317,6 +317,13 @@ impl Segment {
         }
         // SAFETY: `capacity` bytes are mapped from `start` on, `bytes` is no longer, and lies in memory of ours.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.payload(start), bytes.len()) }
+    }
+
+    /// As [`copy_in`](Self::copy_in), with stores that go past the caches.
+    pub(crate) fn stream_in(&self, start: Position, bytes: &[u8]) {
+        debug_assert!(bytes.len() as u64 <= self.layout.frames.capacity, "claimed");
+        // SAFETY: as in `copy_in`.
+        unsafe { streaming::copy(bytes.as_ptr(), self.payload(start), bytes.len()) }
     }
 
     /// Copies word by word. A small frame has often been put together a moment before; a wider load than the

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::copying::{self, Copying, Next, Way};
 use super::layout::{
     Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock, slot_state,
 };
@@ -18,12 +19,12 @@ use super::segment::{Access, Permissions, Segment};
 use super::sharing;
 use super::wake::{self, Announced, Barrier};
 use crate::armed::Armed;
-use crate::config::{BufferConfig, MAIN_READER, WaitStrategy};
+use crate::config::{BufferConfig, MAIN_READER, StreamingStores, WaitStrategy};
 use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
 use crate::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
-use crate::sync::Ordering;
-use crate::sys::process;
+use crate::sync::{Ordering, fence};
+use crate::sys::{process, streaming};
 use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 
 /// Between two looks at the locks of live readers under `require_reader`.
@@ -36,6 +37,7 @@ pub(crate) struct Behaviour {
     pub(crate) require_reader: bool,
     pub(crate) footprint: Footprint,
     pub(crate) prefault: bool,
+    pub(crate) streaming: StreamingStores,
 }
 
 /// The layout that a configuration asks for.
@@ -142,6 +144,7 @@ pub(crate) struct Engine {
     /// Largest frame that [`is_plain`](Self::is_plain) need not look at closer.
     plain_frame: u64,
     spinner: Spinner,
+    copying: Copying,
     metadata_was_set: bool,
     /// Per slot: the generation of the owner whose end the caller was told of.
     told: [u64; MAX_SLOTS as usize],
@@ -183,7 +186,8 @@ impl Engine {
         if behaviour.prefault {
             segment.prefault(Access::Writer);
         }
-        let max_frame = segment.layout().frames.max_frame();
+        let frames = segment.layout().frames;
+        let max_frame = frames.max_frame();
         Self {
             segment,
             plain_frame: if behaviour.require_reader { 0 } else { max_frame },
@@ -191,6 +195,7 @@ impl Engine {
             producer: role.producer,
             barrier: role.barrier,
             behaviour,
+            copying: Copying::new(behaviour.streaming, frames.capacity, streaming::IS_THERE),
             spinner: Spinner::new(behaviour.wait),
             metadata_was_set: false,
             told: [0; MAX_SLOTS as usize],
@@ -347,7 +352,43 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn copy_in(&mut self, claim: &Claim, payload: &[u8]) {
         self.producer.prepare_copy(&self.segment, claim);
-        self.segment.copy_in(claim.start(), payload);
+        self.copy_part_in(claim.start(), payload);
+    }
+
+    /// Copies bytes to a place within a claim.
+    #[inline(always)]
+    pub(crate) fn copy_part_in(&mut self, start: Position, part: &[u8]) {
+        if part.len() < copying::LARGE {
+            self.segment.copy_in(start, part);
+        } else {
+            self.copy_large_in(start, part);
+        }
+    }
+
+    #[inline(never)]
+    fn copy_large_in(&mut self, start: Position, part: &[u8]) {
+        match self.copying.next(part.len()) {
+            Next::Copy(way) => self.copy_by(way, start, part),
+            Next::Time(way) => {
+                // Stores before this copy are not its own, and those of its own are to be done.
+                fence(Ordering::SeqCst);
+                let begun = Instant::now();
+                self.copy_by(way, start, part);
+                fence(Ordering::SeqCst);
+                self.copying.note(part.len(), begun.elapsed());
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn copy_by(&mut self, way: Way, start: Position, part: &[u8]) {
+        match way {
+            Way::ThroughCaches => self.segment.copy_in(start, part),
+            Way::PastCaches => {
+                self.segment.stream_in(start, part);
+                self.stats.streamed_frames += 1;
+            }
+        }
     }
 
     /// Completes a claimed frame and makes it visible. Returns its number.
