@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
+use zerobuffer::StreamingStores;
 
 use super::compare::CompareArgs;
 
@@ -87,6 +88,9 @@ pub(super) struct LatencyArgs {
     /// Least size of each of the two rings; larger frames get room for four
     #[arg(long, default_value = "64K", value_parser = size, value_name = "BYTES")]
     pub(super) ring: usize,
+    /// Which stores the Writers copy frames from 4 KiB on in with
+    #[arg(long, value_enum, default_value_t = Stores::Auto)]
+    pub(super) streaming_stores: Stores,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +119,9 @@ pub(super) struct ThroughputArgs {
     /// Let the Writer keep to a part of the ring that fits the cache
     #[arg(long)]
     pub(super) elastic: bool,
+    /// Which stores the Writer copies frames from 4 KiB on in with
+    #[arg(long, value_enum, default_value_t = Stores::Auto)]
+    pub(super) streaming_stores: Stores,
     /// Slots of rtrb's ring; default: as many as fill the same number of bytes
     #[arg(long, value_parser = rtrb_slots, value_name = "COUNT")]
     pub(super) rtrb_slots: Option<usize>,
@@ -265,6 +272,28 @@ impl Wait {
             Self::Spin => "spin",
             Self::SpinThenPark => "spin-then-park",
             Self::Park => "park",
+        }
+    }
+}
+
+/// The library's choices of stores, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Stores {
+    /// Whatever is faster, as tried now and then
+    Auto,
+    /// Ordinary ones, through the caches
+    Never,
+    /// Streaming ones, past the caches
+    Always,
+}
+
+impl Stores {
+    pub(super) fn choice(self) -> StreamingStores {
+        match self {
+            Self::Auto => StreamingStores::Auto,
+            Self::Never => StreamingStores::Never,
+            Self::Always => StreamingStores::Always,
         }
     }
 }

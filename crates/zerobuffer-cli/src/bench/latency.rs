@@ -7,7 +7,7 @@ use zerobuffer::{Reader, Writer};
 
 use super::args::LatencyArgs;
 use super::bare_ring::{self, BareRing, Way};
-use super::peer::{Outcome, Pair, Request};
+use super::peer::{Outcome, Pair, Place, Request};
 use super::raw::Shared;
 use super::report::{Case, Column, Metrics, Report, Samples, histogram, median, percentiles};
 use super::{END, header, sum_bytes};
@@ -80,7 +80,8 @@ fn measure(
     loaned: bool,
 ) -> anyhow::Result<Metrics> {
     let ring = args.ring.max(4 * (bytes + 128));
-    let (there, back) = (pair.place(args.wait), pair.place(args.wait));
+    let mut place = || Place { stores: args.streaming_stores, ..pair.place(args.wait) };
+    let (there, back) = (place(), place());
     let mut writer = there.create_writer(ring)?;
     let mut reader = back.create_reader(ring)?;
     pair.start(&Request::Echo { there, back, bytes, loaned })?;

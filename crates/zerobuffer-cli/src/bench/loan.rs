@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use zerobuffer::{BufferConfig, Reader, Writer};
 
-use super::args::{LoanArgs, MAX_BYTES, Wait};
+use super::args::{LoanArgs, MAX_BYTES, Stores, Wait};
 use super::header;
 use super::peer::Pair;
 use super::report::{Case, Column, Metrics, Report, Samples, median};
@@ -126,6 +126,7 @@ pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
                     touch: Touch::Header,
                     batch: 1,
                     elastic: false,
+                    stores: Stores::Auto,
                     v1: false,
                 },
             )?;

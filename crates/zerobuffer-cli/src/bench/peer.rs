@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zerobuffer::{BufferConfig, Reader, Writer};
 
-use super::args::{Common, PeerArgs, Wait};
+use super::args::{Common, PeerArgs, Stores, Wait};
 use super::raw::Shared;
 use super::{bare_ring, floor, idle, latency, pin, throughput, wake};
 
@@ -53,6 +53,7 @@ pub(super) struct Place {
     pub(super) wait: Wait,
     /// Whether the writer keeps to a part of the ring that fits the cache.
     pub(super) elastic: bool,
+    pub(super) stores: Stores,
 }
 
 impl Place {
@@ -65,6 +66,7 @@ impl Place {
             .dir(&self.dir)
             .wait_strategy(self.wait.strategy())
             .elastic(self.elastic)
+            .streaming_stores(self.stores.choice())
             .prefault(true)
             .full_policy(zerobuffer::FullPolicy::Block { timeout: None })
             .create(&self.name, &config)?)
@@ -89,6 +91,7 @@ impl Place {
         Ok(Writer::options()
             .dir(&self.dir)
             .wait_strategy(self.wait.strategy())
+            .streaming_stores(self.stores.choice())
             .prefault(true)
             .full_policy(zerobuffer::FullPolicy::Block { timeout: None })
             .wait_for_buffer(Self::PATIENCE)
@@ -167,7 +170,7 @@ impl Pair {
     pub(super) fn place(&mut self, wait: Wait) -> Place {
         self.buffers += 1;
         let name = format!("{}{}", name_prefix(), self.buffers);
-        Place { name, dir: self.dir.clone(), wait, elastic: false }
+        Place { name, dir: self.dir.clone(), wait, elastic: false, stores: Stores::Auto }
     }
 
     /// Sends a request and returns once the peer is ready for it.

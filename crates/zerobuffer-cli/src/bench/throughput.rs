@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zerobuffer::{Reader, Writer};
 
-use super::args::{ThroughputArgs, Wait, Way};
+use super::args::{Stores, ThroughputArgs, Wait, Way};
 use super::peer::{Outcome, Pair, Request};
 use super::raw::{FIRST_FLAG, FLAG_COUNT, Shared};
 use super::report::{Case, Column, Metrics, Report, Samples};
@@ -34,6 +34,8 @@ pub(super) struct Stream {
     pub(super) batch: usize,
     /// See [`zerobuffer::WriterOptions::elastic`].
     pub(super) elastic: bool,
+    /// See [`zerobuffer::WriterOptions::streaming_stores`].
+    pub(super) stores: Stores,
     /// Through a buffer of protocol 1.0.
     pub(super) v1: bool,
 }
@@ -172,8 +174,8 @@ fn rates(outcome: &Outcome, bytes: usize, ring: usize) -> anyhow::Result<Metrics
 
 /// Streams through a buffer to the peer.
 pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> {
-    let &Stream { bytes, ring, wait, millis, touch, batch, elastic, v1 } = what;
-    let place = super::peer::Place { elastic, ..pair.place(wait) };
+    let &Stream { bytes, ring, wait, millis, touch, batch, elastic, stores, v1 } = what;
+    let place = super::peer::Place { elastic, stores, ..pair.place(wait) };
     let v1_ring = v1.then_some(ring);
     let drain = Request::Drain { from: place.clone(), bytes, touch, batch, v1_ring };
     // In protocol 1.0 the reader makes the buffer.
@@ -210,7 +212,10 @@ pub(super) fn stream(pair: &mut Pair, what: &Stream) -> anyhow::Result<Metrics> 
     };
     let outcome = pair.finish()?;
     sent.check(&outcome)?;
-    rates(&outcome, bytes, ring)
+    let mut metrics = rates(&outcome, bytes, ring)?;
+    let stats = writer.stats();
+    metrics.insert("streamed_share", stats.streamed_frames as f64 / stats.frames as f64);
+    Ok(metrics)
 }
 
 /// A record on lines of its own. Where on the stack one happened to lie decided about a third of a stream's rate.
@@ -465,6 +470,7 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
             touch,
             batch,
             elastic: args.elastic,
+            stores: args.streaming_stores,
             v1: way == Way::V1,
         };
         let slots = args.rtrb_slots.unwrap_or(ring / bytes).max(2);
@@ -492,6 +498,7 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
         } else {
             "The Writer goes round the whole ring (see --elastic)."
         })
+        .note("Frames from 4 KiB on are copied in with streaming stores where those are faster, see --streaming-stores; the JSON has the share.")
         .note("Ring: as --ring says, or 256 KiB for frames up to 4 KiB and 8 MiB beyond, the same for all.")
         .note("Ratios are taken within one repetition and one placement class."))
 }
