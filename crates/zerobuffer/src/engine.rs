@@ -88,7 +88,7 @@ impl Writing {
                 Ok(Self::V2(engine))
             }
             Err(not_found @ OpenError::NotFound { .. }) if may_hold_v1(dir) => {
-                match V1Writer::connect(name, behaviour.wait) {
+                match V1Writer::connect(name, behaviour.wait, behaviour.streaming) {
                     Err(OpenError::NotFound { .. }) => Err(not_found),
                     other => other.map(|engine| Self::V1(Box::new(engine))),
                 }
@@ -199,7 +199,7 @@ impl Writing {
         let start = claim.start().plus(skip as u64);
         match self {
             Self::V2(engine) => engine.copy_part_in(start, part),
-            Self::V1(engine) => engine.segment().mapping.write_payload(start.0, part),
+            Self::V1(engine) => engine.copy_in(start.0, part),
         }
     }
 

@@ -57,6 +57,8 @@ compile_error!("zerobuffer needs Linux on a 64-bit little-endian processor");
 mod armed;
 mod config;
 #[cfg(not(loom))]
+mod copying;
+#[cfg(not(loom))]
 pub mod duplex;
 #[cfg(not(loom))]
 mod engine;

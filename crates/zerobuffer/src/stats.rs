@@ -25,7 +25,7 @@ pub struct WriterStats {
     pub late_wakes: u64,
     /// Ring bytes passed over by skip frames, since the buffer was created.
     pub skipped_bytes: u64,
-    /// Frames copied in with [streaming stores](crate::StreamingStores); 0 in protocol 1.0.
+    /// Frames copied in with [streaming stores](crate::StreamingStores).
     pub streamed_frames: u64,
 }
 

@@ -98,7 +98,7 @@ impl WriterOptions {
         self
     }
 
-    /// Which stores large frames are copied in with; default [`StreamingStores::Auto`]. For protocol 1.0 it means nothing.
+    /// Which stores large frames are copied in with; default [`StreamingStores::Auto`].
     pub fn streaming_stores(mut self, stores: StreamingStores) -> Self {
         self.behaviour.streaming = stores;
         self

@@ -17,7 +17,7 @@ use common::{
 use zerobuffer::inspect::{self, SegmentState};
 use zerobuffer::{
     BufferConfig, Event, FullPolicy, MetadataError, OpenError, Protocol, ReadError, Reader,
-    WaitStrategy, WriteError, Writer, WriterPresence, Written,
+    StreamingStores, WaitStrategy, WriteError, Writer, WriterPresence, Written,
 };
 
 const SHM: &str = "/dev/shm";
@@ -71,6 +71,32 @@ fn expect(reader: &mut Reader, sequence: u64, len: usize) {
     let found = reader.read_timeout(PATIENCE).unwrap().expect("the writer is there");
     assert_eq!((found.sequence(), found.len()), (sequence, len));
     assert!(is_frame(sequence, &found), "frame {sequence}");
+}
+
+#[test]
+fn every_byte_arrives_whichever_stores_copy_it_in() {
+    for stores in [StreamingStores::Auto, StreamingStores::Never, StreamingStores::Always] {
+        let name = Name::new(&format!("stores-{stores:?}"));
+        let mut reader = Reader::create(&name.0, &config(64 << 10)).unwrap();
+        let mut writer =
+            Writer::options().streaming_stores(stores).connect(&name.0).expect("the buffer");
+        let mut large = 0;
+        for sequence in 1..=300 {
+            let len = some_len(sequence, 20_000);
+            large += u64::from(len >= 4096);
+            writer.try_write(&frame(sequence, len)).unwrap();
+            expect(&mut reader, sequence, len);
+        }
+        let streamed = writer.stats().streamed_frames;
+        match stores {
+            StreamingStores::Never => assert_eq!(streamed, 0),
+            StreamingStores::Always => assert_eq!(streamed, large),
+            StreamingStores::Auto => {
+                let tried = cfg!(target_arch = "x86_64");
+                assert!(streamed < large && (streamed > 0) == tried, "{streamed} of {large}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use super::layout::{HEADER_BYTES, METADATA_PREFIX_BYTES, Oieb, Sizes};
 use super::ring::{FrameHeader, Memory};
 use crate::sys::guard::{Guard, Lost};
+use crate::sys::streaming;
 
 /// The whole segment, mapped once, readable and (except for observers) writable.
 #[derive(Debug)]
@@ -150,6 +151,16 @@ impl Mapping {
         let to = self.payload(index, bytes.len() as u64);
         // SAFETY: within the payload, as just checked; `bytes` is private memory.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
+    }
+
+    /// As [`write_payload`](Self::write_payload), with stores that go past the caches.
+    ///
+    /// # Panics
+    /// If they do not lie within the payload.
+    pub(crate) fn stream_payload(&self, index: u64, bytes: &[u8]) {
+        let to = self.payload(index, bytes.len() as u64);
+        // SAFETY: as in `write_payload`.
+        unsafe { streaming::copy(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
     }
 
     /// Copies frame bytes out, without a reference to what a peer may change.

@@ -8,7 +8,8 @@ use super::layout::{HEADER_BYTES, METADATA_PREFIX_BYTES};
 use super::process::Process;
 use super::ring::{Claim, ClaimError, Corrupt, Fit, WriterRing};
 use super::segment::{Role, Segment, announced, own_pid};
-use crate::config::{MAIN_READER, WaitStrategy};
+use crate::config::{MAIN_READER, StreamingStores, WaitStrategy};
+use crate::copying::{self, Copying, Way};
 use crate::error::{MetadataError, OpenError, Peer, Presence, WriteError};
 use crate::stats::{ReaderInfo, Undelivered, WriterStats};
 use crate::v2::wake::Announced;
@@ -35,6 +36,7 @@ pub(crate) struct V1Writer {
     segment: Segment,
     ring: WriterRing,
     spinner: Spinner,
+    copying: Copying,
     reader: Option<Process>,
     broken: Option<Broken>,
     metadata_set: bool,
@@ -46,7 +48,11 @@ pub(crate) struct V1Writer {
 
 impl V1Writer {
     /// Attaches to an existing buffer.
-    pub(crate) fn connect(name: &str, strategy: WaitStrategy) -> Result<Self, OpenError> {
+    pub(crate) fn connect(
+        name: &str,
+        strategy: WaitStrategy,
+        stores: StreamingStores,
+    ) -> Result<Self, OpenError> {
         let segment = Segment::connect(name)?;
         let ring =
             WriterRing::new(&segment.mapping, segment.mapping.sizes()).map_err(|corrupt| {
@@ -55,10 +61,12 @@ impl V1Writer {
                     announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
                 OpenError::Damaged { name: name.to_owned(), problem: corrupt.problem().to_owned() }
             })?;
+        let capacity = segment.mapping.sizes().payload_bytes;
         Ok(Self {
             segment,
             ring,
             spinner: Spinner::new(strategy),
+            copying: Copying::new(stores, capacity),
             reader: None,
             broken: None,
             metadata_set: false,
@@ -189,6 +197,18 @@ impl V1Writer {
         Some(sequence)
     }
 
+    /// Copies bytes to a place within the open claim.
+    pub(crate) fn copy_in(&mut self, index: u64, part: &[u8]) {
+        if part.len() < copying::LARGE {
+            return self.segment.mapping.write_payload(index, part);
+        }
+        let mapping = &self.segment.mapping;
+        self.copying.run(part.len(), |way| match way {
+            Way::ThroughCaches => mapping.write_payload(index, part),
+            Way::PastCaches => mapping.stream_payload(index, part),
+        });
+    }
+
     /// As [`commit`](Self::commit), but nobody sees the frame before [`publish`](Self::publish).
     pub(crate) fn stage(&mut self, len: usize) -> Option<u64> {
         let sequence = self.ring.stage(&self.segment.mapping, len as u64)?;
@@ -281,7 +301,7 @@ impl V1Writer {
 
     /// What this writer has done.
     pub(crate) fn stats(&self) -> WriterStats {
-        self.stats
+        WriterStats { streamed_frames: self.copying.streamed(), ..self.stats }
     }
 
     /// Counts a frame of `bytes` that the full-policy dropped.
@@ -503,7 +523,7 @@ impl V1Writer {
     /// Copies a frame in and publishes it.
     pub(crate) fn write(&mut self, payload: &[u8], patience: Patience) -> Result<u64, WriteError> {
         let claim = self.claim(payload.len(), Fit::Exact, patience)?;
-        self.segment.mapping.write_payload(claim.data_index, payload);
+        self.copy_in(claim.data_index, payload);
         Ok(self.commit(payload.len()).expect("the claim is open and has this length"))
     }
 

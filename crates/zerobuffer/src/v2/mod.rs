@@ -1,13 +1,11 @@
 //! Protocol 2.0.
 //!
 //! Rules, which touch no operating system: [`position`], [`layout`], [`word`], [`memory`] (what they need),
-//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]; [`copying`], which needs no memory. Ground: [`segment`], [`removal`], [`unread`]. Engines behind the public endpoints: [`members`],
+//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]. Ground: [`segment`], [`removal`], [`unread`]. Engines behind the public endpoints: [`members`],
 //! [`metadata`], [`writer`], [`reader`], [`onlooker`], [`member`], and [`arrival`], which all kinds of readers wait with.
 
 #[cfg(not(loom))]
 pub(crate) mod arrival;
-#[cfg(not(loom))]
-mod copying;
 pub(crate) mod group;
 pub(crate) mod layout;
 #[cfg(not(loom))]

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::copying::{self, Copying, Next, Way};
 use super::layout::{
     Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock, slot_state,
 };
@@ -20,11 +19,12 @@ use super::sharing;
 use super::wake::{self, Announced, Barrier};
 use crate::armed::Armed;
 use crate::config::{BufferConfig, MAIN_READER, StreamingStores, WaitStrategy};
+use crate::copying::{self, Copying, Way};
 use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
 use crate::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
-use crate::sync::{Ordering, fence};
-use crate::sys::{process, streaming};
+use crate::sync::Ordering;
+use crate::sys::process;
 use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 
 /// Between two looks at the locks of live readers under `require_reader`.
@@ -195,7 +195,7 @@ impl Engine {
             producer: role.producer,
             barrier: role.barrier,
             behaviour,
-            copying: Copying::new(behaviour.streaming, frames.capacity, streaming::IS_THERE),
+            copying: Copying::new(behaviour.streaming, frames.capacity),
             spinner: Spinner::new(behaviour.wait),
             metadata_was_set: false,
             told: [0; MAX_SLOTS as usize],
@@ -367,28 +367,11 @@ impl Engine {
 
     #[inline(never)]
     fn copy_large_in(&mut self, start: Position, part: &[u8]) {
-        match self.copying.next(part.len()) {
-            Next::Copy(way) => self.copy_by(way, start, part),
-            Next::Time(way) => {
-                // Stores before this copy are not its own, and those of its own are to be done.
-                fence(Ordering::SeqCst);
-                let begun = Instant::now();
-                self.copy_by(way, start, part);
-                fence(Ordering::SeqCst);
-                self.copying.note(part.len(), begun.elapsed());
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn copy_by(&mut self, way: Way, start: Position, part: &[u8]) {
-        match way {
-            Way::ThroughCaches => self.segment.copy_in(start, part),
-            Way::PastCaches => {
-                self.segment.stream_in(start, part);
-                self.stats.streamed_frames += 1;
-            }
-        }
+        let segment = &self.segment;
+        self.copying.run(part.len(), |way| match way {
+            Way::ThroughCaches => segment.copy_in(start, part),
+            Way::PastCaches => segment.stream_in(start, part),
+        });
     }
 
     /// Completes a claimed frame and makes it visible. Returns its number.
@@ -651,6 +634,7 @@ impl Engine {
             frames: self.producer.next_sequence().wrapping_sub(sequence),
             bytes: self.producer.bytes_committed().wrapping_sub(bytes),
             skipped_bytes: self.producer.skipped_bytes(),
+            streamed_frames: self.copying.streamed(),
             ..self.stats
         }
     }

@@ -14,7 +14,7 @@ use super::super::segment::own_pid;
 use super::super::writer::V1Writer;
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role, until};
-use crate::config::WaitStrategy;
+use crate::config::{StreamingStores, WaitStrategy};
 use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
 use crate::stats::Undelivered;
 use crate::sys::semaphore::{self, Semaphore};
@@ -27,7 +27,7 @@ fn reader(name: &Unique, payload: usize) -> V1Reader {
 }
 
 fn writer(name: &Unique) -> V1Writer {
-    V1Writer::connect(&name.0, WaitStrategy::SpinThenPark).unwrap()
+    V1Writer::connect(&name.0, WaitStrategy::SpinThenPark, StreamingStores::Auto).unwrap()
 }
 
 fn write(writer: &mut V1Writer, sequence: u64, len: u64) {
@@ -138,7 +138,8 @@ fn a_full_ring_waits_and_a_closed_writer_is_told_once() {
     let error = reader.next(NOW).unwrap_err();
     assert!(matches!(error, ReadError::Timeout { writer: WriterPresence::Closed, .. }));
     // A successor is another writer, also with the same pid.
-    let mut successor = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap();
+    let mut successor =
+        V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap();
     write(&mut successor, 1, 5);
     read(&mut reader, 1, 5);
     drop(successor);
@@ -151,7 +152,7 @@ fn every_wait_strategy_carries_every_frame_released_in_any_order() {
     for strategy in [Spin, SpinThenPark, Park] {
         let name = Unique::new("strategy");
         let mut reader = V1Reader::create(&name.0, 0, 2048, strategy).unwrap();
-        let mut writer = V1Writer::connect(&name.0, strategy).unwrap();
+        let mut writer = V1Writer::connect(&name.0, strategy, StreamingStores::Auto).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for index in 1..=10_000 {
@@ -206,7 +207,8 @@ fn l01_a_failed_connect_leaves_no_trace_and_can_be_repeated() {
     // The window in which deployed readers have a segment but no semaphores.
     for which in ["sem-w-", "sem-r-"] {
         semaphore::unlink(&format!("{which}{}", name.0)).unwrap();
-        let error = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap_err();
+        let error =
+            V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap_err();
         assert!(matches!(error, OpenError::MissingSemaphores { .. }) && error.is_not_found());
         assert_eq!(reader.segment().oieb().writer_pid.load(SeqCst), 0);
     }
@@ -218,7 +220,8 @@ fn l01_a_failed_connect_leaves_no_trace_and_can_be_repeated() {
 #[test]
 fn l02_a_segment_that_is_not_complete_yet_is_worth_waiting_for() {
     let name = Unique::new("l02");
-    let connect = || V1Writer::connect(&name.0, WaitStrategy::Park).unwrap_err();
+    let connect =
+        || V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap_err();
     assert!(matches!(connect(), OpenError::NotFound { .. }));
     for content in [vec![], vec![0; 127], vec![0; 1280], {
         let mut begun = vec![0; 1280];
@@ -338,15 +341,15 @@ fn l11_a_live_reader_is_not_replaced_and_works_on_when_its_name_vanishes() {
 fn l17_a_second_writer_is_refused_while_the_first_lives() {
     let name = Unique::new("second");
     let (reader, writer) = (reader(&name, 1024), writer(&name));
-    let error = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap_err();
+    let error = V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap_err();
     assert!(matches!(error, OpenError::WriterConnected { .. }));
     // Our own pid without our lock is a dead predecessor's, as in a restarted container.
     drop(writer);
     reader.segment().oieb().writer_pid.store(own_pid(), SeqCst);
-    drop(V1Writer::connect(&name.0, WaitStrategy::Park).unwrap());
+    drop(V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap());
     // Process 1 lives, whether or not we may signal it (L13).
     reader.segment().oieb().writer_pid.store(1, SeqCst);
-    let error = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap_err();
+    let error = V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap_err();
     assert!(matches!(error, OpenError::WriterConnected { pid: 1, .. }));
 }
 
@@ -386,7 +389,7 @@ fn l21_a_post_too_many_is_not_a_frame() {
     let units = reader.segment().data.value();
     drop(writer);
     assert_eq!(reader.segment().data.value(), units);
-    let mut writer = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap();
+    let mut writer = V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap();
     std::thread::scope(|scope| {
         let blocked = scope.spawn(move || {
             loop {
@@ -454,7 +457,7 @@ fn a_writer_that_is_killed_loses_nothing_that_it_stored() {
     fs::remove_file(ready).unwrap();
     assert_eq!(u64::from(reader.writer_pid()), child.pid());
     read(&mut reader, 1, 50);
-    let error = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap_err();
+    let error = V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap_err();
     assert!(matches!(error, OpenError::WriterConnected { .. }));
     child.kill();
     for sequence in 2..=6 {
@@ -478,7 +481,7 @@ fn a_reader_that_is_killed_is_noticed_and_replaced() {
     let mut child = Process::of_test(CHILD, &format!("reader:{}", name.0));
     let mut connected = None;
     until(|| {
-        connected = V1Writer::connect(&name.0, WaitStrategy::Park).ok();
+        connected = V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).ok();
         connected.is_some()
     });
     let mut old_writer = connected.unwrap();
@@ -491,7 +494,7 @@ fn a_reader_that_is_killed_is_noticed_and_replaced() {
         }
     };
     assert!(matches!(error, WriteError::ReaderGone { .. }), "{error}");
-    let error = V1Writer::connect(&name.0, WaitStrategy::Park).unwrap_err();
+    let error = V1Writer::connect(&name.0, WaitStrategy::Park, StreamingStores::Auto).unwrap_err();
     assert!(matches!(error, OpenError::NoReader { .. }) && error.is_not_found(), "{error}");
     // The next reader takes the name; the old writer is told that its reader is gone.
     let mut next = reader(&name, 1024);

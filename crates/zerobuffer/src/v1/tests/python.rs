@@ -14,7 +14,7 @@ use super::super::reader::V1Reader;
 use super::super::writer::V1Writer;
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role, until};
-use crate::config::WaitStrategy;
+use crate::config::{StreamingStores, WaitStrategy};
 use crate::error::{ReadError, WriteError};
 use crate::wait::Patience;
 
@@ -85,7 +85,7 @@ fn create(name: &Unique) -> V1Reader {
 }
 
 fn connect(name: &Unique) -> V1Writer {
-    V1Writer::connect(&name.0, WaitStrategy::SpinThenPark).unwrap()
+    V1Writer::connect(&name.0, WaitStrategy::SpinThenPark, StreamingStores::Auto).unwrap()
 }
 
 fn write_frames(writer: &mut V1Writer, frames: std::ops::RangeInclusive<u64>, slow_every: u64) {

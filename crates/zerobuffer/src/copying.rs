@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use crate::config::StreamingStores;
+use crate::sys::streaming;
 
 /// Frames from this length on are copied in one way or the other.
-pub(super) const LARGE: usize = 4096;
+pub(crate) const LARGE: usize = 4096;
 /// Copies that are timed of each way. The fastest of them counts: others may have been interrupted.
 const COPIES: u32 = 4;
 /// A way is used for so many bytes of the ring, once round, before it is timed: how fast the one is depends on where the
@@ -27,7 +28,7 @@ const GIVEN_UP_BELOW: f64 = 1.8;
 
 /// A way to copy a frame in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     ThroughCaches,
     PastCaches,
 }
@@ -43,9 +44,9 @@ impl Way {
 
 /// What to do with the next copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+enum Next {
     Copy(Way),
-    /// And [`note`](Copying::note) how long it took until the bytes had reached where they go.
+    /// And note how long it took until the bytes had reached where they go.
     Time(Way),
 }
 
@@ -81,28 +82,54 @@ enum Phase {
 
 /// Chooses the way, and learns which one is faster.
 #[derive(Debug)]
-pub(super) struct Copying {
+pub(crate) struct Copying {
     way: Way,
     lap: u64,
     /// Laps between two trials; `None` where the way is prescribed.
     laps: Option<u64>,
     phase: Phase,
+    streamed: u64,
 }
 
 impl Copying {
-    /// For a ring of `capacity` bytes; `streams`: whether this processor has streaming stores.
-    pub(super) fn new(wish: StreamingStores, capacity: u64, streams: bool) -> Self {
+    /// For a ring of `capacity` bytes.
+    pub(crate) fn new(wish: StreamingStores, capacity: u64) -> Self {
         let (way, learns) = match wish {
-            StreamingStores::Auto => (Way::ThroughCaches, streams),
+            StreamingStores::Auto => (Way::ThroughCaches, streaming::IS_THERE),
             StreamingStores::Never => (Way::ThroughCaches, false),
             StreamingStores::Always => (Way::PastCaches, false),
         };
         let lap = capacity.min(LONGEST_LAP);
-        Self { way, lap, laps: learns.then_some(1), phase: Phase::Between { left: lap } }
+        Self {
+            way,
+            lap,
+            laps: learns.then_some(1),
+            phase: Phase::Between { left: lap },
+            streamed: 0,
+        }
+    }
+
+    /// Copies `bytes` bytes in: `copy` does it, by the way that it is told.
+    pub(crate) fn run(&mut self, bytes: usize, copy: impl FnOnce(Way)) {
+        let next = self.next(bytes);
+        let (Next::Copy(way) | Next::Time(way)) = next;
+        self.streamed += u64::from(way == Way::PastCaches);
+        match next {
+            Next::Copy(way) => copy(way),
+            Next::Time(way) => {
+                let took = streaming::time(|| copy(way));
+                self.note(bytes, took);
+            }
+        }
+    }
+
+    /// How many went past the caches.
+    pub(crate) fn streamed(&self) -> u64 {
+        self.streamed
     }
 
     /// How to copy the next `bytes`.
-    pub(super) fn next(&mut self, bytes: usize) -> Next {
+    fn next(&mut self, bytes: usize) -> Next {
         let (used, other) = (self.way, self.way.other());
         if self.laps.is_none() {
             return Next::Copy(used);
@@ -128,7 +155,7 @@ impl Copying {
     }
 
     /// Notes that the copy that was to be timed took so long.
-    pub(super) fn note(&mut self, bytes: usize, took: Duration) {
+    fn note(&mut self, bytes: usize, took: Duration) {
         self.phase = match self.phase {
             Phase::TimesUsed(used) => match used.with(bytes, took) {
                 used if used.copies < COPIES => Phase::TimesUsed(used),
@@ -189,9 +216,10 @@ mod tests {
     /// Until the next trial is over, at the longest.
     const SOON: u32 = (MOST_LAPS as u32 + 2) * LAP + 2 * COPIES;
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_faster_way_is_found_and_found_again_when_the_cores_moved() {
-        let mut copying = Copying::new(StreamingStores::Auto, RING, true);
+        let mut copying = Copying::new(StreamingStores::Auto, RING);
         let near = |copying: &mut Copying| copy(copying, 100_000, 2_000, 3_500);
         let far = |copying: &mut Copying| copy(copying, 100_000, 37_000, 3_000);
         assert!(near(&mut copying) < 1_000);
@@ -201,9 +229,10 @@ mod tests {
         assert!(near(&mut copying) < 1_000);
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn what_the_readers_would_pay_for_changes_nothing() {
-        let mut copying = Copying::new(StreamingStores::Auto, RING, true);
+        let mut copying = Copying::new(StreamingStores::Auto, RING);
         let past = copy(&mut copying, 100_000, 3_000, 1_500);
         // Trials only, a lap of each.
         let trials = 100_000 / (MOST_LAPS as u32 * LAP);
@@ -212,9 +241,9 @@ mod tests {
 
     #[test]
     fn what_is_prescribed_is_never_tried() {
-        let mut copying = Copying::new(StreamingStores::Never, RING, true);
+        let mut copying = Copying::new(StreamingStores::Never, RING);
         assert_eq!(copy(&mut copying, 100_000, 37_000, 3_000), 0);
-        let mut copying = Copying::new(StreamingStores::Always, RING, true);
+        let mut copying = Copying::new(StreamingStores::Always, RING);
         assert_eq!(copy(&mut copying, 100_000, 2_000, 3_500), 100_000);
     }
 }
