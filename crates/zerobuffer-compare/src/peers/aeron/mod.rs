@@ -34,7 +34,7 @@ fn driver_dir(run: &Path) -> PathBuf {
 /// Aeron's own version.
 pub(crate) fn version() -> String {
     // SAFETY: a string that lives as long as the program.
-    unsafe { text(c::aeron_version_full()) }
+    unsafe { text(c::aeron_version_text()) }
 }
 
 /// # Safety
