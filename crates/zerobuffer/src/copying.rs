@@ -70,6 +70,8 @@ impl Timed {
 /// How far a trial has come.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
+    /// There are none: the way is prescribed.
+    Never,
     /// None, for so many bytes.
     Between { left: u64 },
     /// The way in use is timed.
@@ -85,8 +87,8 @@ enum Phase {
 pub(crate) struct Copying {
     way: Way,
     lap: u64,
-    /// Laps between two trials; `None` where the way is prescribed.
-    laps: Option<u64>,
+    /// Between two trials.
+    laps: u64,
     phase: Phase,
     streamed: u64,
 }
@@ -100,13 +102,8 @@ impl Copying {
             StreamingStores::Always => (Way::PastCaches, false),
         };
         let lap = capacity.min(LONGEST_LAP);
-        Self {
-            way,
-            lap,
-            laps: learns.then_some(1),
-            phase: Phase::Between { left: lap },
-            streamed: 0,
-        }
+        let phase = if learns { Phase::Between { left: lap } } else { Phase::Never };
+        Self { way, lap, laps: 1, phase, streamed: 0 }
     }
 
     /// Copies `bytes` bytes in: `copy` does it, by the way that it is told.
@@ -131,10 +128,8 @@ impl Copying {
     /// How to copy the next `bytes`.
     fn next(&mut self, bytes: usize) -> Next {
         let (used, other) = (self.way, self.way.other());
-        if self.laps.is_none() {
-            return Next::Copy(used);
-        }
         match &mut self.phase {
+            Phase::Never => Next::Copy(used),
             Phase::Between { left } => {
                 *left = left.saturating_sub(bytes as u64);
                 if *left == 0 {
@@ -176,12 +171,11 @@ impl Copying {
             Way::PastCaches => other < GIVEN_UP_BELOW * used,
         };
         if changes {
-            self.way = self.way.other();
+            (self.way, self.laps) = (self.way.other(), 1);
+        } else {
+            self.laps = (MORE_LAPS * self.laps).min(MOST_LAPS);
         }
-        let laps =
-            self.laps.map_or(1, |laps| if changes { 1 } else { (MORE_LAPS * laps).min(MOST_LAPS) });
-        self.laps = Some(laps);
-        Phase::Between { left: laps * self.lap }
+        Phase::Between { left: self.laps * self.lap }
     }
 }
 

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{
-    Call, PATIENCE, Peer, Placement, Stage, frame, is_frame, reader_in, shm_dir, some_len,
-    writer_in,
+    Call, LARGE, PATIENCE, Peer, Placement, STORES, Stage, assert_streamed, frame, is_frame,
+    reader_in, shm_dir, some_len, writer_in,
 };
 use zerobuffer::inspect::{self, SegmentState};
 use zerobuffer::{
     BufferConfig, Event, FullPolicy, MetadataError, OpenError, Protocol, ReadError, Reader,
-    StreamingStores, WaitStrategy, WriteError, Writer, WriterPresence, Written,
+    WaitStrategy, WriteError, Writer, WriterPresence, Written,
 };
 
 const SHM: &str = "/dev/shm";
@@ -75,7 +75,7 @@ fn expect(reader: &mut Reader, sequence: u64, len: usize) {
 
 #[test]
 fn every_byte_arrives_whichever_stores_copy_it_in() {
-    for stores in [StreamingStores::Auto, StreamingStores::Never, StreamingStores::Always] {
+    for stores in STORES {
         let name = Name::new(&format!("stores-{stores:?}"));
         let mut reader = Reader::create(&name.0, &config(64 << 10)).unwrap();
         let mut writer =
@@ -83,19 +83,11 @@ fn every_byte_arrives_whichever_stores_copy_it_in() {
         let mut large = 0;
         for sequence in 1..=300 {
             let len = some_len(sequence, 20_000);
-            large += u64::from(len >= 4096);
+            large += u64::from(len >= LARGE);
             writer.try_write(&frame(sequence, len)).unwrap();
             expect(&mut reader, sequence, len);
         }
-        let streamed = writer.stats().streamed_frames;
-        match stores {
-            StreamingStores::Never => assert_eq!(streamed, 0),
-            StreamingStores::Always => assert_eq!(streamed, large),
-            StreamingStores::Auto => {
-                let tried = cfg!(target_arch = "x86_64");
-                assert!(streamed < large && (streamed > 0) == tried, "{streamed} of {large}");
-            }
-        }
+        assert_streamed(stores, writer.stats().streamed_frames, large);
     }
 }
 

@@ -3,17 +3,16 @@
 
 mod common;
 
-use common::{Call, PATIENCE, Placement, Stage, everywhere, frame, is_frame, some_len};
-use zerobuffer::{BufferConfig, StreamingStores, WaitStrategy};
+use common::{
+    Call, LARGE, PATIENCE, Placement, STORES, Stage, assert_streamed, everywhere, frame, is_frame,
+    some_len,
+};
+use zerobuffer::{BufferConfig, WaitStrategy};
 
 const NAME: &str = "streams";
 const RING: usize = 256 << 10;
 const LARGEST: usize = 64 << 10;
-/// From this size on frames may be streamed.
-const LARGE: usize = 4096;
 const COUNT: u64 = 1000;
-const CHOICES: [StreamingStores; 3] =
-    [StreamingStores::Auto, StreamingStores::Never, StreamingStores::Always];
 
 #[test]
 fn child_role() {
@@ -27,42 +26,34 @@ fn config() -> BufferConfig {
 /// Writes frames of many sizes, one by one and in batches, and counts those that were streamed.
 fn role(call: &Call) {
     let [count, choice] = call.numbers[..] else { panic!("{call:?}") };
-    let stores = CHOICES[choice as usize];
+    let stores = STORES[choice as usize];
     let mut writer = call.writer().streaming_stores(stores).create(NAME, &config()).unwrap();
-    let mut large = 0;
     let mut sequence = 0;
-    while sequence < count {
+    let mut next = || {
+        sequence += 1;
+        frame(sequence, some_len(sequence, LARGEST))
+    };
+    let mut written = 0;
+    while written < count {
         let mut batch = writer.batch();
-        for _ in 0..=sequence % 3 {
-            sequence += 1;
-            let len = some_len(sequence, LARGEST);
-            large += u64::from(len >= LARGE);
-            batch.push(&frame(sequence, len)).unwrap();
+        for _ in 0..=written % 3 {
+            batch.push(&next()).unwrap();
         }
         batch.commit();
-        sequence += 1;
-        let len = some_len(sequence, LARGEST);
-        large += u64::from(len >= LARGE);
-        writer.write(&frame(sequence, len)).unwrap();
+        writer.write(&next()).unwrap();
+        written = writer.next_sequence() - 1;
     }
+    let large = (1..=written).filter(|&sequence| some_len(sequence, LARGEST) >= LARGE).count();
+    let large = large as u64;
     assert!(large > count / 10, "hardly any large frames: {large} of {count}");
-    let streamed = writer.stats().streamed_frames;
-    match stores {
-        StreamingStores::Never => assert_eq!(streamed, 0),
-        StreamingStores::Always => assert_eq!(streamed, large),
-        // Both ways were tried, at least.
-        StreamingStores::Auto => {
-            let tried = cfg!(target_arch = "x86_64");
-            assert!(streamed < large && (streamed > 0) == tried, "{streamed} of {large}");
-        }
-    }
+    assert_streamed(stores, writer.stats().streamed_frames, large);
     assert!(writer.wait_drained(Some(PATIENCE)));
 }
 
 everywhere!(every_byte_arrives);
 
 fn every_byte_arrives(p: Placement, wait: WaitStrategy) {
-    for (choice, stores) in CHOICES.into_iter().enumerate() {
+    for (choice, stores) in STORES.into_iter().enumerate() {
         let stage = Stage::new(p, wait, role);
         let mut reader = stage.reader().create(NAME, &config()).unwrap();
         let writer = stage.start("write", &[COUNT, choice as u64]);

@@ -201,10 +201,15 @@ impl Kind {
         match (self, mode) {
             (_, Mode::Loaned) => "nobody",
             (Self::Aeron, _) if bytes > AERON_WHOLE => "writer in, reader out",
-            (Self::Aeron, _) => "writer in, reader reads in place",
-            (Self::Ours | Self::OursElastic | Self::OursV1 | Self::Iceoryx2 | Self::Bare, _) => {
-                "writer in, reader reads in place"
-            }
+            (
+                Self::Ours
+                | Self::OursElastic
+                | Self::OursV1
+                | Self::Iceoryx2
+                | Self::Aeron
+                | Self::Bare,
+                _,
+            ) => "writer in, reader reads in place",
             (Self::Rtrb, _) => "writer in, reader out",
             (Self::UnixSocket | Self::Pipe | Self::IpcChannel, _) => {
                 "kernel in, kernel out (two system calls)"

@@ -12,29 +12,17 @@ use std::time::{Duration, Instant};
 /// Whether this processor has stores that go past the caches; elsewhere they are ordinary ones.
 pub(crate) const IS_THERE: bool = cfg!(target_arch = "x86_64");
 
+/// The ordinary copy, where there are no such stores.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use std::ptr::copy_nonoverlapping as copy;
+
 /// Copies with streaming stores, which are done before any store that follows.
 ///
 /// # Safety
 /// As for [`std::ptr::copy_nonoverlapping`].
+#[cfg(target_arch = "x86_64")]
 #[inline(never)]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's promise.
-    unsafe {
-        copy_streaming(from, to, len);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    // SAFETY: the caller's promise.
-    unsafe {
-        std::ptr::copy_nonoverlapping(from, to, len);
-    }
-}
-
-/// # Safety
-/// As for [`std::ptr::copy_nonoverlapping`].
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn copy_streaming(from: *const u8, to: *mut u8, len: usize) {
     use std::arch::x86_64::{_mm_loadu_si128, _mm_sfence, _mm_stream_si128};
     use std::ptr::copy_nonoverlapping;
 

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{Reader, ReaderOptions, WaitStrategy, Writer, WriterOptions};
+use zerobuffer::{Reader, ReaderOptions, StreamingStores, WaitStrategy, Writer, WriterOptions};
 
 /// Longer than anything here takes; only a test that hangs meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +64,25 @@ pub fn is_frame(sequence: u64, bytes: &[u8]) -> bool {
 pub fn some_len(sequence: u64, max: usize) -> usize {
     let mixed = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17;
     if mixed.is_multiple_of(5) { 1 + (mixed % 9) as usize } else { 1 + mixed as usize % max }
+}
+
+/// From this size on frames may be copied in with streaming stores.
+pub const LARGE: usize = 4096;
+pub const STORES: [StreamingStores; 3] =
+    [StreamingStores::Auto, StreamingStores::Never, StreamingStores::Always];
+
+/// That of `large` frames as many were streamed as the choice says.
+#[track_caller]
+pub fn assert_streamed(stores: StreamingStores, streamed: u64, large: u64) {
+    match stores {
+        StreamingStores::Never => assert_eq!(streamed, 0),
+        StreamingStores::Always => assert_eq!(streamed, large),
+        // Both ways were tried, at least.
+        StreamingStores::Auto => {
+            let tried = cfg!(target_arch = "x86_64");
+            assert!(streamed < large && (streamed > 0) == tried, "{streamed} of {large}");
+        }
+    }
 }
 
 /// Files left in a directory.

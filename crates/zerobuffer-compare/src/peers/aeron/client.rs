@@ -1,13 +1,13 @@
 //! A client of the media driver: what publications and subscriptions are made with.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::path::Path;
 use std::ptr::{NonNull, null_mut};
 use std::time::{Duration, Instant};
 
 use rusteron_media_driver::bindings as c;
 
-use super::check;
+use super::{check, driver_dir};
 
 /// How long the driver may take for an answer, and a subscriber to come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ pub(super) struct Client {
 impl Client {
     /// Joins the driver in this directory. A thread of the client's own talks to it, most of the time asleep.
     pub(super) fn connect(dir: &Path) -> anyhow::Result<Self> {
-        let dir = CString::new(super::driver_dir(dir).as_os_str().as_encoded_bytes())?;
+        let dir = driver_dir(dir)?;
         let mut this = Self { context: null_mut(), client: null_mut() };
         // SAFETY: each call gets what the one before made; the string is copied.
         unsafe {
@@ -112,7 +112,7 @@ fn wait_for<T>(
         if let Some(found) = ask()? {
             return Ok(found);
         }
-        anyhow::ensure!(begun.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}");
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}, in vain");
         std::thread::sleep(Duration::from_micros(100));
     }
 }

@@ -1,12 +1,12 @@
 //! The media driver. It gives the writer room as readers go on, so no stream gets far without it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::path::Path;
 use std::ptr::null_mut;
 
 use rusteron_media_driver::bindings as c;
 
-use super::{WHOLE, check};
+use super::{WHOLE, check, driver_dir};
 use crate::pin;
 
 /// A driver in a thread of this process, until dropped.
@@ -65,7 +65,7 @@ impl Driver {
     }
 
     fn start_anywhere(dir: &Path, settings: Settings) -> anyhow::Result<Self> {
-        let dir = CString::new(super::driver_dir(dir).as_os_str().as_encoded_bytes())?;
+        let dir = driver_dir(dir)?;
         let mut this = Self { context: null_mut(), driver: null_mut() };
         let shared = c::aeron_threading_mode_t::AERON_THREADING_MODE_SHARED;
         // SAFETY: each call gets what the first one made; strings are copied.

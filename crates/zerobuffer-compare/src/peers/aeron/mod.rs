@@ -13,8 +13,8 @@ mod driver;
 
 pub(crate) use driver::Driver;
 
-use std::ffi::{CStr, c_void};
-use std::path::{Path, PathBuf};
+use std::ffi::{CStr, CString, c_void};
+use std::path::Path;
 use std::ptr::{NonNull, null_mut};
 
 use anyhow::Context as _;
@@ -27,8 +27,8 @@ use client::Client;
 const CHANNEL: &CStr = c"aeron:ipc";
 
 /// The directory that a driver owns, inside the one of the run.
-fn driver_dir(run: &Path) -> PathBuf {
-    run.join("aeron")
+fn driver_dir(run: &Path) -> anyhow::Result<CString> {
+    Ok(CString::new(run.join("aeron").into_os_string().into_encoded_bytes())?)
 }
 
 /// Aeron's own version.
