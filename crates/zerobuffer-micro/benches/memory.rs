@@ -1,10 +1,12 @@
 //! What the end of the ring costs, mapped twice against a marker that says "go on at the start"; and what the first
-//! lap costs, for pages that were only allocated, touched in advance, or put together to huge ones.
+//! lap costs, for pages that were only allocated, touched in advance, or put together to huge ones. And what it does to a
+//! copy how much further within its page the one place lies than the other.
 #![allow(missing_docs)]
 
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use zerobuffer::{BufferConfig, Reader, Writer};
 use zerobuffer_micro::{Mapped, Pages};
 
 const MIB: usize = 1 << 20;
@@ -102,5 +104,36 @@ fn first_lap(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, wrap, first_lap);
+/// Where a frame's payload begins, after a header.
+const PAYLOAD: usize = 64;
+/// A frame after which the next one lies the same in its page.
+const FRAME: usize = (64 << 10) - PAYLOAD;
+
+fn copy(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("copy of 64 KiB");
+    group.throughput(Throughput::Bytes(FRAME as u64));
+    let memory = || Mapped::new(MIB, 1).expect("memory of this size");
+    let (mut source, mut place) = (memory(), memory());
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory in shared memory");
+    let config = BufferConfig::new().payload_bytes(256 << 10);
+    let writer = Writer::options().dir(dir.path()).create("micro", &config);
+    let mut writer = writer.expect("a buffer of its own");
+    let reader = Reader::options().dir(dir.path()).join("micro");
+    let mut reader = reader.expect("nobody else reads it");
+    for further in [0, 16, 48] {
+        let from = source.bytes(PAYLOAD - further, FRAME);
+        group.bench_function(BenchmarkId::new("copy_from_slice", further), |bencher| {
+            bencher.iter(|| place.bytes(PAYLOAD, FRAME).copy_from_slice(from));
+        });
+        group.bench_function(BenchmarkId::new("write and read", further), |bencher| {
+            bencher.iter(|| {
+                writer.write(from).expect("there is room");
+                reader.read().expect("a frame").map(|frame| frame.len())
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, wrap, first_lap, copy);
 criterion_main!(benches);

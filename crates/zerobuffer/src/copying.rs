@@ -8,10 +8,12 @@
 use std::time::Duration;
 
 use crate::config::StreamingStores;
-use crate::sys::streaming;
+use crate::sys::{copy, streaming};
 
-/// Frames from this length on are copied in one way or the other.
-pub(crate) const LARGE: usize = 4096;
+/// Frames up to this length are copied in at once, without a look at anything else.
+pub(crate) const SMALL: usize = copy::SHORT;
+/// From this length on they are copied in one way or the other.
+const LARGE: usize = 4096;
 /// Copies that are timed of each way. The fastest of them counts: others may have been interrupted.
 const COPIES: u32 = 4;
 /// A way is used for so many bytes of the ring, once round, before it is timed: how fast the one is depends on where the
@@ -108,6 +110,9 @@ impl Copying {
 
     /// Copies `bytes` bytes in: `copy` does it, by the way that it is told.
     pub(crate) fn run(&mut self, bytes: usize, copy: impl FnOnce(Way)) {
+        if bytes < LARGE {
+            return copy(Way::ThroughCaches);
+        }
         let next = self.next(bytes);
         let (Next::Copy(way) | Next::Time(way)) = next;
         self.streamed += u64::from(way == Way::PastCaches);

@@ -13,6 +13,7 @@ use crate::armed::Armed;
 use crate::config::Protocol;
 use crate::error::WriteError;
 use crate::frame::OwnedFrame;
+use crate::sys::copy::copy_slice;
 use crate::writer::{Claimed, Writer};
 
 /// Longest text of a failure, in bytes.
@@ -272,7 +273,7 @@ impl Request {
     /// If it was answered before.
     pub fn answer(&self, bytes: &[u8]) -> Result<Answered, WriteError> {
         let mut loan = self.loan(bytes.len())?;
-        loan.copy_from_slice(bytes);
+        copy_slice(bytes, &mut loan);
         Ok(loan.commit())
     }
 
@@ -308,7 +309,7 @@ impl Request {
     /// If it was answered before.
     pub fn try_answer(&self, bytes: &[u8]) -> Result<Answered, WriteError> {
         let mut loan = self.try_loan(bytes.len())?;
-        loan.copy_from_slice(bytes);
+        copy_slice(bytes, &mut loan);
         Ok(loan.commit())
     }
 

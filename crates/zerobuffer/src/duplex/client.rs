@@ -18,6 +18,7 @@ use crate::config::{BufferConfig, Protocol, StartAt, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::{Frame, OwnedFrame};
 use crate::reader::Reader;
+use crate::sys::copy::copy_slice;
 use crate::writer::{Writer, WriterOptions, look_until};
 
 /// How long one look for an answer takes at most: so soon a cancelled call is noticed by who looks for all.
@@ -283,7 +284,7 @@ impl Client {
     /// # Errors
     /// [`CallError`]. A request that timed out, or whose server went, may have been executed.
     pub fn call(&self, request: &[u8], timeout: Duration) -> Result<Response, CallError> {
-        self.call_with(request.len(), |space| space.copy_from_slice(request), timeout)
+        self.call_with(request.len(), |space| copy_slice(request, space), timeout)
     }
 
     /// As [`call`](Self::call), with a request of `len` bytes that `fill` makes in place: no copy.
@@ -326,7 +327,7 @@ impl Client {
     /// As [`call`](Self::call), but nothing was sent.
     pub fn send(&self, request: &[u8], timeout: Duration) -> Result<PendingCall<'_>, CallError> {
         let mut loan = self.loan(request.len(), timeout)?;
-        loan.copy_from_slice(request);
+        copy_slice(request, &mut loan);
         loan.commit()
     }
 

@@ -18,6 +18,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::layout::{HEADER_BYTES, METADATA_PREFIX_BYTES, Oieb, Sizes};
 use super::ring::{FrameHeader, Memory};
+use crate::sys::copy::copy;
 use crate::sys::guard::{Guard, Lost};
 use crate::sys::streaming;
 
@@ -150,7 +151,7 @@ impl Mapping {
     pub(crate) fn write_payload(&self, index: u64, bytes: &[u8]) {
         let to = self.payload(index, bytes.len() as u64);
         // SAFETY: within the payload, as just checked; `bytes` is private memory.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
+        unsafe { copy(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
     }
 
     /// As [`write_payload`](Self::write_payload), with stores that go past the caches.
@@ -170,7 +171,7 @@ impl Mapping {
     pub(crate) fn read_payload(&self, index: u64, space: &mut [u8]) {
         let from = self.payload(index, space.len() as u64);
         // SAFETY: within the payload, as just checked; `space` is private memory.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), space.as_mut_ptr(), space.len()) }
+        unsafe { copy(from.as_ptr(), space.as_mut_ptr(), space.len()) }
     }
 
     /// The length word of the metadata block; 0 where the block has no room for one.

@@ -30,6 +30,7 @@ use super::unread::read_state;
 use crate::error::OpenError;
 use crate::fault::{self, Fault};
 use crate::name::Place;
+use crate::sys::copy::copy;
 use crate::sys::file::{self, FileSystem, Unnamed};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
@@ -316,7 +317,7 @@ impl Segment {
             return self.copy_words_in(start, bytes);
         }
         // SAFETY: `capacity` bytes are mapped from `start` on, `bytes` is no longer, and lies in memory of ours.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.payload(start), bytes.len()) }
+        unsafe { copy(bytes.as_ptr(), self.payload(start), bytes.len()) }
     }
 
     /// As [`copy_in`](Self::copy_in), with stores that go past the caches.
@@ -349,9 +350,7 @@ impl Segment {
     pub(crate) fn copy_out(&self, start: Position, space: &mut [u8]) {
         debug_assert!(space.len() as u64 <= self.layout.frames.capacity, "found");
         // SAFETY: as in `copy_in`, the other way round.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.payload(start), space.as_mut_ptr(), space.len())
-        }
+        unsafe { copy(self.payload(start), space.as_mut_ptr(), space.len()) }
     }
 
     /// When the frame whose header is at a position was committed, if this buffer notes that.

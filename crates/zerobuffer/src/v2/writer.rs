@@ -358,7 +358,7 @@ impl Engine {
     /// Copies bytes to a place within a claim.
     #[inline(always)]
     pub(crate) fn copy_part_in(&mut self, start: Position, part: &[u8]) {
-        if part.len() < copying::LARGE {
+        if part.len() <= copying::SMALL {
             self.segment.copy_in(start, part);
         } else {
             self.copy_large_in(start, part);
