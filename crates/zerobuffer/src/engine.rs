@@ -97,14 +97,6 @@ impl Writing {
         }
     }
 
-    /// Whether frames can be passed on to this buffer, or from it, by reference.
-    pub(crate) fn shares_payload(&self) -> bool {
-        match self {
-            Self::V2(engine) => engine.segment().layout().sharing,
-            Self::V1(_) => false,
-        }
-    }
-
     pub(crate) fn protocol(&self) -> Protocol {
         match self {
             Self::V2(_) => Protocol::V2,
@@ -492,14 +484,6 @@ impl Reading {
             refuse_live_v1(name, dir, advice)?;
         }
         joined
-    }
-
-    /// Whether frames can be passed on from this buffer by reference.
-    pub(crate) fn shares_payload(&self) -> bool {
-        match self {
-            Self::V2(engine) => engine.segment().layout().sharing,
-            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => false,
-        }
     }
 
     pub(crate) fn protocol(&self) -> Protocol {

@@ -281,11 +281,6 @@ impl Reader {
         self.engine.name()
     }
 
-    /// Whether its frames may be passed on by reference.
-    pub(crate) fn shares_payload(&self) -> bool {
-        self.engine.shares_payload()
-    }
-
     /// The protocol that this buffer speaks.
     pub fn protocol(&self) -> Protocol {
         self.engine.protocol()

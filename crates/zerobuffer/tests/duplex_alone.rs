@@ -209,9 +209,7 @@ fn what_goes_wrong_in_a_handler_reaches_its_caller_typed() {
             let request = ask_for(5, 300);
             assert_eq!(client.call_alone(&request, PATIENCE).unwrap()[..], request);
         }
-        let empty = client.call_alone(&[], PATIENCE).map(drop);
-        // A request has bytes, unless there is a header before them.
-        assert_eq!(empty.is_err(), role_name == "server", "{empty:?}");
+        client.call_alone(&[], PATIENCE).map(drop).unwrap();
         let large = client.call_alone(&vec![1; 1 << 20], PATIENCE).map(drop).unwrap_err();
         assert!(large.was_not_executed(), "{large:?}");
         stop(&mut client);

@@ -142,12 +142,10 @@ impl Client {
         let is_plain =
             self.protocol == Protocol::V2 && table.server == ServerState::Attached && !table.lost;
         let writer = self.requests.get_mut().filter(|_| is_plain)?;
-        let skip = bytes_before_a_request(writer);
+        let skip = bytes_before_a_request(Protocol::V2);
         let sequence = writer.next_sequence();
         let mut loan = writer.loan_at_hand(len.checked_add(skip)?)?;
-        if skip > 0 {
-            loan.copy_in(0, &consent.to_bytes());
-        }
+        loan.copy_in(0, &consent.to_bytes());
         fill(&mut loan, skip);
         loan.commit();
         table.newest = table.base.wrapping_add(sequence);
@@ -410,11 +408,9 @@ impl Server {
             Err(error) => return Err(error),
         }
         receiving.ordinal += 1;
-        let begins_with_consent = reader.shares_payload();
+        let before = bytes_before_a_request(reader.protocol());
         let mut lent = Lent { answers, is_answered: false, skip: 0, frame: reader.lent_frame() };
-        if begins_with_consent {
-            lent.skip = lent.frame.len().min(HEADER_BYTES) as u32;
-        }
+        lent.skip = lent.frame.len().min(before) as u32;
         if lent.frame.is_redelivered() && !(redo && lent.is_whole()) {
             lent.refuse(Status::Interrupted, 0, "");
             return Ok(None);

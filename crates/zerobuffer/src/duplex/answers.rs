@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::call::bytes_before_a_request;
 use super::error::Failure;
 use super::turn::{Deadline, Slot, Taken};
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
@@ -200,17 +201,17 @@ pub struct Request {
 pub struct Answered(());
 
 impl Request {
-    /// `begins_with_consent`: as in channels whose buffers share their payload.
+    /// A request that came through a buffer of that protocol.
     pub(crate) fn new(
         answers: Arc<Answers>,
         ordinal: u64,
         frame: OwnedFrame,
-        begins_with_consent: bool,
+        protocol: Protocol,
     ) -> Self {
         answers.count_request();
         let ticket = Ticket { sequence: frame.sequence(), ordinal };
         let (mut skip, mut consent) = (0, Some(Consent::Keep));
-        if begins_with_consent {
+        if bytes_before_a_request(protocol) > 0 {
             let mut beginning = [0; HEADER_BYTES];
             skip = frame.copy_to(&mut beginning);
             consent = Consent::parse(&beginning);

@@ -22,9 +22,13 @@ pub struct RequestLoan<'a> {
     skip: usize,
 }
 
-/// Bytes before a request's own: where the answer's header will stand if it is given in place.
-pub(super) fn bytes_before_a_request(requests: &Writer) -> usize {
-    if requests.shares_payload() { HEADER_BYTES } else { 0 }
+/// Bytes before a request's own: where the answer's header will stand if it is given in place. In any case, for then
+/// requests and answers are aligned alike, and one is copied to the other at full speed wherever they lie.
+pub(super) fn bytes_before_a_request(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::V1 => 0,
+        Protocol::V2 => HEADER_BYTES,
+    }
 }
 
 impl<'a> RequestLoan<'a> {
@@ -35,7 +39,7 @@ impl<'a> RequestLoan<'a> {
         claimed: Claimed,
         consent: Consent,
     ) -> Self {
-        let skip = bytes_before_a_request(&writer);
+        let skip = bytes_before_a_request(writer.protocol());
         if skip > 0 {
             writer.lend_mut(&claimed)[..skip].copy_from_slice(&consent.to_bytes());
         }

@@ -342,7 +342,7 @@ impl Client {
     fn loan_until(&self, len: usize, deadline: Deadline) -> Result<RequestLoan<'_>, CallError> {
         self.require_server(deadline)?;
         let mut writer = self.requests.take(deadline).ok_or_else(|| self.not_sent(deadline))?;
-        let all = len.saturating_add(bytes_before_a_request(&writer));
+        let all = len.saturating_add(bytes_before_a_request(writer.protocol()));
         let claimed = writer.claim_timeout(all, deadline.left()).map_err(|error| match error {
             WriteError::ReaderGone { .. } | WriteError::NoReader { .. } => self.no_server(),
             WriteError::Retired { .. } => self.no_server(),

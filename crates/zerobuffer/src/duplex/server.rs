@@ -493,7 +493,7 @@ impl Server {
                     self.counters.undeliverable.fetch_add(1, Ordering::Relaxed);
                     return Ok(None);
                 };
-                let request = Request::new(answers, *ordinal, frame, reader.shares_payload());
+                let request = Request::new(answers, *ordinal, frame, reader.protocol());
                 *ordinal += 1;
                 Ok(Some(request))
             }
