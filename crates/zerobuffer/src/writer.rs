@@ -77,10 +77,11 @@ impl WriterOptions {
     }
 
     /// Whether to reuse the first few megabytes of a large ring while readers keep up, so that frames stay in
-    /// the cache; default no.
+    /// the cache; default no. While they wait for each frame it is one megabyte, or two frames.
     ///
-    /// Bulk throughput grows severalfold. The price: a reader that stalls right then leaves room for only as
-    /// much as it had kept up with, not for the whole ring.
+    /// Bulk throughput grows severalfold, and large frames are there sooner. The price: a reader that stalls right then,
+    /// before it has received the first frame at the start of the ring, leaves room for only as much as it had kept up
+    /// with, not for the whole ring.
     pub fn elastic(self, on: bool) -> Self {
         self.elastic_window(on.then_some(ELASTIC_WINDOW))
     }
@@ -467,6 +468,13 @@ impl Writer {
             None => self.engine.claim(len, true, Patience::up_to(timeout))?,
         };
         Ok(Claimed { claim, len })
+    }
+
+    /// Tells that no frame follows the next one, of `len` bytes, before readers have released it. If one does, it may have
+    /// to wait until they have received that.
+    #[inline(always)]
+    pub(crate) fn expect_one_alone(&mut self, len: usize) {
+        self.engine.expect_one_alone(len);
     }
 
     /// A loan, if there is room for it and nothing else has to be looked at.

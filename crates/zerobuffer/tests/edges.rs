@@ -358,6 +358,32 @@ fn frames_carry_the_time_of_their_commit_if_the_buffer_is_made_so() {
 }
 
 #[test]
+fn what_a_skip_leads_over_is_free_while_the_frame_behind_it_is_in_use() {
+    let dir = shm_dir();
+    let config = BufferConfig::new().payload_bytes(64 << 20);
+    let mut writer = writer_in(dir.path()).elastic(true).create(NAME, &config).unwrap();
+    let mut reader = reader_in(dir.path()).join(NAME).unwrap();
+    let mut sequence = 0;
+    while writer.stats().skipped_bytes == 0 {
+        drop(reader.try_read());
+        sequence += 1;
+        writer.write(&frame(sequence, 1 << 20)).unwrap();
+    }
+    // Before the reader has looked, there is room for no more than lies below the skip.
+    assert!(writer.try_write(&[1; 4 << 20]).unwrap_err().is_timeout());
+    let in_use = reader.read().unwrap().unwrap();
+    assert_eq!(in_use.sequence(), sequence);
+    for _ in 0..60 {
+        sequence += 1;
+        writer.try_write(&frame(sequence, 1 << 20)).unwrap();
+    }
+    assert!(is_frame(in_use.sequence(), &in_use));
+    drop(in_use);
+    let rest = std::iter::from_fn(|| reader.try_read().ok().flatten().map(|f| f.sequence()));
+    assert_eq!(rest.last(), Some(sequence));
+}
+
+#[test]
 fn an_elastic_writer_reuses_the_start_of_the_ring_while_the_reader_keeps_up() {
     let dir = shm_dir();
     for start in [0, 0_u64.wrapping_sub(3 << 20).next_multiple_of(64)] {

@@ -88,6 +88,9 @@ pub(super) struct LatencyArgs {
     /// Least size of each of the two rings; larger frames get room for four
     #[arg(long, default_value = "64K", value_parser = size, value_name = "BYTES")]
     pub(super) ring: usize,
+    /// Let the Writers keep to a part of the ring that fits the cache
+    #[arg(long)]
+    pub(super) elastic: bool,
     /// Which stores the Writers copy frames from 4 KiB on in with
     #[arg(long, value_enum, default_value_t = Stores::Auto)]
     pub(super) streaming_stores: Stores,

@@ -80,7 +80,8 @@ fn measure(
     loaned: bool,
 ) -> anyhow::Result<Metrics> {
     let ring = args.ring.max(4 * (bytes + 128));
-    let mut place = || Place { stores: args.streaming_stores, ..pair.place(args.wait) };
+    let mut place =
+        || Place { elastic: args.elastic, stores: args.streaming_stores, ..pair.place(args.wait) };
     let (there, back) = (place(), place());
     let mut writer = there.create_writer(ring)?;
     let mut reader = back.create_reader(ring)?;

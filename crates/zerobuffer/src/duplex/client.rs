@@ -143,7 +143,7 @@ impl ClientOptions {
     }
 
     fn writer(&self) -> WriterOptions {
-        let options = Writer::options().wait_strategy(self.wait);
+        let options = Writer::options().wait_strategy(self.wait).elastic(true);
         match &self.dir {
             Some(dir) => options.dir(dir),
             None => options,

@@ -304,6 +304,9 @@ impl Engine {
         let found = self.find_with_care(patience)?;
         if let Some(found) = &found {
             self.take(found);
+            if found.skipped() != 0 {
+                self.release_skipped(found);
+            }
         }
         Ok(found.is_some())
     }
@@ -311,7 +314,20 @@ impl Engine {
     /// Receives the next frame, if it is plain to see that there is one behind a skip.
     fn receive_behind_skip(&mut self) -> bool {
         let segment = &self.seat.segment;
-        segment.is_sound() && self.consumer.pass_skip(segment) && self.next_ready().is_some()
+        if !segment.is_sound() || !self.consumer.pass_skip(segment) {
+            return false;
+        }
+        let found = self.next_ready();
+        if let Some(found) = &found {
+            self.release_skipped(found);
+        }
+        found.is_some()
+    }
+
+    /// Lets the Writer have what the skip led over, which is most of the ring perhaps, while the frame behind it is in use.
+    /// Not before that was received: the cursor never passes what was received.
+    fn release_skipped(&self, found: &Found) {
+        self.seat.release_lent(found.header);
     }
 
     /// Waits as long as it pays to spin; whether anything came.

@@ -97,6 +97,10 @@ const STREAM_LAG: u64 = if cfg!(loom) { 1 } else { 4 };
 const LEAST_PLACED: u64 = 4096;
 const LEAST_PLACED_PART: u64 = 64;
 
+/// Part of a window that is enough while readers wait for each frame, and how often it is looked behind that whether they do.
+const NARROW_PART: u64 = 4;
+const STEP_PART: u64 = 16;
+
 /// How a writer uses a large ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Footprint {
@@ -107,12 +111,28 @@ pub(crate) enum Footprint {
 }
 
 impl Footprint {
-    /// Offset from which on going back to the start of the ring is tried.
-    #[inline(always)]
+    /// Offset beyond which no frame goes while readers are near.
     fn window(self) -> u64 {
         match self {
             Self::Whole => u64::MAX,
             Self::Window(bytes) => bytes,
+        }
+    }
+
+    /// Offset beyond which no frame goes while readers wait for each.
+    fn narrow(self) -> u64 {
+        match self {
+            Self::Whole => u64::MAX,
+            Self::Window(bytes) => bytes / NARROW_PART,
+        }
+    }
+
+    /// From `offset` on, up to where frames go without a look at how near readers are.
+    fn step(self, offset: u64) -> u64 {
+        match self {
+            Self::Whole => u64::MAX,
+            Self::Window(_) if offset < self.narrow() => self.narrow(),
+            Self::Window(bytes) => offset + bytes / STEP_PART,
         }
     }
 }
@@ -226,9 +246,9 @@ pub(crate) struct Producer {
     /// Copy of `reserve`.
     reserve: Position,
     footprint: Footprint,
+    /// See [`Producer::expect_one_alone`].
+    is_next_alone: bool,
     lap: Lap,
-    /// Where a skip was last tried in vain.
-    skip_tried: Position,
     /// Up to here, what readers gave back is filled.
     #[cfg(all(feature = "fault-points", not(loom)))]
     poisoned: Position,
@@ -300,8 +320,8 @@ impl Producer {
             floor_seen: floor,
             reserve,
             footprint,
+            is_next_alone: false,
             lap: Lap::at(tail.position, &tail),
-            skip_tried: head,
             #[cfg(all(feature = "fault-points", not(loom)))]
             poisoned: head,
         };
@@ -345,6 +365,13 @@ impl Producer {
         ready.then_some(Claim { position, frame: position, extent, len })
     }
 
+    /// Tells that no frame follows the next one before readers have released it, so that it may have the place of the last
+    /// one. There it lies on lines and pages that both sides have just used.
+    pub(crate) fn expect_one_alone(&mut self) {
+        self.is_next_alone = self.batch.is_none();
+        self.ready_until = self.tail.position;
+    }
+
     /// Claims room for a frame of `len` bytes behind what is staged, if there is some.
     #[inline(always)]
     pub(crate) fn try_claim(&mut self, memory: &impl Memory, len: u64) -> Option<Claim> {
@@ -376,7 +403,12 @@ impl Producer {
     fn make_room(&mut self, memory: &impl Memory, len: u64) -> Option<Position> {
         let frames = memory.frames();
         debug_assert!(len >= 1 && len <= frames.max_frame(), "checked by the endpoint");
-        if frames.offset(self.tail.position) >= self.footprint.window()
+        if std::mem::take(&mut self.is_next_alone)
+            && let Some(frame) = self.place_again(memory, len)
+        {
+            return Some(frame);
+        }
+        if frames.offset(self.tail.position) >= self.footprint.narrow()
             && let Some(frame) = self.place_at_ring_start(memory, len)
         {
             return Some(frame);
@@ -399,23 +431,24 @@ impl Producer {
         Some(frame)
     }
 
-    /// Finds room at the start of the ring's next lap, if the readers have left that free.
+    /// Finds room at the start of the ring's next lap, if the readers have left that free; within the narrow part of a
+    /// window, if they have left everything free.
     #[cold]
     fn place_at_ring_start(&mut self, memory: &impl Memory, len: u64) -> Option<Position> {
         let frames = memory.frames();
-        let position = self.tail.position;
-        let frame = position.plus(frames.capacity - frames.offset(position));
+        let offset = frames.offset(self.tail.position);
+        let frame = self.ring_start(frames);
         let extent = frames.extent(frame, len);
         let size = extent.end.since(frame);
-        // A window of less than two frames would make both sides take turns.
-        if frames.offset(position) < size.saturating_mul(2) {
+        // Until readers have passed the skip, there is room for no more than what lies below it. In a window of less than two
+        // frames both sides would take turns.
+        if offset < size.saturating_mul(2) {
             return None;
         }
+        if offset + size <= self.footprint.window() {
+            return self.place_if_all_is_free(memory, frame, len);
+        }
         if !self.has_room(frames, extent) {
-            if position.since(self.skip_tried) < self.footprint.window() / 4 {
-                return None;
-            }
-            self.skip_tried = position;
             self.refresh_floor(memory);
             if !self.has_room(frames, extent) {
                 return None;
@@ -423,6 +456,50 @@ impl Producer {
         }
         self.raise_reserve(memory, extent);
         Some(frame)
+    }
+
+    /// Finds room where the last frame lay, or at the start of the ring's next lap, if the readers have left everything free.
+    #[cold]
+    fn place_again(&mut self, memory: &impl Memory, len: u64) -> Option<Position> {
+        let frames = memory.frames();
+        let position = self.tail.position;
+        let last = Position(memory.writer().newest.load(Ordering::Relaxed));
+        let bytes = position.since(last);
+        let is_last = last.0.is_multiple_of(8) && bytes <= frames.capacity - 2 * CACHE_LINE;
+        // A line before it: the terminator behind this frame must not lie where readers look for the skip.
+        let again = is_last.then(|| last.plus(frames.capacity - CACHE_LINE));
+        let places = [again, Some(self.ring_start(frames))];
+        let fits = |frame: &Position| {
+            frames.extent(*frame, len).end.plus(8).since(position) <= frames.capacity
+        };
+        let frame = places.into_iter().flatten().find(fits)?;
+        self.place_if_all_is_free(memory, frame, len)
+    }
+
+    /// Where the ring's next lap begins.
+    fn ring_start(&self, frames: &FrameGeometry) -> Position {
+        let position = self.tail.position;
+        position.plus(frames.capacity - frames.offset(position))
+    }
+
+    /// Takes a place if the readers have released everything.
+    fn place_if_all_is_free(
+        &mut self,
+        memory: &impl Memory,
+        frame: Position,
+        len: u64,
+    ) -> Option<Position> {
+        let frames = memory.frames();
+        let extent = frames.extent(frame, len);
+        let position = self.tail.position;
+        // The second look is the one that counts.
+        let is_taken = self.lowest_cursor(memory) == position
+            && self.refresh_floor(memory).cursor == position
+            && self.has_room(frames, extent);
+        if is_taken {
+            self.raise_reserve(memory, extent);
+        }
+        is_taken.then_some(frame)
     }
 
     /// The frame and the terminator behind it lie within one lap above the lowest cursor.
@@ -438,7 +515,7 @@ impl Producer {
     fn look_ahead(&mut self, memory: &impl Memory, frame_bytes: u64, lowest: Option<Position>) {
         let frames = memory.frames();
         let offset = frames.offset(self.tail.position);
-        let window = self.footprint.window().min(2 * frames.capacity);
+        let window = self.footprint.step(offset).min(2 * frames.capacity);
         self.ready_until = self
             .floor_seen
             .plus(frames.capacity)

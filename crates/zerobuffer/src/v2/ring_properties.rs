@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::heap::Heap;
-use super::layout::{FrameGeometry, owner_state};
+use super::layout::{CACHE_LINE, FrameGeometry, owner_state};
 use super::memory::Memory;
 use super::observe::{Copied, Observation};
 use super::position::Position;
@@ -21,6 +21,8 @@ const READERS: usize = 3;
 #[derive(Debug, Clone)]
 enum Action {
     Write(u64),
+    /// The same, of which none is said to follow.
+    WriteAlone(u64),
     Batch(Vec<u64>),
     /// Frames of one length, so many, of which a reader holds so many at a time.
     Stream(u64, usize, usize),
@@ -44,6 +46,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     let reader = 0..READERS;
     let action = prop_oneof![
         6 => size.clone().prop_map(Action::Write),
+        3 => size.clone().prop_map(Action::WriteAlone),
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Batch),
         1 => (size.clone(), 1usize..40, 0usize..3).prop_map(|(l, n, h)| Action::Stream(l, n, h)),
         1 => size.clone().prop_map(Action::Abandon),
@@ -206,6 +209,10 @@ impl Bench {
     fn run(&mut self, action: Action) {
         match action {
             Action::Write(len) => self.write(&[len], true),
+            Action::WriteAlone(len) => {
+                self.producer.expect_one_alone();
+                self.write(&[len], true);
+            }
             Action::Batch(lens) => self.write(&lens, true),
             Action::Stream(len, count, held) => {
                 for _ in 0..count {
@@ -282,19 +289,84 @@ proptest! {
     }
 }
 
-#[test]
-fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
-    let mut bench = Bench::new(8, 0, Footprint::Window(1024));
+const WINDOW: u64 = 1600;
+
+/// A ring whose elastic writer has sent `count` frames, each of which was released `lag` frames later; and how far it went.
+fn elastic(count: u64, lag: usize) -> (Bench, u64) {
+    let mut bench = Bench::new(8, 0, Footprint::Window(WINDOW));
     bench.join(0, true);
     let mut farthest = 0;
-    for _ in 0..1000 {
+    for _ in 0..count {
         bench.write(&[100], true);
-        farthest = farthest.max(bench.heap.frames().offset(bench.producer.head()));
+        let newest = bench.heap.writer().newest.load(Ordering::Relaxed);
+        farthest = farthest.max(bench.heap.frames().offset(Position(newest)) + 112);
         bench.read(0);
-        bench.release(0, 0);
+        if bench.sides[0].as_ref().unwrap().held.len() > lag {
+            bench.release(0, 0);
+        }
     }
-    assert!(farthest <= 1024 + 112, "it went as far as {farthest}");
-    assert!(bench.producer.skipped_bytes() > 0);
+    (bench, farthest)
+}
+
+#[test]
+fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
+    for (lag, part) in [(0, 4), (1, 1), (3, 1)] {
+        let (bench, farthest) = elastic(1000, lag);
+        let least = WINDOW / part - 112;
+        assert!(farthest > least && farthest <= least + 2 * 112, "lag {lag}: {farthest}");
+        assert!(bench.producer.skipped_bytes() > 0);
+    }
+}
+
+#[test]
+fn wherever_readers_stop_an_elastic_writer_has_room_for_what_they_had_kept_up_with() {
+    for (lag, least) in [(0, WINDOW / 4), (1, WINDOW - 112), (3, WINDOW - 112)] {
+        for count in 100..200 {
+            let (mut bench, _) = elastic(count, lag);
+            let frames = (0..).take_while(|_| {
+                let before = bench.lens.len();
+                bench.write(&[100], true);
+                bench.lens.len() > before
+            });
+            let room = 112 * (frames.count() + lag + 1) as u64;
+            assert!(room >= least, "lag {lag}: only {room} bytes");
+        }
+    }
+}
+
+#[test]
+fn frames_that_are_waited_for_one_by_one_lie_in_one_place() {
+    let place = |bench: &Bench| {
+        let newest = bench.heap.writer().newest.load(Ordering::Relaxed);
+        bench.heap.frames().offset(Position(newest))
+    };
+    let mut bench = Bench::new(8, 0, Footprint::Whole);
+    bench.join(0, true);
+    bench.join(1, true);
+    let mut last = CACHE_LINE;
+    for round in 0..100 {
+        bench.producer.expect_one_alone();
+        bench.write(&[1000], true);
+        assert_eq!((last + CAPACITY - place(&bench)) % CAPACITY, CACHE_LINE, "round {round}");
+        last = place(&bench);
+        for reader in 0..2 {
+            bench.read(reader);
+            bench.release(reader, 0);
+        }
+    }
+    // While one of them has not given it back, another one finds no room; then it finds it elsewhere.
+    bench.producer.expect_one_alone();
+    bench.write(&[1000], true);
+    bench.read(0);
+    bench.release(0, 0);
+    let held = place(&bench);
+    bench.write(&[1000], true);
+    assert_eq!((bench.lens.len(), place(&bench)), (101, held));
+    bench.read(1);
+    bench.release(1, 0);
+    bench.write(&[1000], true);
+    assert_eq!(bench.lens.len(), 102);
+    assert_ne!(place(&bench), held);
 }
 
 #[test]
@@ -386,7 +458,7 @@ fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
 
 #[test]
 fn an_abandoned_batch_leaves_no_trace_not_even_of_its_skip() {
-    let mut bench = Bench::new(8, 0, Footprint::Window(1024));
+    let mut bench = Bench::new(8, 0, Footprint::Window(WINDOW));
     bench.join(0, true);
     while bench.producer.skipped_bytes() == 0 {
         let accounts = |bench: &Bench| {
@@ -417,7 +489,7 @@ fn an_abandoned_batch_leaves_no_trace_not_even_of_its_skip() {
 
 #[test]
 fn frames_that_are_seen_before_they_are_published_have_their_numbers() {
-    for footprint in [Footprint::Whole, Footprint::Window(1024)] {
+    for footprint in [Footprint::Whole, Footprint::Window(WINDOW)] {
         let mut bench = Bench::new(8, 0, footprint);
         bench.join(0, true);
         for round in 0..200 {

@@ -30,6 +30,10 @@ use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 /// Between two looks at the locks of live readers under `require_reader`.
 const READER_CHECK: Duration = Duration::from_millis(100);
 
+/// Frames from this length on have the place of the last one if it is known that they come one by one. For shorter ones
+/// the skip costs more than that saves.
+const PLACED_AGAIN: usize = 32 << 10;
+
 /// How a Writer behaves; not part of the buffer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Behaviour {
@@ -229,6 +233,14 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
         if self.is_plain(len) { self.producer.claim_ready(&self.segment, len as u64) } else { None }
+    }
+
+    /// Tells that no frame follows the next one, of `len` bytes, before readers have released it.
+    #[inline(always)]
+    pub(crate) fn expect_one_alone(&mut self, len: usize) {
+        if len >= PLACED_AGAIN {
+            self.producer.expect_one_alone();
+        }
     }
 
     /// Claims room for a frame, if there is some and nothing else has to be looked at.

@@ -96,6 +96,10 @@ fn read_value(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) ->
     let found = find(heap, slot, consumer);
     consumer.take(heap, &found);
     assert_eq!(found.sequence, expected);
+    if found.skipped() != 0 {
+        ring::release(heap, slot, found.header);
+        wake::wake_writer(heap, Barrier::Fence, found.header);
+    }
     let value = heap.word(found.start).load(Ordering::Relaxed);
     let end = heap.word(found.start.plus(LEN - 8)).load(Ordering::Relaxed);
     assert_eq!(value, end, "frame {expected} is torn");
@@ -146,15 +150,31 @@ fn loom_a_full_ring_lets_the_writer_sleep_and_wake() {
     });
 }
 
+/// How frames follow each other.
+#[derive(Clone, Copy)]
+enum Follow {
+    /// Round the ring.
+    InARow,
+    /// Each in the place of the last one, if it can.
+    Alone,
+}
+
 /// A reader that joins while the writer, whom nobody holds back, laps the ring.
-fn join_while_writing(start: StartAt) {
+fn join_while_writing(start: StartAt, follow: Follow) {
     loom::model(move || {
-        let heap = heap(1, 0);
+        let (capacity, count) = match follow {
+            Follow::InARow => (128, 3),
+            Follow::Alone => (256, 2),
+        };
+        let heap = Arc::new(Heap::new(FrameGeometry::new(capacity, 8, 1024), 1, Position(0)));
         let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
         write(&heap, &mut producer);
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
-            for _ in 0..3 {
+            for _ in 0..count {
+                if matches!(follow, Follow::Alone) {
+                    producer.expect_one_alone();
+                }
                 // Full is an outcome here: the joiner may be registered and not read.
                 if let Ok(claim) = producer.claim(&*shared, LEN) {
                     fill(&shared, claim.start(), producer.next_sequence());
@@ -187,12 +207,17 @@ fn join_while_writing(start: StartAt) {
 
 #[test]
 fn loom_joining_at_the_oldest_frame_is_safe() {
-    join_while_writing(StartAt::Oldest);
+    join_while_writing(StartAt::Oldest, Follow::InARow);
 }
 
 #[test]
 fn loom_joining_at_the_newest_frame_is_safe() {
-    join_while_writing(StartAt::Newest);
+    join_while_writing(StartAt::Newest, Follow::InARow);
+}
+
+#[test]
+fn loom_joining_while_one_place_is_used_again_and_again_is_safe() {
+    join_while_writing(StartAt::Oldest, Follow::Alone);
 }
 
 #[test]
@@ -238,6 +263,28 @@ fn loom_a_skip_leads_to_its_frame() {
             assert_eq!(producer.skipped_bytes(), 144, "the third frame begins the next lap");
         });
         read(&heap, 0, &mut consumer, 3);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_frames_that_come_one_by_one_are_read_before_their_place_is_used_again() {
+    loom::model(|| {
+        let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
+        heap.reserve(0, Position(0));
+        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut consumer = Consumer::attach(&*heap, 0).unwrap();
+        write(&heap, &mut producer);
+        let shared = Arc::clone(&heap);
+        let writer = thread::spawn(move || {
+            for _ in 0..2 {
+                producer.expect_one_alone();
+                write(&shared, &mut producer);
+            }
+        });
+        for expected in 1..=3 {
+            read(&heap, 0, &mut consumer, expected);
+        }
         writer.join().unwrap();
     });
 }
