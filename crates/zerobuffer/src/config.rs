@@ -237,7 +237,8 @@ pub enum WaitStrategy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StreamingStores {
     /// Whatever is faster: ordinary stores, unless streaming ones take less than half the time. Both are tried and timed now and then,
-    /// the one that is not in use for a lap of the ring: at first often, later in one of 256 laps.
+    /// the one that is not in use for a lap of the ring: at first often, later when the one in use has become faster or slower,
+    /// or in one of 2048 laps.
     #[default]
     Auto,
     /// Ordinary stores only.
