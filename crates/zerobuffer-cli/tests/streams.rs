@@ -41,6 +41,28 @@ fn the_writer_may_start_first() {
 }
 
 #[test]
+fn an_elastic_writer_keeps_to_the_start_of_the_ring() {
+    let place = Place::new();
+    let (frame, ring) = (1 << 20, 16 << 20);
+    let bytes = noise(frame, 7);
+    let reader = place.start(&["read", "cam", "--stdout"]);
+    let words = ["write", "cam", "--stdin", "--frame-size", "1M", "--buffer-size", "16M"];
+    let mut writer = place.start(&[&words[..], &["--elastic"]].concat());
+    let mut head = 0;
+    for number in 1..=12 {
+        writer.feed_on(&bytes);
+        let cam = place
+            .inspect_until("cam", |cam| cam["newest_sequence"] == number && cam["fill_bytes"] == 0);
+        head = cam["head_position"].as_u64().unwrap();
+    }
+    // Each second frame begins a lap.
+    assert!(head > 4 * ring, "{head}");
+    writer.feed(&[]).end().expect_code(0);
+    assert!(reader.end().expect_code(0).bytes == bytes.repeat(12));
+    place.assert_empty();
+}
+
+#[test]
 fn the_writer_waits_for_the_buffer_and_says_so() {
     let place = Place::new();
     let mut writer = place.start(&["write", "cam", "-n", "7"]);

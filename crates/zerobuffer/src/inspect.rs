@@ -132,7 +132,7 @@ pub struct Snapshot {
     pub bytes_committed: u64,
     /// Ring bytes that the slowest reader has not released.
     pub fill_bytes: u64,
-    /// Largest fill that a writer met.
+    /// Largest fill that a writer met; what it had skipped counts, which with an elastic writer is most of the ring.
     pub high_water_bytes: u64,
     /// Frames dropped by full-policies.
     pub dropped_frames: u64,

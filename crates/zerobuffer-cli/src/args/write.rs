@@ -61,6 +61,10 @@ pub(crate) struct WriteArgs {
     /// With --full-policy block: how long [default: without limit; started as zerobuffer-test-…: 5000]
     #[arg(long, value_name = "MS")]
     full_timeout_ms: Option<u64>,
+    /// While readers keep up, use only as much of the ring as stays in the cache (4 MiB, or two frames). A reader that stops
+    /// leaves less room then
+    #[arg(long)]
+    pub(crate) elastic: bool,
     /// Leave at once and leave the buffer for later, even if no reader ever came
     #[arg(long, conflicts_with = "linger_ms")]
     pub(crate) keep: bool,
