@@ -397,7 +397,7 @@ fn calls_work_again_when_the_server_is_back() {
     let stage = Stage::new(Processes, WaitStrategy::SpinThenPark, role);
     let mut server = stage.start("server", &[]);
     let client = client(&stage);
-    for round in 0..5_u8 {
+    for round in 0..=5_u8 {
         // Whatever answer comes is the right one, also right after a death that nobody had noticed.
         assert!(client.wait_for_server(PATIENCE).unwrap());
         let mut lost = 0;
@@ -411,13 +411,13 @@ fn calls_work_again_when_the_server_is_back() {
                 Err(other) => panic!("{other:?}"),
             }
         }
-        server.kill();
-        server = stage.start("server", &[]);
+        if round < 5 {
+            server.kill();
+            server = stage.start("server", &[]);
+        }
     }
-    assert!(client.wait_for_server(PATIENCE).unwrap());
-    while client.call(&[ask::STOP], PATIENCE).is_err() {
-        assert!(client.wait_for_server(PATIENCE).unwrap());
-    }
+    // It has answered. One that is asked to stop before its client knows that its predecessor died stops without telling.
+    stop(&client);
     server.finish();
 }
 
