@@ -470,16 +470,11 @@ impl Writer {
         Ok(Claimed { claim, len })
     }
 
-    /// Tells that no frame follows the next one, of `len` bytes, before readers have released it. If one does, it may have
-    /// to wait until they have received that.
+    /// A loan, if there is room for it and nothing else has to be looked at, of a frame that none follows before readers have
+    /// released it. If one does, it may have to wait until they have received that.
     #[inline(always)]
-    pub(crate) fn expect_one_alone(&mut self, len: usize) {
+    pub(crate) fn loan_alone(&mut self, len: usize) -> Option<FrameMut<'_>> {
         self.engine.expect_one_alone(len);
-    }
-
-    /// A loan, if there is room for it and nothing else has to be looked at.
-    #[inline(always)]
-    pub(crate) fn loan_at_hand(&mut self, len: usize) -> Option<FrameMut<'_>> {
         let claim = self.engine.try_claim(len)?;
         self.loaned = Claimed { claim, len };
         Some(FrameMut { writer: self })

@@ -144,9 +144,7 @@ impl Client {
         let writer = self.requests.get_mut().filter(|_| is_plain)?;
         let skip = bytes_before_a_request(Protocol::V2);
         let sequence = writer.next_sequence();
-        let all = len.checked_add(skip)?;
-        writer.expect_one_alone(all);
-        let mut loan = writer.loan_at_hand(all)?;
+        let mut loan = writer.loan_alone(len.checked_add(skip)?)?;
         loan.copy_in(0, &consent.to_bytes());
         fill(&mut loan, skip);
         loan.commit();
@@ -329,8 +327,7 @@ impl Lent<'_> {
         let Some(Alone { writer, patience, counters }) = self.answers.alone() else {
             return Err(nobody_answers());
         };
-        writer.expect_one_alone(all);
-        let mut loan = match writer.loan_at_hand(all) {
+        let mut loan = match writer.loan_alone(all) {
             Some(loan) => loan,
             None => writer.loan_timeout(all, patience)?,
         };

@@ -11,7 +11,7 @@ use std::ptr::copy_nonoverlapping;
 /// Up to this length the C library copies with vectors, and from twice that on perhaps with the processor's string
 /// instruction.
 pub(crate) const SHORT: usize = 2048;
-/// That instruction, `rep movsb`, takes twenty times as long on some processors (Zen 3 and 4) if the destination lies less
+/// That instruction, `rep movsb`, takes twenty times as long on some processors (Zen 3) if the destination lies less
 /// than a vector further within its page than the source does within its own, for then every load seems to depend on the
 /// store before it.
 const PAGE: usize = 4096;
