@@ -1,0 +1,282 @@
+//! A reader's side of the ring.
+
+use super::{Damage, Found, REDELIVERED, Step, Walk, find_frame, number_at};
+use crate::fault::{self, Fault};
+use crate::sync::Ordering;
+use crate::v2::layout::Slot;
+use crate::v2::memory::Memory;
+use crate::v2::position::Position;
+use crate::v2::word;
+
+/// A reader's side of the ring.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    slot: usize,
+    /// The newest frame that was handed out. Behind it the next one begins, with the number after its number, and in
+    /// most streams of its length. Before there is one, made up to say so.
+    newest: Found,
+    /// Frames before this position are redelivered, and whether there are any to come.
+    redeliver_until: Position,
+    redelivers: bool,
+    redelivered: u64,
+    /// What the number of the next frame would be if none had been handed out here.
+    begun: u64,
+    /// Payload bytes handed out, and those of them by predecessors in the slot.
+    bytes: u64,
+    bytes_before: u64,
+    skipped_bytes: u64,
+}
+
+impl Consumer {
+    /// A reader that goes on at the cursor of its slot, which it holds.
+    ///
+    /// `read_position` as a predecessor left it says what that one had received already.
+    pub(crate) fn attach(memory: &impl Memory, slot: u32) -> Result<Self, Damage> {
+        let slot = slot as usize;
+        let area = &memory.slots()[slot];
+        let position = Position(area.cursor.load(Ordering::Acquire));
+        let received = Position(area.read_position.load(Ordering::Relaxed));
+        // Not compared with `head`: a committed frame can be read a moment before the head shows it. Nor with
+        // `floor`, which runs ahead of a new cursor for a moment (`Producer::refresh_floor`).
+        if received.since(position) > memory.frames().capacity || !position.0.is_multiple_of(8) {
+            return Err("a reader slot whose positions contradict each other");
+        }
+        let next = next_number(memory, area, position);
+        Ok(Self {
+            slot,
+            newest: Found::before(position, next),
+            redeliver_until: received,
+            redelivers: received != position,
+            redelivered: 0,
+            begun: next,
+            bytes: area.bytes_read.load(Ordering::Relaxed),
+            bytes_before: area.bytes_read.load(Ordering::Relaxed),
+            skipped_bytes: area.skipped_bytes.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Next position to hand out.
+    pub(crate) fn position(&self) -> Position {
+        self.newest.end
+    }
+
+    /// The newest frame that was handed out, if there was one.
+    #[inline(always)]
+    pub(crate) fn newest(&self) -> &Found {
+        &self.newest
+    }
+
+    /// Number of the next frame.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.newest.sequence.wrapping_add(1)
+    }
+
+    /// Whether neither this reader nor a predecessor in its slot was handed out a frame.
+    pub(crate) fn has_received_nothing(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Frames handed out by this reader.
+    pub(crate) fn frames_read(&self) -> u64 {
+        self.next_sequence().wrapping_sub(self.begun)
+    }
+
+    /// Those of them that a predecessor had received.
+    pub(crate) fn redelivered(&self) -> u64 {
+        self.redelivered
+    }
+
+    /// Payload bytes handed out by this reader.
+    pub(crate) fn bytes_read_here(&self) -> u64 {
+        self.bytes.wrapping_sub(self.bytes_before)
+    }
+
+    /// Sum of the skip frames passed.
+    pub(crate) fn skipped_bytes(&self) -> u64 {
+        self.skipped_bytes
+    }
+
+    #[inline(always)]
+    fn marks_at(&self, position: Position) -> u64 {
+        if self.redeliver_until.is_at_or_before(position) { 0 } else { REDELIVERED }
+    }
+
+    /// The next frame, if it is plain to see: what nearly every call to a busy ring finds. Everything else,
+    /// nothing yet, a skip, a frame that comes again, damage, is for [`poll`](Self::poll).
+    #[inline(always)]
+    pub(crate) fn poll_ready(&self, memory: &impl Memory) -> Option<Found> {
+        self.find_ready(memory, self.position(), self.next_sequence())
+    }
+
+    /// Goes behind the skip at the next position, if there is one and a plain frame behind it.
+    ///
+    /// That [`poll`](Self::poll) finds it too; this is for those who go on with [`poll_ready`](Self::poll_ready), whose
+    /// result need not go through memory.
+    #[inline]
+    pub(crate) fn pass_skip(&mut self, memory: &impl Memory) -> bool {
+        if !word::is_skip(memory.word(self.position()).load(Ordering::Relaxed)) {
+            return false;
+        }
+        let mut walk = Walk { position: self.position(), skipped: false };
+        let Ok(Step::Skip { bytes }) = walk.step(memory, self.next_sequence()) else {
+            return false;
+        };
+        if self.find_ready(memory, walk.position, self.next_sequence()).is_none() {
+            return false;
+        }
+        self.newest.end = walk.position;
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
+        if let Some(slot) = memory.slots().get(self.slot) {
+            slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Whether nothing at all has been committed at the next position.
+    #[inline(always)]
+    pub(crate) fn is_next_empty(&self, memory: &impl Memory) -> bool {
+        memory.word(self.position()).load(Ordering::Relaxed) == 0
+    }
+
+    #[inline(always)]
+    fn find_ready(&self, memory: &impl Memory, position: Position, sequence: u64) -> Option<Found> {
+        if self.redelivers {
+            return None;
+        }
+        // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
+        let word = memory.word(position).load(Ordering::Acquire);
+        let frames = memory.frames();
+        // Guessing the length takes the load of the word out of the way to the next word, so that the processor
+        // works on several frames at once, and has several cache lines on their way.
+        // Not the length of a frame that lay elsewhere: that of another ring was not checked against this one's.
+        let usual_len = self.newest.len;
+        let len = if !self.newest.is_reference() && word == word::frame(usual_len, sequence) {
+            usual_len
+        } else {
+            word::plain_frame(word, sequence, frames)?
+        };
+        let extent = frames.extent(position, len);
+        Some(Found {
+            header: position,
+            start: extent.start,
+            len,
+            end: extent.end,
+            sequence,
+            marks: 0,
+        })
+    }
+
+    /// Looks for the next committed frame. Changes nothing.
+    #[inline]
+    pub(crate) fn poll(&self, memory: &impl Memory) -> Result<Option<Found>, Damage> {
+        self.find(memory, self.position(), self.next_sequence())
+    }
+
+    /// Looks for the frame behind `previous`, which was found and not yet taken.
+    #[inline]
+    pub(crate) fn poll_behind(
+        &self,
+        memory: &impl Memory,
+        previous: &Found,
+    ) -> Result<Option<Found>, Damage> {
+        let (position, sequence) = (previous.end, previous.sequence.wrapping_add(1));
+        match self.find_ready(memory, position, sequence) {
+            Some(found) => Ok(Some(found)),
+            None => self.find(memory, position, sequence),
+        }
+    }
+
+    fn find(
+        &self,
+        memory: &impl Memory,
+        position: Position,
+        sequence: u64,
+    ) -> Result<Option<Found>, Damage> {
+        let found = find_frame(memory, position, sequence)?;
+        let marks = |found: &Found| found.marks | self.marks_at(found.header);
+        Ok(found.map(|found| Found { marks: marks(&found), ..found }))
+    }
+
+    /// Hands a found frame out: publishes that it was received.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, memory: &impl Memory, found: &Found) {
+        self.advance(found);
+        if let Some(slot) = memory.slots().get(self.slot) {
+            if found.skipped() != 0 {
+                slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+            }
+            self.tell_received(slot, found);
+        }
+    }
+
+    /// Goes behind a found frame without telling; a later [`take`](Self::take) tells for all before it.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, found: &Found) {
+        self.newest = *found;
+        if found.is_redelivered() {
+            self.note_redelivered();
+        }
+        self.bytes = self.bytes.wrapping_add(found.len);
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
+    }
+
+    #[cold]
+    fn note_redelivered(&mut self) {
+        self.redelivered += 1;
+        self.redelivers = !self.redeliver_until.is_at_or_before(self.position());
+    }
+
+    /// Goes behind a found frame whose payload cannot be had, and counts nothing.
+    pub(crate) fn pass_over(&mut self, memory: &impl Memory, found: &Found) {
+        self.newest = Found::before(found.end, found.sequence.wrapping_add(1));
+        self.begun = self.begun.wrapping_add(1);
+        self.redelivers = !self.redeliver_until.is_at_or_before(self.position());
+        self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
+        self.publish_received(memory, found);
+    }
+
+    /// Publishes that everything up to and including `newest` was received.
+    pub(crate) fn publish_received(&self, memory: &impl Memory, newest: &Found) {
+        if let Some(slot) = memory.slots().get(self.slot) {
+            slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+            self.tell_received(slot, newest);
+        }
+    }
+
+    #[inline(always)]
+    fn tell_received(&self, slot: &Slot, newest: &Found) {
+        slot.bytes_read.store(self.bytes, Ordering::Relaxed);
+        if !newest.is_redelivered() {
+            slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
+            fault::point(Fault::ReceivedNumbered);
+            // Release: a successor that sees this position sees a sequence at least as new.
+            slot.read_position.store(self.position().0, Ordering::Release);
+            fault::point(Fault::ReceivedTold);
+        }
+    }
+}
+
+/// Lets the Writer have everything below `cursor`, which must not pass a frame that is still held.
+#[inline(always)]
+pub(crate) fn release(memory: &impl Memory, slot: u32, cursor: Position) {
+    fault::point(Fault::ReleaseBegun);
+    // RELEASE-FRAME: pairs with the load in `lowest_cursor`; the frame's bytes were read before this store.
+    if let Some(slot) = memory.slots().get(slot as usize) {
+        slot.cursor.store(cursor.0, Ordering::Release);
+        fault::point(Fault::ReleaseStored);
+    }
+}
+
+/// The number of the frame at a reader's first position, whether it is there already or not.
+///
+/// The newest published number is loaded before the word is looked at. If there is no frame at `position`,
+/// none after that one had been committed, so the next is one more. If there is one, its low bits tell which:
+/// frames are committed a moment before they are published, so it is at most one more. A predecessor of this
+/// reader may have read on in a batch before that moment; then what it had received is the newer mark.
+fn next_number(memory: &impl Memory, slot: &Slot, position: Position) -> u64 {
+    let received = slot.read_sequence.load(Ordering::Acquire);
+    let published = memory.writer().sequence.load(Ordering::Acquire);
+    let received_is_newer = received.wrapping_sub(published) <= i64::MAX as u64;
+    let next = if received_is_newer { received } else { published }.wrapping_add(1);
+    number_at(memory, position, next)
+}

@@ -1,0 +1,94 @@
+//! Where frames go: how much of the ring is used, and where one goes that is not simply the next.
+
+use super::producer::Tail;
+use crate::v2::layout::{CACHE_LINE, FrameGeometry};
+use crate::v2::position::Position;
+
+/// Frames from this length on, a page, or in a small ring this part of it, go where those of the lap before lay. Of smaller
+/// ones several share pages and lines anyway.
+pub(super) const LEAST_PLACED: u64 = 4096;
+const LEAST_PLACED_PART: u64 = 64;
+
+/// Part of a window that is enough while readers wait for each frame, and how often it is looked behind that whether they do.
+const NARROW_PART: u64 = 4;
+const STEP_PART: u64 = 16;
+
+/// How a writer uses a large ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Footprint {
+    /// All of it, lap after lap.
+    Whole,
+    /// Its first bytes, at least this many, while readers keep up.
+    Window(u64),
+}
+
+impl Footprint {
+    /// Offset beyond which no frame goes while readers are near.
+    pub(super) fn window(self) -> u64 {
+        match self {
+            Self::Whole => u64::MAX,
+            Self::Window(bytes) => bytes,
+        }
+    }
+
+    /// Offset beyond which no frame goes while readers wait for each.
+    pub(super) fn narrow(self) -> u64 {
+        match self {
+            Self::Whole => u64::MAX,
+            Self::Window(bytes) => bytes / NARROW_PART,
+        }
+    }
+
+    /// From `offset` on, up to where frames go without a look at how near readers are.
+    pub(super) fn step(self, offset: u64) -> u64 {
+        match self {
+            Self::Whole => u64::MAX,
+            Self::Window(_) if offset < self.narrow() => self.narrow(),
+            Self::Window(bytes) => offset + bytes / STEP_PART,
+        }
+    }
+}
+
+/// The frames since a position, as many as the ring has room for at once.
+///
+/// If large frames of one length went on where a lap ended, each would lie where none lay before, on lines and pages that
+/// neither side has seen lately. So the first that would run over the end of the lap goes (nearly) where its first one lay.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lap {
+    /// Position of its first frame, its number, and the bytes that were committed before.
+    first: Position,
+    number: u64,
+    bytes_before: u64,
+}
+
+impl Lap {
+    pub(super) fn at(first: Position, tail: &Tail) -> Self {
+        Self { first, number: tail.next, bytes_before: tail.bytes_committed }
+    }
+
+    /// No frame of this lap goes beyond.
+    pub(super) fn end(&self, frames: &FrameGeometry) -> Position {
+        self.first.plus(frames.capacity)
+    }
+
+    /// Where a frame of `len` bytes behind `tail` goes: elsewhere than there if it would run over the end of this lap, and
+    /// all frames of that were as long.
+    pub(super) fn place(&self, frames: &FrameGeometry, tail: &Tail, len: u64) -> Position {
+        let behind = tail.position;
+        let end = frames.extent(behind, len).end;
+        let skipped = self.end(frames).since(behind);
+        let runs_over = skipped < end.since(behind);
+        let is_large = len >= LEAST_PLACED.min(frames.capacity / LEAST_PLACED_PART);
+        // A line before that of the first, or a ring of such frames would have room for one less: its terminator would
+        // lie in the header of the frame behind.
+        let is_placed = runs_over && is_large && self.is_even(tail, len);
+        if is_placed { behind.plus(skipped.saturating_sub(CACHE_LINE)) } else { behind }
+    }
+
+    /// Whether all frames of this lap have `len` bytes.
+    fn is_even(&self, tail: &Tail, len: u64) -> bool {
+        let count = tail.next.wrapping_sub(self.number);
+        let bytes = tail.bytes_committed.wrapping_sub(self.bytes_before);
+        count > 0 && count.checked_mul(len) == Some(bytes)
+    }
+}
