@@ -132,7 +132,7 @@ pub struct Snapshot {
     pub bytes_committed: u64,
     /// Ring bytes that the slowest reader has not released.
     pub fill_bytes: u64,
-    /// Largest fill that a writer met; what it had skipped counts, which with an elastic writer is most of the ring.
+    /// Largest fill that a writer met. Skips count, but for the long ones by which an elastic writer goes back to the ring's start.
     pub high_water_bytes: u64,
     /// Frames dropped by full-policies.
     pub dropped_frames: u64,
@@ -301,9 +301,9 @@ fn look(
     let head = Position(oieb.u64(0x100));
     let floor = Position(oieb.u64(0x200));
     let mut problems = Vec::new();
-    if head.since(floor) > layout.frames.capacity {
+    if head.since(floor) > layout.frames.farthest() {
         problems.push(format!(
-            "head {} and floor {} are further apart than the ring is long",
+            "head {} and floor {} are further apart than two laps of the ring",
             head.0, floor.0
         ));
     }
@@ -397,7 +397,7 @@ fn readers(
         let cursor = Position(registry.u64(at(0)));
         let kind = members::kind(registry.u32(at(0x84)));
         let holds_back = matches!(kind, ReaderKind::Every | ReaderKind::Group);
-        if holds_back && cursor.since(floor) > layout.frames.capacity {
+        if holds_back && cursor.since(floor) > layout.frames.farthest() {
             problems
                 .push(format!("the cursor {} of reader `{name}` lies outside the ring", cursor.0));
         }

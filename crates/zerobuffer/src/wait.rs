@@ -49,6 +49,22 @@ impl Patience {
         if timeout.is_zero() { Self::None } else { Self::For(Some(timeout)) }
     }
 
+    /// The same, but no longer than `limit`.
+    pub(crate) fn at_most(self, limit: Duration) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::For(own) => Self::For(Some(own.map_or(limit, |own| own.min(limit)))),
+        }
+    }
+
+    /// What is left of it after `waited`.
+    pub(crate) fn after(self, waited: Duration) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::For(limit) => Self::For(limit.map(|limit| limit.saturating_sub(waited))),
+        }
+    }
+
     /// How long a call that gave up has waited.
     pub(crate) fn limit(self) -> Duration {
         match self {

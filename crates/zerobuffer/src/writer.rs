@@ -79,9 +79,9 @@ impl WriterOptions {
     /// Whether to reuse the first few megabytes of a large ring while readers keep up, so that frames stay in
     /// the cache; default no. While they wait for each frame it is one megabyte, or two frames.
     ///
-    /// Bulk throughput grows severalfold, and large frames are there sooner. The price: a reader that stalls right then,
-    /// before it has received the first frame at the start of the ring, leaves room for only as much as it had kept up
-    /// with, not for the whole ring.
+    /// Bulk throughput grows severalfold, and large frames are there sooner. When a reader lags by more than that, there is the
+    /// rest of the ring, less at most the window while it has yet to come to where the writer went back. A call that may wait
+    /// does so for 20 µs and a nanosecond per byte before it takes that.
     pub fn elastic(self, on: bool) -> Self {
         self.elastic_window(on.then_some(ELASTIC_WINDOW))
     }

@@ -7,6 +7,7 @@ use common::{
     Call, PATIENCE, Placement, Stage, everywhere, frame, is_frame, left_behind, reader_in, shm_dir,
     some_len, writer_in,
 };
+use std::time::Duration;
 use zerobuffer::{BufferConfig, Reader, WaitStrategy, WriteError, Writer};
 
 const NAME: &str = "edge";
@@ -369,8 +370,6 @@ fn what_a_skip_leads_over_is_free_while_the_frame_behind_it_is_in_use() {
         sequence += 1;
         writer.write(&frame(sequence, 1 << 20)).unwrap();
     }
-    // Before the reader has looked, there is room for no more than lies below the skip.
-    assert!(writer.try_write(&[1; 4 << 20]).unwrap_err().is_timeout());
     let in_use = reader.read().unwrap().unwrap();
     assert_eq!(in_use.sequence(), sequence);
     for _ in 0..60 {
@@ -381,6 +380,51 @@ fn what_a_skip_leads_over_is_free_while_the_frame_behind_it_is_in_use() {
     drop(in_use);
     let rest = std::iter::from_fn(|| reader.try_read().ok().flatten().map(|f| f.sequence()));
     assert_eq!(rest.last(), Some(sequence));
+}
+
+#[test]
+fn a_reader_that_stops_anywhere_leaves_an_elastic_writer_the_whole_ring() {
+    const LEN: usize = 1000;
+    const RING: usize = 1 << 18;
+    const WINDOW: usize = 1 << 14;
+    let dir = shm_dir();
+    let config = BufferConfig::new().payload_bytes(RING);
+    let options = writer_in(dir.path()).elastic_window(Some(WINDOW as u64));
+    for (lag, waits) in [(0, false), (1, false), (1, true), (7, true)] {
+        let mut writer = options.create(NAME, &config).unwrap();
+        let mut reader = reader_in(dir.path()).join(NAME).unwrap();
+        let (mut written, mut read) = (0, 0);
+        let mut receive = |reader: &mut Reader, until: u64| {
+            while read < until {
+                read += 1;
+                let found = reader.try_read().unwrap().unwrap();
+                assert!(found.sequence() == read && is_frame(read, &found));
+            }
+        };
+        for stop in 0..40 {
+            for _ in 0..100 + stop {
+                written += 1;
+                writer.write(&frame(written, LEN)).unwrap();
+                receive(&mut reader, written.saturating_sub(lag));
+            }
+            // Not the frames that do not fit on either side of a skip, and its line.
+            for _ in 0..(RING - 4 * (LEN + 88)) / (LEN + 88) - lag as usize {
+                written += 1;
+                let frame = frame(written, LEN);
+                let done = if waits { writer.write(&frame) } else { writer.try_write(&frame) };
+                done.unwrap();
+            }
+            let full = writer.write_timeout(&[1; RING / 8], Duration::from_millis(1));
+            assert!(full.unwrap_err().is_timeout());
+            let seen = zerobuffer::inspect::snapshot(NAME, dir.path()).unwrap();
+            assert_eq!(seen.problems, [""; 0]);
+            assert!(seen.high_water_bytes <= RING as u64, "{}", seen.high_water_bytes);
+            receive(&mut reader, written);
+        }
+        assert!(writer.stats().skipped_bytes > 100 * RING as u64, "it kept to its window");
+        drop((writer, reader));
+        assert_eq!(left_behind(dir.path()), [""; 0]);
+    }
 }
 
 #[test]

@@ -369,6 +369,12 @@ impl FrameGeometry {
         self.capacity - self.header - CACHE_LINE
     }
 
+    /// How far the head may be beyond the lowest cursor: more than a lap where skips lead over what is in between.
+    #[inline(always)]
+    pub(crate) const fn farthest(&self) -> u64 {
+        2 * self.capacity
+    }
+
     /// Where a frame of `len` bytes at `position` lies.
     #[inline(always)]
     pub(crate) fn extent(&self, position: Position, len: u64) -> Extent {

@@ -3,7 +3,7 @@
 //! `PROTOCOL.md`, section 6, is the specification. In short, for a frame at head `h` that ends at `e`:
 //!
 //! ```text
-//! Writer   space: e + 8 <= floor_seen + C, else look at the cursors
+//! Writer   space: e + 8 <= floor_seen + C, else look at the cursors (or e lies in what a skip led over: room.rs)
 //!          reserve >= e + 8, fence             (observers may no longer trust what lies a lap below)
 //!          payload;  word[e] = 0               (the terminator)
 //!          word[h] = length | number           COMMIT (Release)
@@ -14,12 +14,14 @@
 //!
 //! # Invariants
 //! * The word at the Writer's tail is 0 until a commit; whoever walks committed words never meets a stale one.
-//! * `floor_seen` ≤ every active cursor ≤ head; bytes at or above a cursor are never written.
+//! * `floor_seen` ≤ every active cursor ≤ head ≤ `floor_seen` + 2 C; bytes of a frame at or above a cursor are never written.
 //! * Nothing here blocks, reads a clock, or calls the operating system.
 
 mod consumer;
-mod placing;
+mod footprint;
+mod lap;
 mod producer;
+mod room;
 
 use super::layout::{Extent, FrameGeometry};
 use super::memory::Memory;
@@ -28,7 +30,7 @@ use super::word::{self, Word};
 use crate::sync::Ordering;
 
 pub(crate) use consumer::{Consumer, release};
-pub(crate) use placing::Footprint;
+pub(crate) use footprint::Footprint;
 pub(crate) use producer::Producer;
 
 /// Space for one frame, claimed and not yet visible.
@@ -251,28 +253,29 @@ pub(crate) fn number_of(memory: &impl Memory, position: Position) -> u64 {
 
 /// As [`number_of`], in a few steps whatever the memory holds; `None` where only counting would tell.
 pub(crate) fn number_in_sight(memory: &impl Memory, position: Position) -> Option<u64> {
-    let (head, next, capacity) = published(memory);
-    if position.is_at_or_before(head) || position.since(head) > capacity {
+    let (head, next) = published(memory);
+    let frames = memory.frames();
+    if position.is_at_or_before(head) || position.since(head) > frames.farthest() {
         return Some(number_at(memory, position, next));
     }
     // Beyond `head` lie at most as many frames as the ring holds.
-    let not_before = next.wrapping_add(capacity / SMALLEST_FRAME);
+    let not_before = next.wrapping_add(frames.capacity / SMALLEST_FRAME);
     number_bits_at(memory, position).map(|bits| word::rebuild_number(bits, not_before))
 }
 
-/// `head`, the number at or behind it, and the ring's capacity.
-fn published(memory: &impl Memory) -> (Position, u64, u64) {
+/// `head`, and the number at or behind it.
+fn published(memory: &impl Memory) -> (Position, u64) {
     let writer = memory.writer();
     let head = Position(writer.head.load(Ordering::Acquire));
     // Loaded after `head`: at least the number of the frame before it. And before the words: so if there is none,
     // no newer one.
     let next = writer.sequence.load(Ordering::Acquire).wrapping_add(1);
-    (head, next, memory.frames().capacity)
+    (head, next)
 }
 
 #[cold]
 fn number_counted(memory: &impl Memory, position: Position) -> u64 {
-    let (head, next, _) = published(memory);
+    let (head, next) = published(memory);
     let mut number = number_at(memory, head, next);
     let mut walk = Walk { position: head, skipped: false };
     while walk.position != position && walk.position.is_at_or_before(position) {

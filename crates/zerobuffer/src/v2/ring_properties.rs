@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::observe::{Copied, Observation};
 use super::position::Position;
 use super::registry::activate;
-use super::ring::{self, Consumer, Footprint, Found, Producer, number_of};
+use super::ring::{self, Claim, Consumer, Footprint, Found, Producer, number_of};
 use crate::config::StartAt;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -24,6 +24,10 @@ enum Action {
     /// The same, of which none is said to follow.
     WriteAlone(u64),
     Batch(Vec<u64>),
+    /// Stage frames and give them up.
+    Abort(Vec<u64>),
+    /// Frames of one length until there is no room.
+    Fill(u64),
     /// Frames of one length, so many, of which a reader holds so many at a time.
     Stream(u64, usize, usize),
     /// Claim, scribble over the loan, give it up.
@@ -48,7 +52,9 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         6 => size.clone().prop_map(Action::Write),
         3 => size.clone().prop_map(Action::WriteAlone),
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Batch),
-        1 => (size.clone(), 1usize..40, 0usize..3).prop_map(|(l, n, h)| Action::Stream(l, n, h)),
+        1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Abort),
+        1 => (16u64..400).prop_map(Action::Fill),
+        2 => (size.clone(), 1usize..40, 0usize..6).prop_map(|(l, n, h)| Action::Stream(l, n, h)),
         1 => size.clone().prop_map(Action::Abandon),
         1 => (proptest::collection::vec(size, 1..4), 0..PUBLISHING_STORES + 1)
             .prop_map(|(lens, stores)| Action::CommitAndDie(lens, stores)),
@@ -79,6 +85,8 @@ struct Bench {
     heap: Heap,
     producer: Producer,
     footprint: Footprint,
+    /// Whether the writer goes beyond what readers have yet to read.
+    goes_beyond: bool,
     /// Length of frame i + 1.
     lens: Vec<u64>,
     sides: [Option<Side>; READERS],
@@ -89,18 +97,29 @@ impl Bench {
         let frames = FrameGeometry::new(CAPACITY, header, 1024);
         let heap = Heap::new(frames, READERS, Position(start));
         let producer = Producer::attach(&heap, footprint).unwrap();
-        Self { heap, producer, footprint, lens: Vec::new(), sides: [None, None, None] }
+        let (lens, sides) = (Vec::new(), [None, None, None]);
+        Self { heap, producer, footprint, goes_beyond: false, lens, sides }
     }
 
     fn wish(&self, len: u64) -> u64 {
         len.min(self.heap.frames().max_frame())
     }
 
+    fn claim(&mut self, len: u64) -> Option<Claim> {
+        let (producer, heap) = (&mut self.producer, &self.heap);
+        let claim = if self.goes_beyond {
+            producer.claim_beyond(heap, len)
+        } else {
+            producer.claim(heap, len)
+        };
+        claim.ok()
+    }
+
     fn write(&mut self, lens: &[u64], publish: bool) {
         let mut staged = 0;
         for &len in lens {
             let len = self.wish(len);
-            let Ok(claim) = self.producer.claim(&self.heap, len) else { break };
+            let Some(claim) = self.claim(len) else { break };
             let sequence = self.producer.next_sequence();
             assert_eq!(sequence, self.lens.len() as u64 + 1);
             self.producer.prepare_copy(&self.heap, &claim);
@@ -214,6 +233,21 @@ impl Bench {
                 self.write(&[len], true);
             }
             Action::Batch(lens) => self.write(&lens, true),
+            Action::Abort(lens) => {
+                let accounts = self.producer.accounts();
+                let before = self.lens.len();
+                self.write(&lens, false);
+                self.producer.abort(&self.heap);
+                self.lens.truncate(before);
+                assert_eq!(self.producer.accounts(), accounts);
+            }
+            Action::Fill(len) => {
+                let mut before = usize::MAX;
+                while before != self.lens.len() && !self.sides.iter().all(Option::is_none) {
+                    before = self.lens.len();
+                    self.write(&[len], true);
+                }
+            }
             Action::Stream(len, count, held) => {
                 for _ in 0..count {
                     self.write(&[len], true);
@@ -225,7 +259,7 @@ impl Bench {
             }
             Action::Abandon(len) => {
                 let len = self.wish(len);
-                if let Ok(claim) = self.producer.claim(&self.heap, len) {
+                if let Some(claim) = self.claim(len) {
                     self.heap.fill(claim.start(), len, u64::MAX);
                 }
             }
@@ -247,7 +281,7 @@ impl Bench {
             }
             Action::Die => {
                 let len = self.wish(700);
-                if let Ok(claim) = self.producer.claim(&self.heap, len) {
+                if let Some(claim) = self.claim(len) {
                     self.heap.fill(claim.start(), len, u64::MAX);
                 }
                 self.succeed_writer();
@@ -279,9 +313,11 @@ proptest! {
         header in prop_oneof![Just(8u64), Just(16)],
         start in prop_oneof![Just(0u64), Just(u64::MAX - 63), Just(u64::MAX - 8191), Just(1 << 63)],
         window in prop_oneof![Just(None), Just(Some(512u64)), Just(Some(2048))],
+        goes_beyond in any::<bool>(),
     ) {
         let footprint = window.map_or(Footprint::Whole, Footprint::Window);
         let mut bench = Bench::new(header, start & !63, footprint);
+        bench.goes_beyond = goes_beyond;
         bench.join(0, true);
         for action in actions {
             bench.run(action);
@@ -330,6 +366,38 @@ fn wherever_readers_stop_an_elastic_writer_has_room_for_what_they_had_kept_up_wi
             });
             let room = 112 * (frames.count() + lag + 1) as u64;
             assert!(room >= least, "lag {lag}: only {room} bytes");
+        }
+    }
+}
+
+/// Writes frames of `len` bytes until there is no room; bytes of the ring that are in use then.
+fn fill_up(bench: &mut Bench, len: u64) -> u64 {
+    bench.goes_beyond = true;
+    bench.run(Action::Fill(len));
+    bench.goes_beyond = false;
+    let side = bench.sides[0].as_ref().unwrap();
+    let first = side.expected as usize - 1 - side.open.len();
+    bench.lens[first..].iter().map(|len| (len + 8).next_multiple_of(8)).sum()
+}
+
+#[test]
+fn wherever_readers_stop_an_elastic_writer_has_room_for_the_whole_ring_if_it_wants() {
+    for lag in [0, 1, 3, 10, 14] {
+        for count in 100..300 {
+            let (mut bench, _) = elastic(count, lag);
+            // After the first time readers stop anywhere again, before the skip and behind it.
+            for (time, reads) in [7, 13, 19, 25, 0].into_iter().enumerate() {
+                let bytes = fill_up(&mut bench, 100);
+                // Not the line of a skip, what lies before the floor, and what is too short for one more. And what readers
+                // give back before they come to the skip is of use behind it.
+                let window = if time == 0 { 0 } else { WINDOW };
+                let least = CAPACITY - window - CACHE_LINE - 3 * 112;
+                assert!(bytes >= least, "lag {lag}, {count} frames, time {time}: {bytes}");
+                for _ in 0..reads {
+                    bench.run(Action::Release(0, 0));
+                    bench.run(Action::Read(0));
+                }
+            }
         }
     }
 }

@@ -34,6 +34,11 @@ const READER_CHECK: Duration = Duration::from_millis(100);
 /// the skip costs more than that saves.
 const PLACED_AGAIN: usize = 32 << 10;
 
+/// How long a Writer that may wait does so before it goes beyond what readers have yet to read, and a nanosecond more for each
+/// byte of the frame: as long as one who is kept busy by memory alone takes for it, amply. In a part of the ring that the cache
+/// holds such a reader and its Writer are faster than in all of it.
+const LEAST_RELUCTANCE: Duration = Duration::from_micros(20);
+
 /// How a Writer behaves; not part of the buffer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Behaviour {
@@ -276,10 +281,11 @@ impl Engine {
         if self.behaviour.require_reader {
             self.check_reader()?;
         }
-        match self.producer.claim(&self.segment, len as u64) {
-            Ok(claim) => Ok(claim),
-            Err(full) => self.claim_when_room(len, full, patience),
-        }
+        let claimed = match patience {
+            Patience::None => self.producer.claim_beyond(&self.segment, len as u64),
+            Patience::For(_) => self.producer.claim(&self.segment, len as u64),
+        };
+        claimed.or_else(|full| self.claim_when_room(len, full, patience))
     }
 
     fn begin_wait(&mut self) -> Spin {
@@ -294,12 +300,12 @@ impl Engine {
         if !is_valid || !self.segment.is_sound() {
             return Armed::Ready;
         }
-        let Err(full) = self.producer.claim(&self.segment, len as u64) else {
+        let Err(full) = self.producer.claim_beyond(&self.segment, len as u64) else {
             return Armed::Ready;
         };
         self.publish();
         let announced = wake::announce_writer(&self.segment, full.wants);
-        let has_room = self.producer.claim(&self.segment, len as u64).is_ok();
+        let has_room = self.producer.claim_beyond(&self.segment, len as u64).is_ok();
         if has_room || self.segment.is_retired() {
             return Armed::Ready;
         }
@@ -343,15 +349,31 @@ impl Engine {
                 return Ok(claim);
             }
         }
+        let is_beyond = self.producer.place_beyond(&self.layout().frames, len as u64).is_some();
         let mut room = Room {
             segment: &self.segment,
             producer: &mut self.producer,
             len: len as u64,
+            goes_beyond: !is_beyond,
             full,
             told: &mut self.told,
             stats: &mut self.stats,
         };
-        let claim = wait(&mut room, &mut self.spinner, spin, patience)?;
+        let mut left = patience;
+        let mut claim = None;
+        if is_beyond {
+            let begin = Instant::now();
+            let reluctance = patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
+            claim = wait(&mut room, &mut self.spinner, spin, reluctance)?;
+            left = patience.after(begin.elapsed());
+            room.goes_beyond = true;
+            if claim.is_none() {
+                claim = room.poll()?;
+            }
+        }
+        if claim.is_none() {
+            claim = wait(&mut room, &mut self.spinner, spin, left)?;
+        }
         let holder = room.full.holder;
         claim.ok_or_else(|| WriteError::Full {
             name: self.name().clone(),
@@ -679,6 +701,8 @@ struct Room<'a> {
     segment: &'a Segment,
     producer: &'a mut Producer,
     len: u64,
+    /// Whether any room will do; else not beyond what readers have yet to read.
+    goes_beyond: bool,
     full: Full,
     told: &'a mut [u64; MAX_SLOTS as usize],
     stats: &'a mut WriterStats,
@@ -699,7 +723,12 @@ impl Awaited for Room<'_> {
     type Error = WriteError;
 
     fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
-        match self.producer.claim(self.segment, self.len) {
+        let claimed = if self.goes_beyond {
+            self.producer.claim_beyond(self.segment, self.len)
+        } else {
+            self.producer.claim(self.segment, self.len)
+        };
+        match claimed {
             Ok(claim) => Ok(Some(claim)),
             Err(full) => {
                 self.full = full;

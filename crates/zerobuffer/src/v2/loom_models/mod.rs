@@ -31,6 +31,9 @@ use crate::sync::Ordering;
 /// Two frames of `LEN` fit, a third does not: T = 56, and 2 T + 8 <= 128 < 3 T + 8.
 const LEN: u64 = 48;
 
+/// Of a ring of 256 bytes: two frames, then from its start again.
+const WINDOW: Footprint = Footprint::Window(112);
+
 fn heap(slots: usize, start: u64) -> Arc<Heap> {
     Arc::new(Heap::new(FrameGeometry::new(128, 8, 1024), slots, Position(start)))
 }
@@ -157,18 +160,23 @@ enum Follow {
     InARow,
     /// Each in the place of the last one, if it can.
     Alone,
+    /// From the ring's start again, then over unread ones into what that skip led over.
+    Beyond,
 }
 
 /// A reader that joins while the writer, whom nobody holds back, laps the ring.
 fn join_while_writing(start: StartAt, follow: Follow) {
     loom::model(move || {
-        let (capacity, count) = match follow {
-            Follow::InARow => (128, 3),
-            Follow::Alone => (256, 2),
+        let (capacity, footprint, before, count) = match follow {
+            Follow::InARow => (128, Footprint::Whole, 1, 3),
+            Follow::Alone => (256, Footprint::Whole, 1, 2),
+            Follow::Beyond => (256, WINDOW, 2, 2),
         };
         let heap = Arc::new(Heap::new(FrameGeometry::new(capacity, 8, 1024), 1, Position(0)));
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
-        write(&heap, &mut producer);
+        let mut producer = Producer::attach(&*heap, footprint).unwrap();
+        for _ in 0..before {
+            write(&heap, &mut producer);
+        }
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
             for _ in 0..count {
@@ -176,7 +184,7 @@ fn join_while_writing(start: StartAt, follow: Follow) {
                     producer.expect_one_alone();
                 }
                 // Full is an outcome here: the joiner may be registered and not read.
-                if let Ok(claim) = producer.claim(&*shared, LEN) {
+                if let Ok(claim) = producer.claim_beyond(&*shared, LEN) {
                     fill(&shared, claim.start(), producer.next_sequence());
                     producer.stage(&*shared, &claim);
                     producer.publish(&*shared);
@@ -221,6 +229,11 @@ fn loom_joining_while_one_place_is_used_again_and_again_is_safe() {
 }
 
 #[test]
+fn loom_joining_while_the_writer_goes_beyond_what_is_unread_is_safe() {
+    join_while_writing(StartAt::Oldest, Follow::Beyond);
+}
+
+#[test]
 fn loom_a_batch_appears_at_once() {
     loom::model(|| {
         let heap = heap(1, 0);
@@ -251,7 +264,7 @@ fn loom_a_skip_leads_to_its_frame() {
     loom::model(|| {
         let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
         heap.reserve(0, Position(0));
-        let mut producer = Producer::attach(&*heap, Footprint::Window(112)).unwrap();
+        let mut producer = Producer::attach(&*heap, WINDOW).unwrap();
         let mut consumer = Consumer::attach(&*heap, 0).unwrap();
         for expected in 1..=2 {
             write(&heap, &mut producer);
@@ -263,6 +276,36 @@ fn loom_a_skip_leads_to_its_frame() {
             assert_eq!(producer.skipped_bytes(), 144, "the third frame begins the next lap");
         });
         read(&heap, 0, &mut consumer, 3);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_writer_goes_beyond_what_is_unread_and_a_successor_goes_on_behind() {
+    loom::model(|| {
+        let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
+        heap.reserve(0, Position(0));
+        let mut producer = Producer::attach(&*heap, WINDOW).unwrap();
+        let mut consumer = Consumer::attach(&*heap, 0).unwrap();
+        for expected in 1..=2 {
+            write(&heap, &mut producer);
+            read(&heap, 0, &mut consumer, expected);
+        }
+        // It begins the next lap. Behind it is no room for another before it is received.
+        write(&heap, &mut producer);
+        let shared = Arc::clone(&heap);
+        let writer = thread::spawn(move || {
+            let claim = producer.claim_beyond(&*shared, LEN).unwrap();
+            fill(&shared, claim.start(), producer.next_sequence());
+            producer.stage(&*shared, &claim);
+            producer.publish(&*shared);
+            wake::wake_readers(&*shared, Barrier::Fence);
+            let mut successor = Producer::attach(&*shared, Footprint::Whole).unwrap();
+            write(&shared, &mut successor);
+        });
+        for expected in 3..=5 {
+            read(&heap, 0, &mut consumer, expected);
+        }
         writer.join().unwrap();
     });
 }

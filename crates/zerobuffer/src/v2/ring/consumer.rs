@@ -38,7 +38,7 @@ impl Consumer {
         let received = Position(area.read_position.load(Ordering::Relaxed));
         // Not compared with `head`: a committed frame can be read a moment before the head shows it. Nor with
         // `floor`, which runs ahead of a new cursor for a moment (`Producer::refresh_floor`).
-        if received.since(position) > memory.frames().capacity || !position.0.is_multiple_of(8) {
+        if received.since(position) > memory.frames().farthest() || !position.0.is_multiple_of(8) {
             return Err("a reader slot whose positions contradict each other");
         }
         let next = next_number(memory, area, position);

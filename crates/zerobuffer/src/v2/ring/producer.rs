@@ -1,6 +1,8 @@
 //! The Writer's side of the ring.
 
-use super::placing::{Footprint, LEAST_PLACED, Lap};
+use super::footprint::Footprint;
+use super::lap::{LEAST_PLACED, Lap};
+use super::room::Room;
 use super::{Claim, Damage, Full, SMALLEST_FRAME, Step, Walk, number_at};
 use crate::fault::{self, Fault};
 use crate::sync::{Ordering, fence};
@@ -69,8 +71,9 @@ impl Tail {
 struct Batch {
     /// Position and word that make them visible.
     first: (Position, u64),
-    /// The end of what is published.
+    /// The end of what is published, and the room as it was when nothing was staged behind.
     before: Tail,
+    room: Room,
     /// Position of the newest frame.
     newest: Position,
 }
@@ -87,8 +90,7 @@ pub(crate) struct Producer {
     lines_at_once: u64,
     prepared_until: Position,
     ask_ahead: u64,
-    /// No active cursor is below; copy of the lowest, may lag.
-    floor_seen: Position,
+    room: Room,
     /// Copy of `reserve`.
     reserve: Position,
     footprint: Footprint,
@@ -111,8 +113,8 @@ impl Producer {
         let head = Position(writer.head.load(Ordering::Acquire));
         let floor = Position(writer.floor.load(Ordering::Acquire));
         let reserve = Position(writer.reserve.load(Ordering::Acquire));
-        if head.since(floor) > frames.capacity || !head.0.is_multiple_of(8) {
-            return Err("head and floor are further apart than the ring is long");
+        if head.since(floor) > frames.farthest() || !head.0.is_multiple_of(8) {
+            return Err("head and floor are further apart than two laps");
         }
         let told = Position(writer.newest.load(Ordering::Relaxed));
         let mut newest = told;
@@ -134,7 +136,7 @@ impl Producer {
                     tail.bytes_committed += len;
                 }
             }
-            if walk.position.since(floor) > frames.capacity
+            if walk.position.since(floor) > frames.farthest()
                 || !walk.position.is_at_or_before(reserve)
             {
                 return Err("committed frames run beyond what the Writer had reserved");
@@ -160,7 +162,7 @@ impl Producer {
             lines_at_once: 0,
             prepared_until: head,
             ask_ahead: ASK_AHEAD.min(frames.capacity / ASK_AHEAD_PART),
-            floor_seen: floor,
+            room: Room::above(floor),
             reserve,
             footprint,
             is_next_alone: false,
@@ -232,9 +234,26 @@ impl Producer {
             let frames = memory.frames();
             let place = self.lap.place(frames, &self.tail, len);
             let wants = frames.extent(place, len).end.plus(8).minus(frames.capacity);
-            let holder = lowest_cursor(memory, self.floor_seen, self.head()).slot;
+            let holder = lowest_cursor(memory, self.room.floor(), self.head()).slot;
             Full { holder, wants }
         })
+    }
+
+    /// As [`claim`](Self::claim), or beyond what readers have yet to read, in what a skip led over that they have not passed.
+    #[cold]
+    pub(crate) fn claim_beyond(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
+        self.claim(memory, len).or_else(|full| {
+            let frame = self.place_beyond(memory.frames(), len).ok_or(full)?;
+            let extent = memory.frames().extent(frame, len);
+            self.raise_reserve(memory, extent);
+            Ok(Claim { position: self.tail.position, frame, extent, len })
+        })
+    }
+
+    /// Where [`claim_beyond`](Self::claim_beyond) finds room for what [`claim`](Self::claim) has none for, if it does.
+    pub(crate) fn place_beyond(&self, frames: &FrameGeometry, len: u64) -> Option<Position> {
+        let frame = self.room.beyond(frames)?;
+        self.room.holds(frames, frame, frames.extent(frame, len)).then_some(frame)
     }
 
     /// Finds room behind what is staged: where the frame's header goes.
@@ -259,9 +278,9 @@ impl Producer {
         let frame = self.lap.place(frames, &self.tail, len);
         let extent = frames.extent(frame, len);
         let mut lowest = None;
-        if !self.has_room(frames, extent) {
+        if !self.room.holds(frames, frame, extent) {
             lowest = Some(self.refresh_floor(memory).cursor);
-            if !self.has_room(frames, extent) {
+            if !self.room.holds(frames, frame, extent) {
                 return None;
             }
         }
@@ -283,17 +302,18 @@ impl Producer {
         let frame = self.ring_start(frames);
         let extent = frames.extent(frame, len);
         let size = extent.end.since(frame);
-        // Until readers have passed the skip, there is room for no more than what lies below it. In a window of less than two
-        // frames both sides would take turns.
+        // In a window of less than two frames both sides would take turns.
         if offset < size.saturating_mul(2) {
             return None;
         }
         if offset + size <= self.footprint.window() {
             return self.place_if_all_is_free(memory, frame, len);
         }
-        if !self.has_room(frames, extent) {
+        // One long skip at a time, or what one of them leads over would be forgotten.
+        let is_free = |room: &Room| !room.has_gap() && room.holds(frames, frame, extent);
+        if !is_free(&self.room) {
             self.refresh_floor(memory);
-            if !self.has_room(frames, extent) {
+            if !is_free(&self.room) {
                 return None;
             }
         }
@@ -338,17 +358,11 @@ impl Producer {
         // The second look is the one that counts.
         let is_taken = self.lowest_cursor(memory) == position
             && self.refresh_floor(memory).cursor == position
-            && self.has_room(frames, extent);
+            && self.room.holds(frames, frame, extent);
         if is_taken {
             self.raise_reserve(memory, extent);
         }
         is_taken.then_some(frame)
-    }
-
-    /// The frame and the terminator behind it lie within one lap above the lowest cursor.
-    #[inline(always)]
-    fn has_room(&self, frames: &FrameGeometry, extent: Extent) -> bool {
-        extent.end.plus(8).since(self.floor_seen) <= frames.capacity
     }
 
     /// Notes how far frames can be claimed with no more than a look at `ready_until`: within one lap above the
@@ -360,8 +374,8 @@ impl Producer {
         let offset = frames.offset(self.tail.position);
         let window = self.footprint.step(offset).min(2 * frames.capacity);
         self.ready_until = self
-            .floor_seen
-            .plus(frames.capacity)
+            .room
+            .limit(frames)
             .earlier(self.reserve)
             .earlier(self.tail.position.minus(offset).plus(window))
             .earlier(self.lap.end(frames).plus(8));
@@ -374,7 +388,7 @@ impl Producer {
 
     /// The lowest cursor as it is now.
     fn lowest_cursor(&self, memory: &impl Memory) -> Position {
-        lowest_cursor(memory, self.floor_seen, self.head()).cursor
+        lowest_cursor(memory, self.room.floor(), self.head()).cursor
     }
 
     /// Looks at the cursors again; the counterpart of `registry::activate`.
@@ -382,20 +396,21 @@ impl Producer {
     pub(crate) fn refresh_floor(&mut self, memory: &impl Memory) -> Lowest {
         let writer = memory.writer();
         let head = self.head();
-        let seen = lowest_cursor(memory, self.floor_seen, head);
+        let bound = self.room.floor();
+        let seen = lowest_cursor(memory, bound, head);
         writer.floor.store(seen.cursor.0, Ordering::Release);
         fault::point(Fault::FloorStored);
         // Store floor, then load cursors; the joiner stores its cursor, then loads floor. Excluded: neither
         // sees the other's store.
         fence(Ordering::SeqCst);
-        let mut lowest = lowest_cursor(memory, self.floor_seen, head);
-        if lowest.cursor.since(self.floor_seen) < seen.cursor.since(self.floor_seen) {
+        let mut lowest = lowest_cursor(memory, bound, head);
+        if lowest.cursor.since(bound) < seen.cursor.since(bound) {
             writer.floor.store(lowest.cursor.0, Ordering::Release);
         } else {
             lowest = seen;
         }
-        self.floor_seen = lowest.cursor;
-        let fill = head.since(lowest.cursor);
+        self.room.raise(lowest.cursor);
+        let fill = self.room.unread(self.tail.position);
         if fill > writer.high_water_bytes.load(Ordering::Relaxed) {
             writer.high_water_bytes.store(fill, Ordering::Relaxed);
         }
@@ -425,7 +440,7 @@ impl Producer {
         // The word at the tail says that nothing is there.
         let tail = self.tail.position.plus(8);
         let mut position = if tail.is_at_or_before(self.poisoned) { self.poisoned } else { tail };
-        let end = self.reserve.earlier(self.floor_seen.plus(memory.frames().capacity));
+        let end = self.reserve.earlier(self.room.limit(memory.frames()));
         while position != end && position.is_at_or_before(end) {
             memory.word(position).store(poison, Ordering::Relaxed);
             position = position.plus(8);
@@ -469,6 +484,7 @@ impl Producer {
         terminate(memory, claim);
         let mut visible = word;
         let mut tail = self.tail.behind(claim);
+        let room = self.room;
         if claim.frame != claim.position {
             // The skip is stored last and commits both; nobody parses `frame` before it.
             memory.word(claim.frame).store(word, Ordering::Release);
@@ -477,12 +493,13 @@ impl Producer {
             visible = word::skip(bytes, self.tail.next);
             tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
             self.lap = Lap::at(claim.frame, &self.tail);
+            self.room.note_skip(memory.frames(), claim.position, claim.frame);
         }
         let newest = claim.frame;
         match &mut self.batch {
             None => {
                 let first = (claim.position, visible);
-                self.batch = Some(Batch { first, before: self.tail, newest });
+                self.batch = Some(Batch { first, before: self.tail, room, newest });
             }
             Some(batch) => {
                 batch.newest = newest;
@@ -595,6 +612,7 @@ impl Producer {
     pub(crate) fn abort(&mut self, memory: &impl Memory) {
         if let Some(batch) = self.batch.take() {
             self.tail = batch.before;
+            self.room = self.room.without_skips_since(batch.room);
             self.lap = Lap::at(self.tail.position, &self.tail);
             self.look_ahead(memory, SMALLEST_FRAME, None);
         }

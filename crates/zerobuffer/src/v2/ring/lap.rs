@@ -1,4 +1,4 @@
-//! Where frames go: how much of the ring is used, and where one goes that is not simply the next.
+//! Where large frames of one length go.
 
 use super::producer::Tail;
 use crate::v2::layout::{CACHE_LINE, FrameGeometry};
@@ -8,46 +8,6 @@ use crate::v2::position::Position;
 /// ones several share pages and lines anyway.
 pub(super) const LEAST_PLACED: u64 = 4096;
 const LEAST_PLACED_PART: u64 = 64;
-
-/// Part of a window that is enough while readers wait for each frame, and how often it is looked behind that whether they do.
-const NARROW_PART: u64 = 4;
-const STEP_PART: u64 = 16;
-
-/// How a writer uses a large ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Footprint {
-    /// All of it, lap after lap.
-    Whole,
-    /// Its first bytes, at least this many, while readers keep up.
-    Window(u64),
-}
-
-impl Footprint {
-    /// Offset beyond which no frame goes while readers are near.
-    pub(super) fn window(self) -> u64 {
-        match self {
-            Self::Whole => u64::MAX,
-            Self::Window(bytes) => bytes,
-        }
-    }
-
-    /// Offset beyond which no frame goes while readers wait for each.
-    pub(super) fn narrow(self) -> u64 {
-        match self {
-            Self::Whole => u64::MAX,
-            Self::Window(bytes) => bytes / NARROW_PART,
-        }
-    }
-
-    /// From `offset` on, up to where frames go without a look at how near readers are.
-    pub(super) fn step(self, offset: u64) -> u64 {
-        match self {
-            Self::Whole => u64::MAX,
-            Self::Window(_) if offset < self.narrow() => self.narrow(),
-            Self::Window(bytes) => offset + bytes / STEP_PART,
-        }
-    }
-}
 
 /// The frames since a position, as many as the ring has room for at once.
 ///
