@@ -47,7 +47,7 @@ fn an_elastic_writer_keeps_to_the_start_of_the_ring() {
     let bytes = noise(frame, 7);
     let reader = place.start(&["read", "cam", "--stdout"]);
     let words = ["write", "cam", "--stdin", "--frame-size", "1M", "--buffer-size", "16M"];
-    let mut writer = place.start(&[&words[..], &["--elastic"]].concat());
+    let mut writer = place.start(&[&words[..], &["--elastic", "always"]].concat());
     let mut head = 0;
     for number in 1..=12 {
         writer.feed_on(&bytes);

@@ -247,6 +247,25 @@ pub enum StreamingStores {
     Always,
 }
 
+/// Whether a writer uses only a part of a large ring while readers keep up, so that frames stay in the cache: 4 MiB, or two frames;
+/// 1 MiB, or two frames, while readers wait for each. Bulk throughput grows severalfold, and large frames are there sooner.
+///
+/// When a reader lags by more than that, the writer has the rest of the ring, less at most 4 MiB while the reader has yet to come
+/// to where the writer went back to the start. A call that may wait for room does so for 20 µs and a nanosecond per byte of the
+/// frame before it takes that; one that may not takes it at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Elastic {
+    /// In rings of more than 8 MiB, for frames from 4 KiB on, unless they are copied past the caches (see [`StreamingStores`]) or
+    /// are loaned and committed faster than they can be filled.
+    #[default]
+    Auto,
+    /// The writer goes round the whole ring.
+    Never,
+    /// In all rings, for all frames. Small frames gain from it where the cores of writer and reader share a cache (1 KiB up to three
+    /// times), and lose as much where they do not.
+    Always,
+}
+
 /// What a writer does when the ring has no room for a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FullPolicy {

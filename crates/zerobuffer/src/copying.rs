@@ -132,6 +132,11 @@ impl Copying {
         }
     }
 
+    /// Whether that is the way in use.
+    pub(crate) fn goes_past_caches(&self) -> bool {
+        self.way == Way::PastCaches
+    }
+
     /// How many went past the caches.
     pub(crate) fn streamed(&self) -> u64 {
         self.streamed

@@ -96,8 +96,8 @@ mod writer;
 pub use armed::{Armed, PeerWatch, WaitWord};
 pub use config::{
     BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
-    DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, FullPolicy, MAIN_READER, Protocol, ReaderKind,
-    StartAt, StreamingStores, WaitStrategy,
+    DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, Elastic, FullPolicy, MAIN_READER, Protocol,
+    ReaderKind, StartAt, StreamingStores, WaitStrategy,
 };
 pub use error::{
     Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::armed::Armed;
-use crate::config::{BufferConfig, FullPolicy, Protocol, StreamingStores, WaitStrategy};
+use crate::config::{BufferConfig, Elastic, FullPolicy, Protocol, StreamingStores, WaitStrategy};
 use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
 use crate::frame::{Frame, OwnedFrame};
@@ -34,7 +34,7 @@ impl Default for WriterOptions {
         let behaviour = Behaviour {
             wait: WaitStrategy::default(),
             require_reader: false,
-            footprint: Footprint::Whole,
+            footprint: Footprint::Suited(ELASTIC_WINDOW),
             prefault: false,
             streaming: StreamingStores::default(),
         };
@@ -76,17 +76,17 @@ impl WriterOptions {
         self
     }
 
-    /// Whether to reuse the first few megabytes of a large ring while readers keep up, so that frames stay in
-    /// the cache; default no. While they wait for each frame it is one megabyte, or two frames.
-    ///
-    /// Bulk throughput grows severalfold, and large frames are there sooner. When a reader lags by more than that, there is the
-    /// rest of the ring, less at most the window while it has yet to come to where the writer went back. A call that may wait
-    /// does so for 20 µs and a nanosecond per byte before it takes that.
-    pub fn elastic(self, on: bool) -> Self {
-        self.elastic_window(on.then_some(ELASTIC_WINDOW))
+    /// Whether to keep to a part of a large ring while readers keep up; default [`Elastic::Auto`].
+    pub fn elastic(mut self, elastic: Elastic) -> Self {
+        self.behaviour.footprint = match elastic {
+            Elastic::Auto => Footprint::Suited(ELASTIC_WINDOW),
+            Elastic::Never => Footprint::Whole,
+            Elastic::Always => Footprint::Window(ELASTIC_WINDOW),
+        };
+        self
     }
 
-    /// As [`elastic`](Self::elastic), with a window of so many bytes: for tests with small rings.
+    /// As [`Elastic::Always`], with a window of so many bytes, or [`Elastic::Never`]: for tests with small rings.
     #[doc(hidden)]
     pub fn elastic_window(mut self, bytes: Option<u64>) -> Self {
         self.behaviour.footprint = bytes.map_or(Footprint::Whole, Footprint::Window);

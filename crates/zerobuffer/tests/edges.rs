@@ -8,7 +8,7 @@ use common::{
     some_len, writer_in,
 };
 use std::time::Duration;
-use zerobuffer::{BufferConfig, Reader, WaitStrategy, WriteError, Writer};
+use zerobuffer::{BufferConfig, Elastic, Reader, WaitStrategy, WriteError, Writer};
 
 const NAME: &str = "edge";
 /// Where a ring starts whose positions pass 2^64 soon.
@@ -158,7 +158,7 @@ fn the_smallest_buffer_is_a_page_and_works() {
 #[test]
 fn sizes_around_every_power_of_two_pass() {
     for config in kinds(1 << 20) {
-        for elastic in [false, true] {
+        for elastic in [Elastic::Auto, Elastic::Always] {
             let dir = shm_dir();
             let writer = writer_in(dir.path()).elastic(elastic).create(NAME, &config).unwrap();
             let reader = reader_in(dir.path()).join(NAME).unwrap();
@@ -362,7 +362,7 @@ fn frames_carry_the_time_of_their_commit_if_the_buffer_is_made_so() {
 fn what_a_skip_leads_over_is_free_while_the_frame_behind_it_is_in_use() {
     let dir = shm_dir();
     let config = BufferConfig::new().payload_bytes(64 << 20);
-    let mut writer = writer_in(dir.path()).elastic(true).create(NAME, &config).unwrap();
+    let mut writer = writer_in(dir.path()).elastic(Elastic::Always).create(NAME, &config).unwrap();
     let mut reader = reader_in(dir.path()).join(NAME).unwrap();
     let mut sequence = 0;
     while writer.stats().skipped_bytes == 0 {
@@ -432,7 +432,8 @@ fn an_elastic_writer_reuses_the_start_of_the_ring_while_the_reader_keeps_up() {
     let dir = shm_dir();
     for start in [0, 0_u64.wrapping_sub(3 << 20).next_multiple_of(64)] {
         let config = BufferConfig::new().payload_bytes(64 << 20).start_position(start);
-        let mut writer = writer_in(dir.path()).elastic(true).create(NAME, &config).unwrap();
+        let mut writer =
+            writer_in(dir.path()).elastic(Elastic::Always).create(NAME, &config).unwrap();
         let mut reader = reader_in(dir.path()).join(NAME).unwrap();
         let mut places = std::collections::BTreeSet::new();
         for sequence in 1..=600 {
@@ -474,7 +475,7 @@ fn an_elastic_writers_batches_and_successors_go_over_skips() {
     let mut reader = reader_in(dir.path()).create(NAME, &config).unwrap();
     let mut sequence = 0;
     for round in 0..40 {
-        let mut writer = writer_in(dir.path()).elastic(true).connect(NAME).unwrap();
+        let mut writer = writer_in(dir.path()).elastic(Elastic::Always).connect(NAME).unwrap();
         assert_eq!(writer.next_sequence(), sequence + 1);
         for dropped in [true, false] {
             let mut batch = writer.batch();

@@ -1,6 +1,7 @@
 //! What can be asked for on the command line, and the defaults.
 
 mod create;
+mod elastic;
 mod place;
 mod read;
 mod relay;
@@ -11,6 +12,7 @@ mod write;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use create::CreateArgs;
+pub(crate) use elastic::Elastic;
 pub(crate) use place::PlaceArgs;
 pub(crate) use read::ReadArgs;
 pub(crate) use relay::{RelayArgs, Transform};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Check, CreateArgs, Personality, PlaceArgs, WaitArgs};
+use super::{Check, CreateArgs, Elastic, Personality, PlaceArgs, WaitArgs};
 use crate::pattern::Pattern;
 use crate::sizes;
 
@@ -61,10 +61,9 @@ pub(crate) struct WriteArgs {
     /// With --full-policy block: how long [default: without limit; started as zerobuffer-test-…: 5000]
     #[arg(long, value_name = "MS")]
     full_timeout_ms: Option<u64>,
-    /// While readers keep up, use only as much of the ring as stays in the cache (4 MiB, or two frames). A reader that stops
-    /// leaves less room then
-    #[arg(long)]
-    pub(crate) elastic: bool,
+    /// While readers keep up, use only as much of the ring as stays in the cache (4 MiB, or two frames)
+    #[arg(long, value_enum, default_value_t = Elastic::Auto)]
+    pub(crate) elastic: Elastic,
     /// Leave at once and leave the buffer for later, even if no reader ever came
     #[arg(long, conflicts_with = "linger_ms")]
     pub(crate) keep: bool,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use zerobuffer::StreamingStores;
 
 use super::compare::CompareArgs;
+use crate::args::Elastic;
 
 /// Sizes from a counter to a 1080p I420 frame with its 16-byte time stamp header.
 const FRAME_SIZES: &str = "8,64,1024,65536,1M,3110416";
@@ -88,9 +89,9 @@ pub(super) struct LatencyArgs {
     /// Least size of each of the two rings; larger frames get room for four
     #[arg(long, default_value = "64K", value_parser = size, value_name = "BYTES")]
     pub(super) ring: usize,
-    /// Let the Writers keep to a part of the ring that fits the cache
-    #[arg(long)]
-    pub(super) elastic: bool,
+    /// When the Writers keep to a part of the ring that fits the cache
+    #[arg(long, value_enum, default_value_t = Elastic::Auto)]
+    pub(super) elastic: Elastic,
     /// Which stores the Writers copy frames from 4 KiB on in with
     #[arg(long, value_enum, default_value_t = Stores::Auto)]
     pub(super) streaming_stores: Stores,
@@ -119,9 +120,9 @@ pub(super) struct ThroughputArgs {
     /// Only these ways of moving frames
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Way::ALL)]
     pub(super) ways: Vec<Way>,
-    /// Let the Writer keep to a part of the ring that fits the cache
-    #[arg(long)]
-    pub(super) elastic: bool,
+    /// When the Writer keeps to a part of the ring that fits the cache
+    #[arg(long, value_enum, default_value_t = Elastic::Auto)]
+    pub(super) elastic: Elastic,
     /// Which stores the Writer copies frames from 4 KiB on in with
     #[arg(long, value_enum, default_value_t = Stores::Auto)]
     pub(super) streaming_stores: Stores,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::args::Elastic;
 use anyhow::Context as _;
 use zerobuffer::{BufferConfig, Reader, Writer};
 
@@ -125,7 +126,7 @@ pub(super) fn run(args: &LoanArgs) -> anyhow::Result<Report> {
                     millis: args.millis,
                     touch: Touch::Header,
                     batch: 1,
-                    elastic: false,
+                    elastic: Elastic::Auto,
                     stores: Stores::Auto,
                     v1: false,
                 },

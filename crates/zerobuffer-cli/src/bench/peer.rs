@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use crate::args::Elastic;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zerobuffer::{BufferConfig, Reader, Writer};
@@ -51,8 +52,8 @@ pub(super) struct Place {
     pub(super) name: String,
     pub(super) dir: PathBuf,
     pub(super) wait: Wait,
-    /// Whether the writer keeps to a part of the ring that fits the cache.
-    pub(super) elastic: bool,
+    /// When the writer keeps to a part of the ring that fits the cache.
+    pub(super) elastic: Elastic,
     pub(super) stores: Stores,
 }
 
@@ -65,7 +66,7 @@ impl Place {
         Ok(Writer::options()
             .dir(&self.dir)
             .wait_strategy(self.wait.strategy())
-            .elastic(self.elastic)
+            .elastic(self.elastic.choice())
             .streaming_stores(self.stores.choice())
             .prefault(true)
             .full_policy(zerobuffer::FullPolicy::Block { timeout: None })
@@ -170,7 +171,8 @@ impl Pair {
     pub(super) fn place(&mut self, wait: Wait) -> Place {
         self.buffers += 1;
         let name = format!("{}{}", name_prefix(), self.buffers);
-        Place { name, dir: self.dir.clone(), wait, elastic: false, stores: Stores::Auto }
+        let (elastic, stores) = (Elastic::Auto, Stores::Auto);
+        Place { name, dir: self.dir.clone(), wait, elastic, stores }
     }
 
     /// Sends a request and returns once the peer is ready for it.

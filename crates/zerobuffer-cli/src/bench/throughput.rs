@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
+use crate::args::Elastic;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zerobuffer::{Reader, Writer};
@@ -33,7 +34,7 @@ pub(super) struct Stream {
     pub(super) touch: Touch,
     pub(super) batch: usize,
     /// See [`zerobuffer::WriterOptions::elastic`].
-    pub(super) elastic: bool,
+    pub(super) elastic: Elastic,
     /// See [`zerobuffer::WriterOptions::streaming_stores`].
     pub(super) stores: Stores,
     /// Through a buffer of protocol 1.0.
@@ -493,10 +494,10 @@ pub(super) fn run(args: &ThroughputArgs) -> anyhow::Result<Report> {
             Column::ratio("frames_per_s_vs_v2", "÷ 2.0"),
         ])
         .note("Timed by the receiving side, after one lap of the ring; counts and sums of both sides agree.")
-        .note(if args.elastic {
-            "The Writer is elastic: it keeps to a part of the ring that fits the cache."
-        } else {
-            "The Writer goes round the whole ring (see --elastic)."
+        .note(match args.elastic {
+            Elastic::Auto => "The Writer keeps to a part of a ring of more than 8 MiB if frames are better off there (see --elastic).",
+            Elastic::Never => "The Writer goes round the whole ring (see --elastic).",
+            Elastic::Always => "The Writer keeps to a part of the ring that fits the cache (see --elastic).",
         })
         .note("Frames from 4 KiB on are copied in with streaming stores where those are faster, see --streaming-stores; the JSON has the share.")
         .note("Ring: as --ring says, or 256 KiB for frames up to 4 KiB and 8 MiB beyond, the same for all.")

@@ -116,7 +116,7 @@ fn open(args: &WriteArgs, who: Personality) -> Result<Option<Writer>, OpenError>
         .dir(&dir)
         .wait_strategy(args.wait.strategy())
         .full_policy(policy)
-        .elastic(args.elastic)
+        .elastic(args.elastic.choice())
         // Writing with nobody there is an error of the contract.
         .require_reader(who == Personality::Contract);
     if args.creates() {

@@ -107,7 +107,7 @@ impl Kind {
                  ring pre-faulted, waits without limit"
             }
             Self::OursElastic => {
-                "the same with WriterOptions::elastic: the writer keeps to a part of the ring that fits the cache"
+                "the same with Elastic::Always: the writer keeps to a part of the ring that fits the cache, whatever it writes"
             }
             Self::OursV1 => {
                 "the same calls over a buffer of protocol 1.0: two named semaphores, a cursor each"

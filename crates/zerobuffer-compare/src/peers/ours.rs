@@ -1,7 +1,7 @@
 //! ZeroBuffer, protocol 2.0.
 
 use anyhow::Context as _;
-use zerobuffer::{BufferConfig, FullPolicy, Reader, WaitStrategy, WriteBatch, Writer};
+use zerobuffer::{BufferConfig, Elastic, FullPolicy, Reader, WaitStrategy, WriteBatch, Writer};
 
 use super::{Link, Peer, Receiver, Sender, Wait};
 use crate::work::header;
@@ -26,7 +26,7 @@ fn config(link: &Link) -> BufferConfig {
     BufferConfig::new().payload_bytes(link.ring).payload_sharing(link.sharing)
 }
 
-fn writer(link: &Link, elastic: bool) -> anyhow::Result<Writer> {
+fn writer(link: &Link, elastic: Elastic) -> anyhow::Result<Writer> {
     Ok(Writer::options()
         .wait_strategy(strategy(link.wait))
         .prefault(true)
@@ -40,7 +40,7 @@ impl Peer for OursElastic {
     type Receiver = Reader;
 
     fn sender(link: &Link) -> anyhow::Result<Writer> {
-        writer(link, true)
+        writer(link, Elastic::Always)
     }
 
     fn receiver(link: &Link, index: usize) -> anyhow::Result<Reader> {
@@ -53,7 +53,7 @@ impl Peer for Ours {
     type Receiver = Reader;
 
     fn sender(link: &Link) -> anyhow::Result<Writer> {
-        writer(link, false)
+        writer(link, Elastic::Auto)
     }
 
     fn receiver(link: &Link, index: usize) -> anyhow::Result<Reader> {

@@ -14,7 +14,7 @@ use super::tasks::{Doorbell, Waiter};
 use super::turn::{Deadline, Slot, lock};
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
-use crate::config::{BufferConfig, Protocol, StartAt, WaitStrategy};
+use crate::config::{BufferConfig, Elastic, Protocol, StartAt, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::{Frame, OwnedFrame};
 use crate::reader::Reader;
@@ -143,7 +143,7 @@ impl ClientOptions {
     }
 
     fn writer(&self) -> WriterOptions {
-        let options = Writer::options().wait_strategy(self.wait).elastic(true);
+        let options = Writer::options().wait_strategy(self.wait).elastic(Elastic::Always);
         match &self.dir {
             Some(dir) => options.dir(dir),
             None => options,

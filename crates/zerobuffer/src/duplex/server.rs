@@ -15,7 +15,7 @@ use super::turn::{Deadline, Slot, Taken};
 use super::wire::Status;
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
 use crate::armed::Armed;
-use crate::config::{BufferConfig, FullPolicy, Protocol, WaitStrategy};
+use crate::config::{BufferConfig, Elastic, FullPolicy, Protocol, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::Frame;
 use crate::reader::{Reader, ReaderOptions};
@@ -143,7 +143,7 @@ impl ServerOptions {
     }
 
     fn writer(&self) -> WriterOptions {
-        let options = Writer::options().wait_strategy(self.wait).elastic(true);
+        let options = Writer::options().wait_strategy(self.wait).elastic(Elastic::Always);
         match &self.dir {
             Some(dir) => options.dir(dir),
             None => options,

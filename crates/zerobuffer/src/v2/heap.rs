@@ -30,6 +30,9 @@ pub(crate) struct Heap {
     words: Vec<AtomicU64>,
     sleeping: Mutex<()>,
     woken: Condvar,
+    /// Nanoseconds that go by between two looks at the clock, and those that have.
+    pub(crate) tick_ns: std::sync::atomic::AtomicU64,
+    now_ns: std::sync::atomic::AtomicU64,
 }
 
 impl Heap {
@@ -48,6 +51,8 @@ impl Heap {
             words: (0..frames.capacity / 8).map(|_| AtomicU64::new(0)).collect(),
             sleeping: Mutex::new(()),
             woken: Condvar::new(),
+            tick_ns: 1_000_000.into(),
+            now_ns: 0.into(),
         }
     }
 
@@ -100,6 +105,11 @@ impl Memory for Heap {
 
     fn word(&self, position: Position) -> &AtomicU64 {
         &self.words[(self.frames.offset(position) / 8) as usize]
+    }
+
+    fn now_ns(&self) -> u64 {
+        let tick_ns = self.tick_ns.load(std::sync::atomic::Ordering::Relaxed);
+        self.now_ns.fetch_add(tick_ns, std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Without a limit: a lost wake-up is a deadlock, which the model checker reports.

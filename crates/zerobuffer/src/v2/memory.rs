@@ -32,6 +32,9 @@ pub(crate) trait Memory {
         fence(Ordering::SeqCst);
     }
 
+    /// A clock that never goes back, in nanoseconds.
+    fn now_ns(&self) -> u64;
+
     /// Sleeps while `word` is `expected`, at most `limit`; false when the limit passed.
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool;
     /// Wakes whoever sleeps on `word`.

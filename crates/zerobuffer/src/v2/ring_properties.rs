@@ -24,6 +24,8 @@ enum Action {
     /// The same, of which none is said to follow.
     WriteAlone(u64),
     Batch(Vec<u64>),
+    /// Whether frames are copied past the caches, and time goes by while they are filled.
+    Suit(bool, bool),
     /// Stage frames and give them up.
     Abort(Vec<u64>),
     /// Frames of one length until there is no room.
@@ -54,6 +56,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Batch),
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Abort),
         1 => (16u64..400).prop_map(Action::Fill),
+        1 => any::<(bool, bool)>().prop_map(|(past_caches, filled)| Action::Suit(past_caches, filled)),
         2 => (size.clone(), 1usize..40, 0usize..6).prop_map(|(l, n, h)| Action::Stream(l, n, h)),
         1 => size.clone().prop_map(Action::Abandon),
         1 => (proptest::collection::vec(size, 1..4), 0..PUBLISHING_STORES + 1)
@@ -241,6 +244,11 @@ impl Bench {
                 self.lens.truncate(before);
                 assert_eq!(self.producer.accounts(), accounts);
             }
+            Action::Suit(past_caches, filled) => {
+                self.producer.copies_past_caches(past_caches);
+                let tick_ns = if filled { 1_000_000 } else { 0 };
+                self.heap.tick_ns.store(tick_ns, std::sync::atomic::Ordering::Relaxed);
+            }
             Action::Fill(len) => {
                 let mut before = usize::MAX;
                 while before != self.lens.len() && !self.sides.iter().all(Option::is_none) {
@@ -312,10 +320,13 @@ proptest! {
         actions in actions(),
         header in prop_oneof![Just(8u64), Just(16)],
         start in prop_oneof![Just(0u64), Just(u64::MAX - 63), Just(u64::MAX - 8191), Just(1 << 63)],
-        window in prop_oneof![Just(None), Just(Some(512u64)), Just(Some(2048))],
+        footprint in prop_oneof![
+            Just(Footprint::Whole),
+            prop_oneof![Just(512u64), Just(2048)].prop_map(Footprint::Window),
+            Just(Footprint::Suited(512)),
+        ],
         goes_beyond in any::<bool>(),
     ) {
-        let footprint = window.map_or(Footprint::Whole, Footprint::Window);
         let mut bench = Bench::new(header, start & !63, footprint);
         bench.goes_beyond = goes_beyond;
         bench.join(0, true);
@@ -352,6 +363,31 @@ fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
         assert!(farthest > least && farthest <= least + 2 * 112, "lag {lag}: {farthest}");
         assert!(bench.producer.skipped_bytes() > 0);
     }
+}
+
+#[test]
+fn frames_that_are_better_off_in_a_window_keep_to_it() {
+    const LEN: u64 = 100;
+    let mut bench = Bench::new(8, 0, Footprint::Suited(512));
+    bench.join(0, true);
+    let mut is_in_window = |len, past_caches, filled| {
+        bench.run(Action::Suit(past_caches, filled));
+        // What had been chosen before is chosen anew at the latest after a lap.
+        bench.run(Action::Stream(len, 100, 1));
+        let skipped = bench.producer.skipped_bytes();
+        bench.run(Action::Stream(len, 100, 1));
+        bench.producer.skipped_bytes() - skipped > 2 * CAPACITY
+    };
+    assert!(is_in_window(LEN, false, true));
+    assert!(!is_in_window(LEN, true, true), "they are copied past the caches");
+    assert!(is_in_window(LEN, false, true));
+    assert!(!is_in_window(LEN, false, false), "nobody can have filled them");
+    assert!(is_in_window(LEN, false, true));
+    assert!(!is_in_window(CAPACITY / 64 - 1, false, true), "they are small");
+    let mut bench = Bench::new(8, 0, Footprint::Suited(CAPACITY / 2));
+    bench.join(0, true);
+    bench.run(Action::Stream(LEN, 1000, 1));
+    assert!(bench.producer.skipped_bytes() < 100 * CAPACITY / 8, "the ring is small");
 }
 
 #[test]

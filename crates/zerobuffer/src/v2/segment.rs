@@ -537,6 +537,10 @@ impl Memory for Segment {
         unsafe { &*self.payload(aligned).cast::<AtomicU64>() }
     }
 
+    fn now_ns(&self) -> u64 {
+        process::monotonic_ns()
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn order_streaming_stores(&self) {

@@ -406,6 +406,7 @@ impl Engine {
             Way::ThroughCaches => segment.copy_in(start, part),
             Way::PastCaches => segment.stream_in(start, part),
         });
+        self.producer.copies_past_caches(self.copying.goes_past_caches());
     }
 
     /// Completes a claimed frame and makes it visible. Returns its number.

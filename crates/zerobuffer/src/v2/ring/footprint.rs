@@ -1,8 +1,19 @@
 //! How much of a large ring a writer uses.
 
+use super::lap::is_large;
+use super::producer::Tail;
+use crate::v2::memory::Memory;
+
 /// Part of a window that is enough while readers wait for each frame, and how often it is looked behind that whether they do.
 const NARROW_PART: u64 = 4;
 const STEP_PART: u64 = 16;
+/// A ring of two windows at most is in the cache anyway, and one of two narrow ones in that of one core.
+const SMALL_RING: u64 = 2;
+/// Between two looks at the clock, beside a window's bytes.
+const FRAMES_PER_LOOK: u64 = 16;
+/// Frames that come faster than this, in bytes a nanosecond, are not filled: no core writes as fast. A loan may be of a place
+/// whose bytes are to be left as they are, and then a window saves nothing, and its skips cost more than the loans.
+const FASTEST_FILL: u64 = 100;
 
 /// How a writer uses a large ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,31 +22,104 @@ pub(crate) enum Footprint {
     Whole,
     /// Its first bytes, at least this many, while readers keep up.
     Window(u64),
+    /// Such a window for frames that are better off in one.
+    Suited(u64),
 }
 
-impl Footprint {
-    /// Offset beyond which no frame goes while readers are near.
-    pub(super) fn window(self) -> u64 {
-        match self {
-            Self::Whole => u64::MAX,
-            Self::Window(bytes) => bytes,
+/// The first bytes of a ring.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    /// While readers keep up.
+    bytes: u64,
+    /// While they wait for each frame.
+    narrow: u64,
+}
+
+impl Window {
+    fn new(bytes: u64) -> Self {
+        Self { bytes, narrow: bytes / NARROW_PART }
+    }
+
+    /// One that is of use in a ring of `capacity` bytes.
+    fn suited(bytes: u64, capacity: u64) -> Option<Self> {
+        let window = Self::new(bytes);
+        if capacity > SMALL_RING * bytes {
+            Some(window)
+        } else if capacity > SMALL_RING * window.narrow {
+            Some(Self { bytes: capacity, ..window })
+        } else {
+            None
         }
+    }
+}
+
+/// The part of the ring that is in use.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// The window, if frames keep to one.
+    window: Option<Window>,
+    /// That of frames that are better off in one.
+    suited: Option<Window>,
+    /// Whether frames are copied past the caches.
+    pub(super) is_past_caches: bool,
+    /// Whether frames are filled, and what had been committed at the last look.
+    are_filled: bool,
+    frames: u64,
+    bytes: u64,
+    looked_ns: u64,
+}
+
+impl Part {
+    pub(super) fn new(footprint: Footprint, capacity: u64) -> Self {
+        let (window, suited) = match footprint {
+            Footprint::Whole => (None, None),
+            Footprint::Window(bytes) => (Some(Window::new(bytes)), None),
+            Footprint::Suited(bytes) => (None, Window::suited(bytes, capacity)),
+        };
+        Self {
+            window,
+            suited,
+            is_past_caches: false,
+            are_filled: true,
+            frames: 0,
+            bytes: 0,
+            looked_ns: 0,
+        }
+    }
+
+    /// Chooses anew, for a frame of `len` bytes behind `tail`.
+    pub(super) fn suit(&mut self, memory: &impl Memory, tail: &Tail, len: u64) {
+        let Some(window) = self.suited else { return };
+        let frames = tail.next.wrapping_sub(self.frames);
+        let bytes = tail.bytes_committed.wrapping_sub(self.bytes);
+        if frames >= FRAMES_PER_LOOK && bytes >= window.bytes {
+            let now_ns = memory.now_ns();
+            let took_ns = now_ns.saturating_sub(self.looked_ns);
+            self.are_filled = bytes <= took_ns.saturating_mul(FASTEST_FILL);
+            (self.frames, self.bytes, self.looked_ns) = (tail.next, tail.bytes_committed, now_ns);
+        }
+        // In streams of small frames calls take longer than the cache misses, and where the cores are far apart, the more time goes
+        // by until a line is used again the better.
+        let is_suited = is_large(memory.frames(), len) && self.are_filled && !self.is_past_caches;
+        self.window = is_suited.then_some(window);
+    }
+
+    /// Offset beyond which no frame goes while readers are near.
+    pub(super) fn window(&self) -> u64 {
+        self.window.map_or(u64::MAX, |window| window.bytes)
     }
 
     /// Offset beyond which no frame goes while readers wait for each.
-    pub(super) fn narrow(self) -> u64 {
-        match self {
-            Self::Whole => u64::MAX,
-            Self::Window(bytes) => bytes / NARROW_PART,
-        }
+    pub(super) fn narrow(&self) -> u64 {
+        self.window.map_or(u64::MAX, |window| window.narrow)
     }
 
     /// From `offset` on, up to where frames go without a look at how near readers are.
-    pub(super) fn step(self, offset: u64) -> u64 {
-        match self {
-            Self::Whole => u64::MAX,
-            Self::Window(_) if offset < self.narrow() => self.narrow(),
-            Self::Window(bytes) => offset + bytes / STEP_PART,
+    pub(super) fn step(&self, offset: u64) -> u64 {
+        match self.window {
+            None => u64::MAX,
+            Some(Window { narrow, .. }) if offset < narrow => narrow,
+            Some(Window { bytes, .. }) => offset + bytes / STEP_PART,
         }
     }
 }

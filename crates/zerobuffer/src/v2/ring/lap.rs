@@ -4,10 +4,15 @@ use super::producer::Tail;
 use crate::v2::layout::{CACHE_LINE, FrameGeometry};
 use crate::v2::position::Position;
 
-/// Frames from this length on, a page, or in a small ring this part of it, go where those of the lap before lay. Of smaller
-/// ones several share pages and lines anyway.
+/// From this length on, a page, or in a small ring this part of it, it matters where frames lie. Of smaller ones several share
+/// pages and lines anyway.
 pub(super) const LEAST_PLACED: u64 = 4096;
 const LEAST_PLACED_PART: u64 = 64;
+
+/// Whether it matters where a frame of `len` bytes lies.
+pub(super) fn is_large(frames: &FrameGeometry, len: u64) -> bool {
+    len >= LEAST_PLACED.min(frames.capacity / LEAST_PLACED_PART)
+}
 
 /// The frames since a position, as many as the ring has room for at once.
 ///
@@ -38,10 +43,9 @@ impl Lap {
         let end = frames.extent(behind, len).end;
         let skipped = self.end(frames).since(behind);
         let runs_over = skipped < end.since(behind);
-        let is_large = len >= LEAST_PLACED.min(frames.capacity / LEAST_PLACED_PART);
         // A line before that of the first, or a ring of such frames would have room for one less: its terminator would
         // lie in the header of the frame behind.
-        let is_placed = runs_over && is_large && self.is_even(tail, len);
+        let is_placed = runs_over && is_large(frames, len) && self.is_even(tail, len);
         if is_placed { behind.plus(skipped.saturating_sub(CACHE_LINE)) } else { behind }
     }
 

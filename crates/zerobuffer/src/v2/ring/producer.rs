@@ -1,6 +1,6 @@
 //! The Writer's side of the ring.
 
-use super::footprint::Footprint;
+use super::footprint::{Footprint, Part};
 use super::lap::{LEAST_PLACED, Lap};
 use super::room::Room;
 use super::{Claim, Damage, Full, SMALLEST_FRAME, Step, Walk, number_at};
@@ -93,7 +93,7 @@ pub(crate) struct Producer {
     room: Room,
     /// Copy of `reserve`.
     reserve: Position,
-    footprint: Footprint,
+    part: Part,
     /// See [`Producer::expect_one_alone`].
     is_next_alone: bool,
     lap: Lap,
@@ -164,7 +164,7 @@ impl Producer {
             ask_ahead: ASK_AHEAD.min(frames.capacity / ASK_AHEAD_PART),
             room: Room::above(floor),
             reserve,
-            footprint,
+            part: Part::new(footprint, frames.capacity),
             is_next_alone: false,
             lap: Lap::at(tail.position, &tail),
             #[cfg(all(feature = "fault-points", not(loom)))]
@@ -215,6 +215,12 @@ impl Producer {
     pub(crate) fn expect_one_alone(&mut self) {
         self.is_next_alone = self.batch.is_none();
         self.ready_until = self.tail.position;
+    }
+
+    /// Tells whether frames are copied past the caches.
+    #[inline(always)]
+    pub(crate) fn copies_past_caches(&mut self, is_so: bool) {
+        self.part.is_past_caches = is_so;
     }
 
     /// Claims room for a frame of `len` bytes behind what is staged, if there is some.
@@ -270,7 +276,8 @@ impl Producer {
         {
             return Some(frame);
         }
-        if frames.offset(self.tail.position) >= self.footprint.narrow()
+        self.part.suit(memory, &self.tail, len);
+        if frames.offset(self.tail.position) >= self.part.narrow()
             && let Some(frame) = self.place_at_ring_start(memory, len)
         {
             return Some(frame);
@@ -306,7 +313,7 @@ impl Producer {
         if offset < size.saturating_mul(2) {
             return None;
         }
-        if offset + size <= self.footprint.window() {
+        if offset + size <= self.part.window() {
             return self.place_if_all_is_free(memory, frame, len);
         }
         // One long skip at a time, or what one of them leads over would be forgotten.
@@ -372,7 +379,7 @@ impl Producer {
     fn look_ahead(&mut self, memory: &impl Memory, frame_bytes: u64, lowest: Option<Position>) {
         let frames = memory.frames();
         let offset = frames.offset(self.tail.position);
-        let window = self.footprint.step(offset).min(2 * frames.capacity);
+        let window = self.part.step(offset).min(2 * frames.capacity);
         self.ready_until = self
             .room
             .limit(frames)

@@ -1,0 +1,26 @@
+//! How much of a ring a writer uses, by name.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// The library's [`Elastic`](zerobuffer::Elastic).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Elastic {
+    /// In large rings, for frames from 4 KiB on that are filled, where cores share a cache
+    Auto,
+    /// The whole ring
+    Never,
+    /// For all frames
+    Always,
+}
+
+impl Elastic {
+    pub(crate) fn choice(self) -> zerobuffer::Elastic {
+        match self {
+            Self::Auto => zerobuffer::Elastic::Auto,
+            Self::Never => zerobuffer::Elastic::Never,
+            Self::Always => zerobuffer::Elastic::Always,
+        }
+    }
+}
