@@ -111,7 +111,9 @@ pub(crate) struct WriterArea {
     pub(crate) wakes: AtomicU64,
     /// Sum of all skip frames.
     pub(crate) skipped_bytes: AtomicU64,
-    _pad5: Pad<10>,
+    /// Position of the skip whose bytes the Writer may use while readers are before it, or of any frame.
+    pub(crate) gap: AtomicU64,
+    _pad5: Pad<9>,
     /// 0: none yet.
     pub(crate) metadata_generation: AtomicU64,
     _pad6: Pad<15>,
@@ -299,6 +301,7 @@ const _: () = {
     assert!(at(offset_of!(WriterArea, high_water_bytes)) == 0x318);
     assert!(at(offset_of!(WriterArea, wakes)) == 0x320);
     assert!(at(offset_of!(WriterArea, skipped_bytes)) == 0x328);
+    assert!(at(offset_of!(WriterArea, gap)) == 0x330);
     assert!(at(offset_of!(WriterArea, metadata_generation)) == 0x380);
     assert!(at(offset_of!(WriterArea, segment_state)) == 0x400);
     assert!(at(size_of::<WriterArea>()) <= OIEB_BYTES);

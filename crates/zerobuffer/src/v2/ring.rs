@@ -312,6 +312,14 @@ fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
     number_bits_at(memory, position).map_or(next, |bits| word::rebuild_number(bits, next))
 }
 
+/// Bytes of the skip at a position, if there is one.
+fn skip_at(memory: &impl Memory, position: Position) -> Option<u64> {
+    match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
+        Ok(Word::Skip { bytes, .. }) => Some(bytes),
+        _ => None,
+    }
+}
+
 /// What the word at a position says of its frame's number.
 fn number_bits_at(memory: &impl Memory, position: Position) -> Option<u64> {
     match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {

@@ -418,11 +418,14 @@ fn fill_up(bench: &mut Bench, len: u64) -> u64 {
 
 #[test]
 fn wherever_readers_stop_an_elastic_writer_has_room_for_the_whole_ring_if_it_wants() {
-    for lag in [0, 1, 3, 10, 14] {
+    for (lag, dies) in [0, 1, 3, 10, 14].into_iter().flat_map(|lag| [(lag, false), (lag, true)]) {
         for count in 100..300 {
             let (mut bench, _) = elastic(count, lag);
             // After the first time readers stop anywhere again, before the skip and behind it.
             for (time, reads) in [7, 13, 19, 25, 0].into_iter().enumerate() {
+                if dies {
+                    bench.run(Action::Die);
+                }
                 let bytes = fill_up(&mut bench, 100);
                 // Not the line of a skip, what lies before the floor, and what is too short for one more. And what readers
                 // give back before they come to the skip is of use behind it.

@@ -155,6 +155,8 @@ impl Producer {
         let (bytes, skipped) = (&writer.bytes_committed, &writer.skipped_bytes);
         tail.bytes_committed = tail.bytes_committed.wrapping_add(bytes.load(Ordering::Relaxed));
         tail.skipped_bytes = tail.skipped_bytes.wrapping_add(skipped.load(Ordering::Relaxed));
+        let room = Room::find(memory, floor, tail.position);
+        room.tell(memory, tail.position);
         let producer = Self {
             tail,
             batch: None,
@@ -162,7 +164,7 @@ impl Producer {
             lines_at_once: 0,
             prepared_until: head,
             ask_ahead: ASK_AHEAD.min(frames.capacity / ASK_AHEAD_PART),
-            room: Room::above(floor),
+            room,
             reserve,
             part: Part::new(footprint, frames.capacity),
             is_next_alone: false,
@@ -500,7 +502,7 @@ impl Producer {
             visible = word::skip(bytes, self.tail.next);
             tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
             self.lap = Lap::at(claim.frame, &self.tail);
-            self.room.note_skip(memory.frames(), claim.position, claim.frame);
+            self.room.note_skip(memory, claim.position, claim.frame);
         }
         let newest = claim.frame;
         match &mut self.batch {
@@ -620,6 +622,7 @@ impl Producer {
         if let Some(batch) = self.batch.take() {
             self.tail = batch.before;
             self.room = self.room.without_skips_since(batch.room);
+            self.room.tell(memory, self.tail.position);
             self.lap = Lap::at(self.tail.position, &self.tail);
             self.look_ahead(memory, SMALLEST_FRAME, None);
         }

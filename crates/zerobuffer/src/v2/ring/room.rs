@@ -1,6 +1,9 @@
 //! Which bytes of the ring are free.
 
+use super::skip_at;
+use crate::sync::Ordering;
 use crate::v2::layout::{CACHE_LINE, Extent, FrameGeometry};
+use crate::v2::memory::Memory;
 use crate::v2::position::Position;
 
 /// What a skip leads over.
@@ -43,8 +46,25 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn above(floor: Position) -> Self {
-        Self { floor, gap: None, hop: None }
+    /// The room of a Writer that has come to `tail`, where a predecessor may have left a gap.
+    pub(super) fn find(memory: &impl Memory, floor: Position, tail: Position) -> Self {
+        let skip = Position(memory.writer().gap.load(Ordering::Relaxed));
+        let is_committed = skip.0.is_multiple_of(8) && skip.is_within(floor, tail) && skip != tail;
+        let bytes = if is_committed { skip_at(memory, skip) } else { None };
+        let frame = bytes.map(|bytes| skip.plus(bytes));
+        let gap = frame.filter(|frame| frame.is_within(skip, tail));
+        let gap = gap.map(|frame| Gap { skip, frame });
+        let begin = gap.map(|gap| gap.begin_again(memory.frames()));
+        // How long the hop was only counts for statistics.
+        let hop = begin.filter(|begin| begin.is_at_or_before(tail)).map(|_| 0);
+        Self { floor, gap, hop }
+    }
+
+    /// Tells a successor of the gap behind which `tail` may be.
+    pub(super) fn tell(&self, memory: &impl Memory, tail: Position) {
+        // Where there is none, the place of a frame: no word there, now or later, leads anywhere that is not free.
+        let place = self.gap.map_or(tail, |gap| gap.skip);
+        memory.writer().gap.store(place.0, Ordering::Relaxed);
     }
 
     pub(super) fn floor(&self) -> Position {
@@ -89,14 +109,18 @@ impl Room {
         }
     }
 
-    /// A skip was staged that leads to `frame`.
-    pub(super) fn note_skip(&mut self, frames: &FrameGeometry, skip: Position, frame: Position) {
+    /// A skip is staged that leads to `frame`.
+    pub(super) fn note_skip(&mut self, memory: &impl Memory, skip: Position, frame: Position) {
+        let frames = memory.frames();
         let new = Gap { skip, frame };
         match (self.gap, self.hop) {
             (Some(gap), None) if gap.begin_again(frames).is_at_or_before(frame) => {
                 self.hop = Some(new.bytes());
             }
-            (None, _) if new.bytes() > CACHE_LINE => self.gap = Some(new),
+            (None, _) if new.bytes() > CACHE_LINE => {
+                self.gap = Some(new);
+                self.tell(memory, skip);
+            }
             _ => {}
         }
     }
