@@ -61,7 +61,7 @@ fn writer_dies(
     at_every_step(preemptions, move |stores| {
         let heap = match footprint {
             Footprint::Whole => heap(1, 0u64.wrapping_sub(128)),
-            Footprint::Window(_) => {
+            Footprint::Window(_) | Footprint::Suited(_) => {
                 Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)))
             }
         };
@@ -113,8 +113,20 @@ fn loom_a_writer_dies_in_a_batch_and_none_of_it_is_seen_or_all() {
 
 #[test]
 fn loom_a_writer_dies_skipping_to_the_start_of_the_ring() {
-    writer_dies(3, 2, 4, Footprint::Window(112), |heap, producer| {
+    writer_dies(3, 2, 4, WINDOW, |heap, producer| {
         commit(heap, producer, OF_THE_DEAD + 3);
+    });
+}
+
+#[test]
+fn loom_a_writer_dies_going_beyond_what_is_unread() {
+    writer_dies(2, 2, 5, WINDOW, |heap, producer| {
+        commit(heap, producer, OF_THE_DEAD + 3);
+        if let Ok(claim) = producer.claim_beyond(heap, LEN) {
+            fill(heap, claim.start(), OF_THE_DEAD + 4);
+            producer.commit(heap, &claim);
+            wake::wake_readers(heap, Barrier::Fence);
+        }
     });
 }
 
