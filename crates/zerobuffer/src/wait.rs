@@ -57,14 +57,6 @@ impl Patience {
         }
     }
 
-    /// What is left of it after `waited`.
-    pub(crate) fn after(self, waited: Duration) -> Self {
-        match self {
-            Self::None => Self::None,
-            Self::For(limit) => Self::For(limit.map(|limit| limit.saturating_sub(waited))),
-        }
-    }
-
     /// How long a call that gave up has waited.
     pub(crate) fn limit(self) -> Duration {
         match self {

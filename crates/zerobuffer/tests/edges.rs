@@ -473,6 +473,37 @@ fn an_elastic_writer_reuses_the_start_of_the_ring_while_the_reader_keeps_up() {
 }
 
 #[test]
+fn a_batch_stays_whole_as_long_as_an_elastic_writer_has_room() {
+    const LEN: usize = 1000;
+    let dir = shm_dir();
+    let config = BufferConfig::new().payload_bytes(1 << 16);
+    let mut writer =
+        writer_in(dir.path()).elastic_window(Some(1 << 14)).create(NAME, &config).unwrap();
+    let mut reader = reader_in(dir.path()).join(NAME).unwrap();
+    let mut sequence = 0;
+    while writer.stats().skipped_bytes == 0 {
+        drop(reader.try_read());
+        sequence += 1;
+        writer.write(&frame(sequence, LEN)).unwrap();
+    }
+    // The reader is before the skip. A quarter of the ring is more than a lap above its cursor.
+    let mut batch = writer.batch();
+    for _ in 0..40 {
+        sequence += 1;
+        batch.push(&frame(sequence, LEN)).unwrap();
+    }
+    let seen = zerobuffer::inspect::snapshot(NAME, dir.path()).unwrap();
+    assert_eq!((seen.newest_sequence, seen.full_waits), (sequence - 40, 0));
+    assert_eq!(batch.commit(), 40);
+    let read = std::iter::from_fn(|| {
+        let found = reader.try_read().ok().flatten()?;
+        assert!(is_frame(found.sequence(), &found));
+        Some(found.sequence())
+    });
+    assert_eq!(read.last(), Some(sequence));
+}
+
+#[test]
 fn an_elastic_writers_batches_and_successors_go_over_skips() {
     let dir = shm_dir();
     let config = BufferConfig::new().payload_bytes(16 << 20);

@@ -331,12 +331,40 @@ impl Engine {
         full: Full,
         patience: Patience,
     ) -> Result<Claim, WriteError> {
+        if self.producer.place_beyond(&self.layout().frames, len as u64).is_some() {
+            let mut reluctance =
+                patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
+            if self.producer.has_staged() {
+                // Readers may have nothing to read but what is to stay whole.
+                reluctance = Patience::None;
+            }
+            let (claim, _) = self.wait_for_room(len, full, reluctance)?;
+            let beyond = || self.producer.claim_beyond(&self.segment, len as u64).ok();
+            if let Some(claim) = claim.or_else(beyond) {
+                return Ok(claim);
+            }
+        }
         // What is staged and not visible can never be read, so it must not be what fills the ring.
         self.publish();
         let area = self.segment.writer();
         area.full_waits
             .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
+        let (claim, holder) = self.wait_for_room(len, full, patience)?;
+        claim.ok_or_else(|| WriteError::Full {
+            name: self.name().clone(),
+            waited: patience.limit(),
+            holder: holder.map_or_else(Peer::nobody, |slot| members::peer(&self.segment, slot)),
+        })
+    }
+
+    /// Waits for room within a lap of the lowest cursor; in the end also whose that was.
+    fn wait_for_room(
+        &mut self,
+        len: usize,
+        full: Full,
+        patience: Patience,
+    ) -> Result<(Option<Claim>, Option<u32>), WriteError> {
         let spin = self.begin_wait();
         if patience != Patience::None {
             let (producer, segment) = (&mut self.producer, &self.segment);
@@ -345,41 +373,20 @@ impl Engine {
                 claimed = producer.claim(segment, len as u64).ok();
                 claimed.is_some()
             });
-            if let Some(claim) = claimed {
-                return Ok(claim);
+            if claimed.is_some() {
+                return Ok((claimed, None));
             }
         }
-        let is_beyond = self.producer.place_beyond(&self.layout().frames, len as u64).is_some();
         let mut room = Room {
             segment: &self.segment,
             producer: &mut self.producer,
             len: len as u64,
-            goes_beyond: !is_beyond,
             full,
             told: &mut self.told,
             stats: &mut self.stats,
         };
-        let mut left = patience;
-        let mut claim = None;
-        if is_beyond {
-            let begin = Instant::now();
-            let reluctance = patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
-            claim = wait(&mut room, &mut self.spinner, spin, reluctance)?;
-            left = patience.after(begin.elapsed());
-            room.goes_beyond = true;
-            if claim.is_none() {
-                claim = room.poll()?;
-            }
-        }
-        if claim.is_none() {
-            claim = wait(&mut room, &mut self.spinner, spin, left)?;
-        }
-        let holder = room.full.holder;
-        claim.ok_or_else(|| WriteError::Full {
-            name: self.name().clone(),
-            waited: patience.limit(),
-            holder: holder.map_or_else(Peer::nobody, |slot| members::peer(&self.segment, slot)),
-        })
+        let claim = wait(&mut room, &mut self.spinner, spin, patience)?;
+        Ok((claim, room.full.holder))
     }
 
     /// Copies a frame to where it was claimed.
@@ -702,8 +709,6 @@ struct Room<'a> {
     segment: &'a Segment,
     producer: &'a mut Producer,
     len: u64,
-    /// Whether any room will do; else not beyond what readers have yet to read.
-    goes_beyond: bool,
     full: Full,
     told: &'a mut [u64; MAX_SLOTS as usize],
     stats: &'a mut WriterStats,
@@ -724,12 +729,7 @@ impl Awaited for Room<'_> {
     type Error = WriteError;
 
     fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
-        let claimed = if self.goes_beyond {
-            self.producer.claim_beyond(self.segment, self.len)
-        } else {
-            self.producer.claim(self.segment, self.len)
-        };
-        match claimed {
+        match self.producer.claim(self.segment, self.len) {
             Ok(claim) => Ok(Some(claim)),
             Err(full) => {
                 self.full = full;

@@ -187,6 +187,11 @@ impl Producer {
         self.tail.next
     }
 
+    /// Whether frames are staged and not visible.
+    pub(crate) fn has_staged(&self) -> bool {
+        self.batch.is_some()
+    }
+
     /// End of everything staged.
     pub(crate) fn tail(&self) -> Position {
         self.tail.position
