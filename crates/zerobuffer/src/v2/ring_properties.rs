@@ -366,6 +366,32 @@ fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
 }
 
 #[test]
+fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before_is_passed() {
+    const SIZE: u64 = 32 << 10;
+    let frames = FrameGeometry::new(16 * SIZE, 8, 1024);
+    let heap = Heap::new(frames, 1, Position(0));
+    heap.reserve(0, Position(0));
+    let mut producer = Producer::attach(&heap, Footprint::Window(2 * SIZE)).unwrap();
+    let mut consumer = Consumer::attach(&heap, 0).unwrap();
+    let mut refused = 0;
+    for lap in 0..160 {
+        for _ in 0..2 {
+            let Ok(claim) = producer.claim(&heap, SIZE - CACHE_LINE) else {
+                refused += 1;
+                continue;
+            };
+            assert!(frames.offset(claim.header()) < 3 * SIZE, "lap {lap}");
+            producer.commit(&heap, &claim);
+        }
+        while let Some(found) = consumer.poll(&heap).unwrap() {
+            consumer.take(&heap, &found);
+            ring::release(&heap, 0, found.end);
+        }
+    }
+    assert!((1..=12).contains(&refused), "{refused} of 160, when laps are back where they began");
+}
+
+#[test]
 fn frames_that_are_better_off_in_a_window_keep_to_it() {
     const LEN: u64 = 100;
     let mut bench = Bench::new(8, 0, Footprint::Suited(512));

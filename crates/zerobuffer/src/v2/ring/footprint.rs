@@ -2,11 +2,14 @@
 
 use super::lap::is_large;
 use super::producer::Tail;
+use crate::v2::layout::CACHE_LINE;
 use crate::v2::memory::Memory;
 
 /// Part of a window that is enough while readers wait for each frame, and how often it is looked behind that whether they do.
 const NARROW_PART: u64 = 4;
 const STEP_PART: u64 = 16;
+/// Part of a window in which its laps begin.
+const SLACK_PART: u64 = 64;
 /// A ring of two windows at most is in the cache anyway, and one of two narrow ones in that of one core.
 const SMALL_RING: u64 = 2;
 /// Between two looks at the clock, beside a window's bytes.
@@ -60,6 +63,8 @@ pub(super) struct Part {
     window: Option<Window>,
     /// That of frames that are better off in one.
     suited: Option<Window>,
+    /// Offset at which the next lap of a window begins.
+    start: u64,
     /// Whether frames are copied past the caches.
     pub(super) is_past_caches: bool,
     /// Whether frames are filled, and what had been committed at the last look.
@@ -79,6 +84,7 @@ impl Part {
         Self {
             window,
             suited,
+            start: 0,
             is_past_caches: false,
             are_filled: true,
             frames: 0,
@@ -102,6 +108,18 @@ impl Part {
         // by until a line is used again the better.
         let is_suited = is_large(memory.frames(), len) && self.are_filled && !self.is_past_caches;
         self.window = is_suited.then_some(window);
+    }
+
+    /// Offset at which the next lap of a window begins.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// A lap has begun. The next one does a line before it, or its last frame would have to wait until the skip behind this one's
+    /// last, where its terminator goes, is passed.
+    pub(super) fn begin_again(&mut self) {
+        let slack = self.window.map_or(0, |window| window.bytes / SLACK_PART) & !(CACHE_LINE - 1);
+        self.start = if self.start == 0 { slack } else { self.start } - CACHE_LINE.min(slack);
     }
 
     /// Offset beyond which no frame goes while readers are near.

@@ -353,10 +353,10 @@ impl Producer {
         self.place_if_all_is_free(memory, frame, len)
     }
 
-    /// Where the ring's next lap begins.
+    /// Where the ring's next lap begins, or a little behind.
     fn ring_start(&self, frames: &FrameGeometry) -> Position {
         let position = self.tail.position;
-        position.plus(frames.capacity - frames.offset(position))
+        position.plus(frames.capacity - frames.offset(position) + self.part.start())
     }
 
     /// Takes a place if the readers have released everything.
@@ -508,6 +508,7 @@ impl Producer {
             tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
             self.lap = Lap::at(claim.frame, &self.tail);
             self.room.note_skip(memory, claim.position, claim.frame);
+            self.part.begin_again();
         }
         let newest = claim.frame;
         match &mut self.batch {
