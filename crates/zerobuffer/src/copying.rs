@@ -115,10 +115,11 @@ impl Copying {
         Self { way, lap, laps: 1, least: 0.0, same: 0, phase, streamed: 0 }
     }
 
-    /// Copies `bytes` bytes in: `copy` does it, by the way that it is told.
-    pub(crate) fn run(&mut self, bytes: usize, copy: impl FnOnce(Way)) {
+    /// Copies `bytes` bytes in: `copy` does it, by the way that it is told and that is returned.
+    pub(crate) fn run(&mut self, bytes: usize, copy: impl FnOnce(Way)) -> Way {
         if bytes < LARGE {
-            return copy(Way::ThroughCaches);
+            copy(Way::ThroughCaches);
+            return Way::ThroughCaches;
         }
         let next = self.next(bytes);
         let (Next::Copy(way) | Next::Time(way)) = next;
@@ -130,11 +131,7 @@ impl Copying {
                 self.note(bytes, took);
             }
         }
-    }
-
-    /// Whether that is the way in use.
-    pub(crate) fn goes_past_caches(&self) -> bool {
-        self.way == Way::PastCaches
+        way
     }
 
     /// How many went past the caches.

@@ -409,11 +409,12 @@ impl Engine {
     #[inline(never)]
     fn copy_large_in(&mut self, start: Position, part: &[u8]) {
         let segment = &self.segment;
-        self.copying.run(part.len(), |way| match way {
+        let way = self.copying.run(part.len(), |way| match way {
             Way::ThroughCaches => segment.copy_in(start, part),
             Way::PastCaches => segment.stream_in(start, part),
         });
-        self.producer.copies_past_caches(self.copying.goes_past_caches());
+        // In a trial, too: of each way it is to be found out how fast it is where it would be used.
+        self.producer.copies_past_caches(way == Way::PastCaches);
     }
 
     /// Completes a claimed frame and makes it visible. Returns its number.
