@@ -69,7 +69,10 @@ fuzz_target!(|input: &[u8]| {
     }
     // Never waits, so that an input that takes long is a finding.
     let options = Writer::options().dir(dir).full_policy(FullPolicy::Fail);
-    let mut writer = options.elastic(if how & 4 != 0 { Elastic::Always } else { Elastic::Auto }).connect(NAME).ok();
+    let mut writer = options
+        .elastic(if how & 4 != 0 { Elastic::Always } else { Elastic::Auto })
+        .connect(NAME)
+        .ok();
     if let Some(writer) = &mut writer {
         common::write(writer);
     }
