@@ -97,6 +97,22 @@ fn many_calls_at_once_get_their_own_answers_through_buffers_that_are_full() {
     assert_eq!(client.get_ref().in_flight(), 0);
 }
 
+/// With room for a request but not for what stands before it, too.
+#[test]
+fn a_request_that_finds_no_room_sleeps_whatever_room_there_is() {
+    let _watchdog = Watchdog::new("no room");
+    let dir = shm_dir();
+    let _server = small(dir.path()).create(NAME).unwrap();
+    let client = connect(dir.path());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut loan = |len| pin!(client.loan(len)).poll(&mut context).is_ready();
+    let mut sent = Vec::new();
+    while loan(100) {
+        sent.push(client.get_ref().send(&[1; 100], Duration::ZERO).unwrap());
+    }
+    assert!(sent.len() > 100 && (1..100).any(|len| !loan(len)));
+}
+
 /// Requests that are handed to other tasks, and a client that threads and tasks share.
 #[test]
 fn threads_and_tasks_share_a_client() {

@@ -13,7 +13,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use super::answers::Request;
-use super::call::{PendingCall, Response};
+use super::call::{PendingCall, Response, bytes_before_a_request};
 use super::client::{Client, Outcome};
 use super::error::CallError;
 use super::server::Server;
@@ -97,7 +97,10 @@ impl Client {
     /// replace the writer; what `sleep` returns.
     pub fn arm_requests(&self, len: usize, sleep: impl FnOnce(Armed) -> bool) -> bool {
         match self.requests.try_take() {
-            Some(mut writer) => sleep(writer.arm(len)),
+            Some(mut writer) => {
+                let before = bytes_before_a_request(writer.protocol());
+                sleep(writer.arm(len.saturating_add(before)))
+            }
             // Somebody fills a request.
             None => sleep(Armed::unattended()),
         }
