@@ -281,9 +281,11 @@ impl Engine {
         if self.behaviour.require_reader {
             self.check_reader()?;
         }
-        let claimed = match patience {
-            Patience::None => self.producer.claim_beyond(&self.segment, len as u64),
-            Patience::For(_) => self.producer.claim(&self.segment, len as u64),
+        // Who may not wait goes beyond at once; so does a batch: readers may have nothing to read but what is to stay whole.
+        let claimed = if patience == Patience::None || self.producer.has_staged() {
+            self.producer.claim_beyond(&self.segment, len as u64)
+        } else {
+            self.producer.claim(&self.segment, len as u64)
         };
         claimed.or_else(|full| self.claim_when_room(len, full, patience))
     }
@@ -332,12 +334,7 @@ impl Engine {
         patience: Patience,
     ) -> Result<Claim, WriteError> {
         if self.producer.place_beyond(&self.layout().frames, len as u64).is_some() {
-            let mut reluctance =
-                patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
-            if self.producer.has_staged() {
-                // Readers may have nothing to read but what is to stay whole.
-                reluctance = Patience::None;
-            }
+            let reluctance = patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
             let (claim, _) = self.wait_for_room(len, full, reluctance)?;
             let beyond = || self.producer.claim_beyond(&self.segment, len as u64).ok();
             if let Some(claim) = claim.or_else(beyond) {
