@@ -34,6 +34,19 @@ const LEN: u64 = 48;
 /// Of a ring of 256 bytes: two frames, then from its start again.
 const WINDOW: Footprint = Footprint::Window(112);
 
+/// A ring whose window was filled once and read.
+fn at_the_end_of_the_window() -> (Arc<Heap>, Producer, Consumer) {
+    let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
+    heap.reserve(0, Position(0));
+    let mut producer = Producer::attach(&*heap, WINDOW).unwrap();
+    let mut consumer = Consumer::attach(&*heap, 0).unwrap();
+    for expected in 1..=2 {
+        write(&heap, &mut producer);
+        read(&heap, 0, &mut consumer, expected);
+    }
+    (heap, producer, consumer)
+}
+
 fn heap(slots: usize, start: u64) -> Arc<Heap> {
     Arc::new(Heap::new(FrameGeometry::new(128, 8, 1024), slots, Position(start)))
 }
@@ -262,14 +275,7 @@ fn loom_a_batch_appears_at_once() {
 #[test]
 fn loom_a_skip_leads_to_its_frame() {
     loom::model(|| {
-        let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
-        heap.reserve(0, Position(0));
-        let mut producer = Producer::attach(&*heap, WINDOW).unwrap();
-        let mut consumer = Consumer::attach(&*heap, 0).unwrap();
-        for expected in 1..=2 {
-            write(&heap, &mut producer);
-            read(&heap, 0, &mut consumer, expected);
-        }
+        let (heap, mut producer, mut consumer) = at_the_end_of_the_window();
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
             write(&shared, &mut producer);
@@ -283,14 +289,7 @@ fn loom_a_skip_leads_to_its_frame() {
 #[test]
 fn loom_a_writer_goes_beyond_what_is_unread_and_a_successor_goes_on_behind() {
     loom::model(|| {
-        let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
-        heap.reserve(0, Position(0));
-        let mut producer = Producer::attach(&*heap, WINDOW).unwrap();
-        let mut consumer = Consumer::attach(&*heap, 0).unwrap();
-        for expected in 1..=2 {
-            write(&heap, &mut producer);
-            read(&heap, 0, &mut consumer, expected);
-        }
+        let (heap, mut producer, mut consumer) = at_the_end_of_the_window();
         // It begins the next lap. Behind it is no room for another before it is received.
         write(&heap, &mut producer);
         let shared = Arc::clone(&heap);
