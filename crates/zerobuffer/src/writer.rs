@@ -19,6 +19,14 @@ const ELASTIC_WINDOW: u64 = 4 << 20;
 /// Between two looks for a buffer that is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
+fn footprint(elastic: Elastic) -> Footprint {
+    match elastic {
+        Elastic::Auto => Footprint::Suited(ELASTIC_WINDOW),
+        Elastic::Never => Footprint::Whole,
+        Elastic::Always => Footprint::Window(ELASTIC_WINDOW),
+    }
+}
+
 /// How a [`Writer`] behaves; the buffer itself is described by [`BufferConfig`].
 #[derive(Debug, Clone)]
 #[must_use]
@@ -34,7 +42,7 @@ impl Default for WriterOptions {
         let behaviour = Behaviour {
             wait: WaitStrategy::default(),
             require_reader: false,
-            footprint: Footprint::Suited(ELASTIC_WINDOW),
+            footprint: footprint(Elastic::default()),
             prefault: false,
             streaming: StreamingStores::default(),
         };
@@ -78,11 +86,7 @@ impl WriterOptions {
 
     /// Whether to keep to a part of a large ring while readers keep up; default [`Elastic::Auto`].
     pub fn elastic(mut self, elastic: Elastic) -> Self {
-        self.behaviour.footprint = match elastic {
-            Elastic::Auto => Footprint::Suited(ELASTIC_WINDOW),
-            Elastic::Never => Footprint::Whole,
-            Elastic::Always => Footprint::Window(ELASTIC_WINDOW),
-        };
+        self.behaviour.footprint = footprint(elastic);
         self
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::args::Elastic;
 use anyhow::Context as _;
 use zerobuffer::{BufferConfig, Reader, Writer};
 
@@ -11,6 +10,7 @@ use super::header;
 use super::peer::Pair;
 use super::report::{Case, Column, Metrics, Report, Samples, median};
 use super::throughput::{self, Touch};
+use crate::args::Elastic;
 
 /// Room for two and a half of the largest frame: one being read, one being filled.
 fn ring_for(largest: usize) -> usize {

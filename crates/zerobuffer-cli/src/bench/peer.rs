@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::args::Elastic;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zerobuffer::{BufferConfig, Reader, Writer};
@@ -14,6 +13,7 @@ use zerobuffer::{BufferConfig, Reader, Writer};
 use super::args::{Common, PeerArgs, Stores, Wait};
 use super::raw::Shared;
 use super::{bare_ring, floor, idle, latency, pin, throughput, wake};
+use crate::args::Elastic;
 
 /// What the parent asks of its peer. The peer opens what it needs, answers [`Reply::Ready`], does its half,
 /// and answers [`Reply::Done`].

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
-use crate::args::Elastic;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zerobuffer::{Reader, Writer};
@@ -13,6 +12,7 @@ use super::peer::{Outcome, Pair, Request};
 use super::raw::{FIRST_FLAG, FLAG_COUNT, Shared};
 use super::report::{Case, Column, Metrics, Report, Samples};
 use super::{BEGIN, END, header, pin, sum_bytes};
+use crate::args::Elastic;
 
 /// How much of each frame is written and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
