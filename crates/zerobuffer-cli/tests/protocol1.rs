@@ -474,14 +474,15 @@ fn a_writer_is_told_when_its_reader_leaves_or_dies() {
 fn a_writer_that_ends_before_the_ring_is_full_counts_what_its_dead_reader_has_not_read() {
     let cam = Buffer::new("unread");
     let reader = cam.read(&["-n", "0"]);
-    let words = ["-n", "40", "--delay-ms", "20", "--json-output"];
+    let words = ["--stdin", "--frame-size", "1000", "--json-output"];
     let mut writer = cam.command("write", &words);
+    writer.feed_on(&[1; 3000]);
     cam.until_written(3);
     reader.kill();
-    let ended = writer.wait().expect_code(2);
-    let report = ended.json();
-    assert_eq!(report["frames_written"], 40);
-    assert!(report["frames_undelivered"].as_u64() > Some(0), "{report}");
+    let ended = writer.feed(&[2; 4000]).end().expect_code(2);
+    let report = ended.json_on_stderr();
+    assert_eq!(report["frames_written"], 7);
+    assert!(report["frames_undelivered"].as_u64() >= Some(4), "{report}");
     assert!(ended.stderr.contains("before it had the last"), "{}", ended.stderr);
     cam.command("rm", &[]).end().expect_code(0);
     cam.assert_gone();
