@@ -139,11 +139,28 @@ impl Writing {
         }
     }
 
-    /// Claims room for a frame, if it is plain to see that there is some.
+    /// Copies a frame in and makes it visible, if it is plain to see that there is room; its number.
     #[inline(always)]
-    pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
+    pub(crate) fn write_ready(&mut self, payload: &[u8]) -> Option<u64> {
         match self {
-            Self::V2(engine) => engine.claim_ready(len),
+            Self::V2(engine) => {
+                let claim = engine.claim_ready(payload.len())?;
+                engine.copy_in(&claim, payload);
+                Some(engine.commit(&claim))
+            }
+            Self::V1(_) => None,
+        }
+    }
+
+    /// The same, visible with [`publish`](Self::publish).
+    #[inline(always)]
+    pub(crate) fn stage_ready(&mut self, payload: &[u8]) -> Option<u64> {
+        match self {
+            Self::V2(engine) => {
+                let claim = engine.claim_ready(payload.len())?;
+                engine.copy_in(&claim, payload);
+                Some(engine.stage(&claim))
+            }
             Self::V1(_) => None,
         }
     }
@@ -562,12 +579,12 @@ impl Reading {
         }
     }
 
-    /// Receives the next frame, if it is plain to see that there is one.
+    /// Receives the next frame, if it is plain to see that there is one; false if not.
     #[inline(always)]
-    pub(crate) fn next_ready(&mut self) -> Option<Found> {
+    pub(crate) fn next_ready(&mut self) -> bool {
         match self {
             Self::V2(engine) => engine.next_ready(),
-            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => None,
+            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => false,
         }
     }
 
@@ -598,12 +615,21 @@ impl Reading {
         }
     }
 
-    /// Goes behind the next frame, as part of a batch, if it is plain to see that there is one.
+    /// Whether the next frame is there and as long as the last one.
     #[inline(always)]
-    pub(crate) fn advance_ready(&mut self) -> Option<Found> {
+    pub(crate) fn is_next_plain(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.is_next_plain(),
+            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => false,
+        }
+    }
+
+    /// Goes behind the next frame, as part of a batch, if it is plain to see that there is one; false if not.
+    #[inline(always)]
+    pub(crate) fn advance_ready(&mut self) -> bool {
         match self {
             Self::V2(engine) => engine.advance_ready(),
-            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => None,
+            Self::V1(_) | Self::Onlooker(_) | Self::Member(_) => false,
         }
     }
 
@@ -669,12 +695,13 @@ impl Reading {
         }
     }
 
-    /// Tells that all frames of a batch were received, and releases them.
+    /// Tells that all frames of a batch were received, and releases them. `newest` is the last one for those who do not remember
+    /// it themselves.
     pub(crate) fn release_batch(&mut self, newest: &Found) {
         match self {
             Self::V2(engine) if engine.segment().is_sound() => {
-                engine.publish_received(newest);
-                engine.seat().release_lent(newest.end);
+                engine.publish_received();
+                engine.seat().release_lent(engine.newest().end);
                 engine.seat().settle();
             }
             Self::V2(_) | Self::Onlooker(_) => {}

@@ -353,10 +353,10 @@ impl Reader {
     /// Receives the next frame, which [`lent_frame`](Self::lent_frame) has then; false when the writer has closed.
     #[inline(always)]
     pub(crate) fn receive_within(&mut self, patience: Patience) -> Result<bool, ReadError> {
-        match self.engine.next_ready() {
-            Some(_) => Ok(true),
-            None => self.engine.receive(patience, &mut self.lent),
+        if self.engine.next_ready() {
+            return Ok(true);
         }
+        self.engine.receive(patience, &mut self.lent)
     }
 
     /// The bytes of the frame that was received last, and not released yet.
@@ -415,13 +415,14 @@ impl Reader {
         max: usize,
         patience: Patience,
     ) -> Result<Option<Batch<'_>>, ReadError> {
-        let first = self.engine.find(patience)?;
-        Ok(first.map(|first| Batch {
-            reader: self,
-            first: Some(first),
-            has_begun: false,
-            left: max.max(1),
-        }))
+        let mut first = None;
+        if !self.engine.is_next_plain() {
+            first = self.engine.find(patience)?;
+            if first.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Batch { reader: self, first, has_begun: false, left: max.max(1) }))
     }
 
     /// Copies the next frame into `space` and releases it; its length. Waits without limit, and never forms a
@@ -561,7 +562,7 @@ impl Drop for Metadata<'_> {
 #[derive(Debug)]
 pub struct Batch<'a> {
     reader: &'a mut Reader,
-    /// Found by the call that began the batch, and not handed out yet.
+    /// Found by the call that began the batch, and not handed out yet, if that needed more than a look.
     first: Option<Found>,
     /// Whether any was handed out: the newest is the one that the reader lends.
     has_begun: bool,
@@ -589,7 +590,7 @@ impl<'a> Batch<'a> {
         if self.left == 0 {
             return None;
         }
-        let is_ready = self.first.is_none() && self.reader.engine.advance_ready().is_some();
+        let is_ready = self.first.is_none() && self.reader.engine.advance_ready();
         let is_there = is_ready || self.next_with_care();
         // What comes later belongs to the next batch.
         self.left = if is_there { self.left - 1 } else { 0 };
@@ -630,8 +631,8 @@ impl<'a> BatchFrame<'a> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if self.has_begun {
-            let newest = *self.reader.lent().1;
-            self.reader.engine.release_batch(&newest);
+            let Reader { engine, lent } = &mut *self.reader;
+            engine.release_batch(lent);
         }
     }
 }

@@ -266,8 +266,8 @@ impl Writer {
     /// Nothing was written then.
     #[inline(always)]
     pub fn write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
-        match self.engine.claim_ready(payload.len()) {
-            Some(claim) => Ok(self.fill(&claim, payload)),
+        match self.engine.write_ready(payload) {
+            Some(sequence) => Ok(Written::Committed(sequence)),
             None => self.write_by_policy(payload),
         }
     }
@@ -290,8 +290,8 @@ impl Writer {
     /// As [`write`](Self::write).
     #[inline]
     pub fn try_write(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
-        match self.engine.claim_ready(payload.len()) {
-            Some(claim) => Ok(self.fill(&claim, payload)),
+        match self.engine.write_ready(payload) {
+            Some(sequence) => Ok(Written::Committed(sequence)),
             None => self.write_within(payload, Patience::None),
         }
     }
@@ -681,8 +681,11 @@ impl WriteBatch<'_> {
     /// As [`Writer::write`]; the frame is not part of the batch then.
     #[inline(always)]
     pub fn push(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
-        match self.writer.engine.claim_ready(payload.len()) {
-            Some(claim) => Ok(self.stage(&claim, payload)),
+        match self.writer.engine.stage_ready(payload) {
+            Some(sequence) => {
+                self.frames += 1;
+                Ok(Written::Committed(sequence))
+            }
             None => self.push_by_policy(payload),
         }
     }

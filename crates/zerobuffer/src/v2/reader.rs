@@ -269,12 +269,10 @@ impl Engine {
         self.seat.segment.layout()
     }
 
-    /// Receives the next frame, if it is plain to see that there is one.
+    /// Receives the next frame, if it is plain to see that there is one; false if not.
     #[inline(always)]
-    pub(crate) fn next_ready(&mut self) -> Option<Found> {
-        let found = self.find_ready()?;
-        self.take(&found);
-        Some(found)
+    pub(crate) fn next_ready(&mut self) -> bool {
+        self.seat.segment.is_sound() && self.consumer.take_ready(&self.seat.segment)
     }
 
     /// The frame that was received last.
@@ -296,8 +294,7 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn receive(&mut self, patience: Patience) -> Result<bool, ReadError> {
         let is_ready = self.receive_behind_skip()
-            || self.comes_soon(patience)
-                && (self.next_ready().is_some() || self.receive_behind_skip());
+            || self.comes_soon(patience) && (self.next_ready() || self.receive_behind_skip());
         if is_ready {
             return Ok(true);
         }
@@ -317,11 +314,11 @@ impl Engine {
         if !segment.is_sound() || !self.consumer.pass_skip(segment) {
             return false;
         }
-        let found = self.next_ready();
-        if let Some(found) = &found {
-            self.release_skipped(found);
+        let is_there = self.next_ready();
+        if is_there {
+            self.release_skipped(self.consumer.newest());
         }
-        found.is_some()
+        is_there
     }
 
     /// Lets the Writer have what the skip led over, which is most of the ring perhaps, while the frame behind it is in use.
@@ -430,12 +427,16 @@ impl Engine {
         self.shared.as_ref()
     }
 
-    /// Goes behind the next frame, if it is plain to see that there is one, as a part of a batch.
+    /// Whether the next frame is there and as long as the last one.
     #[inline(always)]
-    pub(crate) fn advance_ready(&mut self) -> Option<Found> {
-        let found = self.find_ready()?;
-        self.advance(&found);
-        Some(found)
+    pub(crate) fn is_next_plain(&self) -> bool {
+        self.seat.segment.is_sound() && self.consumer.is_next_plain(&self.seat.segment)
+    }
+
+    /// Goes behind the next frame, if it is plain to see that there is one, as a part of a batch; false if not.
+    #[inline(always)]
+    pub(crate) fn advance_ready(&mut self) -> bool {
+        self.seat.segment.is_sound() && self.consumer.advance_ready(&self.seat.segment)
     }
 
     /// The frame behind one that was found, if it is there already.
@@ -471,8 +472,8 @@ impl Engine {
     }
 
     /// Tells that everything up to `newest` was received.
-    pub(crate) fn publish_received(&self, newest: &Found) {
-        self.consumer.publish_received(&self.seat.segment, newest);
+    pub(crate) fn publish_received(&self) {
+        self.consumer.publish_received(&self.seat.segment, self.newest());
     }
 
     pub(crate) fn is_durable(&self) -> bool {

@@ -110,6 +110,9 @@ impl Bench {
 
     fn claim(&mut self, len: u64) -> Option<Claim> {
         let (producer, heap) = (&mut self.producer, &self.heap);
+        if let Some(claim) = producer.claim_ready(heap, len) {
+            return Some(claim);
+        }
         let claim = if self.goes_beyond {
             producer.claim_beyond(heap, len)
         } else {
@@ -163,14 +166,22 @@ impl Bench {
         if side.expected % 2 == 0 && side.consumer.pass_skip(&self.heap) {
             assert!(side.consumer.poll_ready(&self.heap).is_some());
         }
-        match side.consumer.poll(&self.heap).unwrap() {
+        let polled = side.consumer.poll(&self.heap).unwrap();
+        // So does either way to take a plain one.
+        let is_taken = side.expected % 3 != 0 && side.consumer.take_ready(&self.heap);
+        if is_taken {
+            assert_eq!(Some(*side.consumer.newest()), polled);
+        }
+        match polled {
             None => assert_eq!(side.expected, newest + 1, "a committed frame is not seen"),
             Some(found) => {
                 assert!(side.expected <= newest, "a frame that was never committed is seen");
                 assert_eq!(found.sequence, side.expected);
                 assert_eq!(found.len, self.lens[found.sequence as usize - 1]);
                 assert_eq!(found.is_redelivered(), found.sequence <= side.received);
-                side.consumer.take(&self.heap, &found);
+                if !is_taken {
+                    side.consumer.take(&self.heap, &found);
+                }
                 side.expected += 1;
                 side.held.push(found);
                 side.open.push_back((found.end, false));
@@ -586,6 +597,7 @@ fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
     let word = super::word::frame(large, consumer.next_sequence());
     bench.heap.word(consumer.position()).store(word, Ordering::Relaxed);
     assert_eq!(consumer.poll_ready(&bench.heap), None);
+    assert!(!consumer.take_ready(&bench.heap));
     consumer.poll(&bench.heap).unwrap_err();
 }
 

@@ -88,8 +88,9 @@ struct View {
     slots: NonNull<[Slot]>,
     groups: NonNull<u8>,
     payload: NonNull<u8>,
-    /// Takes a position to its offset in the payload.
+    /// Takes a position to its offset in the payload, and to that of the word that it lies in.
     mask: u64,
+    word_mask: u64,
 }
 
 // SAFETY: the addresses are those of the `Mapping` beside it, which is `Send`; it lives as long.
@@ -107,6 +108,7 @@ impl View {
             groups: mapping.at(layout.group_offset(0)),
             payload: mapping.at(layout.payload_offset),
             mask: layout.frames.capacity - 1,
+            word_mask: (layout.frames.capacity - 1) & !7,
         }
     }
 }
@@ -532,9 +534,9 @@ impl Memory for Segment {
 
     #[inline(always)]
     fn word(&self, position: Position) -> &AtomicU64 {
-        let aligned = Position(position.0 & !7);
+        let offset = (position.0 & self.view.word_mask) as usize;
         // SAFETY: an offset below the capacity, a multiple of 8, in the first mapping of the payload.
-        unsafe { &*self.payload(aligned).cast::<AtomicU64>() }
+        unsafe { &*self.view.payload.as_ptr().add(offset).cast::<AtomicU64>() }
     }
 
     fn now_ns(&self) -> u64 {

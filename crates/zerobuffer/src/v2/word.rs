@@ -28,6 +28,12 @@ pub(crate) fn frame(len: u64, sequence: u64) -> u64 {
     len | (sequence & NUMBER_MASK) << FRAME_NUMBER_SHIFT
 }
 
+/// The word of the frame behind the one of this word, if it is as long.
+#[inline(always)]
+pub(crate) fn next_of_same_length(word: u64) -> u64 {
+    word.wrapping_add(1 << FRAME_NUMBER_SHIFT)
+}
+
 /// The word that sends readers `bytes` further; `sequence` is the next frame's.
 #[inline]
 pub(crate) fn skip(bytes: u64, sequence: u64) -> u64 {

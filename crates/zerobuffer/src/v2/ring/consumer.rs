@@ -3,18 +3,52 @@
 use super::{Damage, Found, REDELIVERED, Step, Walk, find_frame, number_at};
 use crate::fault::{self, Fault};
 use crate::sync::Ordering;
-use crate::v2::layout::Slot;
+use crate::v2::layout::{Extent, FrameGeometry, Slot};
 use crate::v2::memory::Memory;
 use crate::v2::position::Position;
 use crate::v2::word;
+
+/// What the next frame looks like if it is as long as the last one, as in most streams.
+///
+/// Then one comparison tells all about it, and where it lies takes no loads that the processor would have to wait for: it works
+/// on several frames at once, and has several cache lines on their way.
+#[derive(Debug, Clone, Copy)]
+struct Guess {
+    word: u64,
+    /// How far behind its header the payload begins, and the frame ends.
+    start: u64,
+    end: u64,
+}
+
+impl Guess {
+    /// No frame is that short.
+    const NONE: Self = Self { word: 0, start: 0, end: 0 };
+
+    /// Whether `word` is that of the frame.
+    #[inline(always)]
+    fn is_right(&self, word: u64) -> bool {
+        word == self.word && self.end != 0
+    }
+
+    /// What follows `found`, a plain frame.
+    fn behind(found: &Found, frames: &FrameGeometry) -> Self {
+        let extent = frames.extent(found.end, found.len);
+        Self {
+            word: word::frame(found.len, found.sequence.wrapping_add(1)),
+            start: extent.start.since(found.end),
+            end: extent.end.since(found.end),
+        }
+    }
+}
 
 /// A reader's side of the ring.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     slot: usize,
-    /// The newest frame that was handed out. Behind it the next one begins, with the number after its number, and in
-    /// most streams of its length. Before there is one, made up to say so.
+    /// The newest frame that was handed out. Behind it the next one begins, with the number after its number. Before there is
+    /// one, made up to say so.
     newest: Found,
+    guess: Guess,
     /// Frames before this position are redelivered, and whether there are any to come.
     redeliver_until: Position,
     redelivers: bool,
@@ -45,6 +79,7 @@ impl Consumer {
         Ok(Self {
             slot,
             newest: Found::before(position, next),
+            guess: Guess::NONE,
             redeliver_until: received,
             redelivers: received != position,
             redelivered: 0,
@@ -125,6 +160,7 @@ impl Consumer {
             return false;
         }
         self.newest.end = walk.position;
+        self.guess = Guess::NONE;
         self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
         if let Some(slot) = memory.slots().get(self.slot) {
             slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
@@ -138,32 +174,82 @@ impl Consumer {
         memory.word(self.position()).load(Ordering::Relaxed) == 0
     }
 
+    /// Goes behind the next frame without telling, if it is plain to see that there is one; false if not.
+    #[inline(always)]
+    pub(crate) fn advance_ready(&mut self, memory: &impl Memory) -> bool {
+        let position = self.position();
+        // COMMIT: as in `look`.
+        let word = memory.word(position).load(Ordering::Acquire);
+        if !self.guess.is_right(word) {
+            return word != 0 && self.advance_unguessed(memory);
+        }
+        // Of the same length, and with no marks either.
+        self.newest.header = position;
+        self.newest.start = position.plus(self.guess.start);
+        self.newest.end = position.plus(self.guess.end);
+        self.newest.sequence = self.newest.sequence.wrapping_add(1);
+        self.guess.word = word::next_of_same_length(word);
+        self.bytes = self.bytes.wrapping_add(self.newest.len);
+        true
+    }
+
+    /// Whether the next frame is there and as long as the last one.
+    #[inline(always)]
+    pub(crate) fn is_next_plain(&self, memory: &impl Memory) -> bool {
+        self.guess.is_right(memory.word(self.position()).load(Ordering::Relaxed))
+    }
+
+    // Field by field: a `Found` that is moved is loaded in wider pieces than it was just stored, which stalls.
+    #[inline(never)]
+    fn advance_unguessed(&mut self, memory: &impl Memory) -> bool {
+        let (position, sequence) = (self.position(), self.next_sequence());
+        let Some((len, extent)) = self.look(memory, position, sequence) else { return false };
+        let is_usual = len == self.newest.len;
+        self.newest.header = position;
+        self.newest.start = extent.start;
+        self.newest.len = len;
+        self.newest.end = extent.end;
+        self.newest.sequence = sequence;
+        self.newest.marks = 0;
+        self.bytes = self.bytes.wrapping_add(len);
+        let frames = memory.frames();
+        self.guess = if is_usual { Guess::behind(&self.newest, frames) } else { Guess::NONE };
+        true
+    }
+
+    /// As [`advance_ready`](Self::advance_ready), and publishes that the frame was received.
+    #[inline(always)]
+    pub(crate) fn take_ready(&mut self, memory: &impl Memory) -> bool {
+        let is_there = self.advance_ready(memory);
+        if is_there && let Some(slot) = memory.slots().get(self.slot) {
+            self.tell_received_newly(slot);
+        }
+        is_there
+    }
+
     #[inline(always)]
     fn find_ready(&self, memory: &impl Memory, position: Position, sequence: u64) -> Option<Found> {
+        let (len, extent) = self.look(memory, position, sequence)?;
+        let Extent { start, end } = extent;
+        Some(Found { header: position, start, len, end, sequence, marks: 0 })
+    }
+
+    /// How long the frame at a position is, and where it lies, if that is plain to see.
+    #[inline(always)]
+    fn look(
+        &self,
+        memory: &impl Memory,
+        position: Position,
+        sequence: u64,
+    ) -> Option<(u64, Extent)> {
         if self.redelivers {
             return None;
         }
         // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
         let word = memory.word(position).load(Ordering::Acquire);
         let frames = memory.frames();
-        // Guessing the length takes the load of the word out of the way to the next word, so that the processor
-        // works on several frames at once, and has several cache lines on their way.
-        // Not the length of a frame that lay elsewhere: that of another ring was not checked against this one's.
-        let usual_len = self.newest.len;
-        let len = if !self.newest.is_reference() && word == word::frame(usual_len, sequence) {
-            usual_len
-        } else {
-            word::plain_frame(word, sequence, frames)?
-        };
-        let extent = frames.extent(position, len);
-        Some(Found {
-            header: position,
-            start: extent.start,
-            len,
-            end: extent.end,
-            sequence,
-            marks: 0,
-        })
+        let len = word::plain_frame(word, sequence, frames)?;
+        Some((len, frames.extent(position, len)))
     }
 
     /// Looks for the next committed frame. Changes nothing.
@@ -213,6 +299,7 @@ impl Consumer {
     #[inline(always)]
     pub(crate) fn advance(&mut self, found: &Found) {
         self.newest = *found;
+        self.guess = Guess::NONE;
         if found.is_redelivered() {
             self.note_redelivered();
         }
@@ -229,6 +316,7 @@ impl Consumer {
     /// Goes behind a found frame whose payload cannot be had, and counts nothing.
     pub(crate) fn pass_over(&mut self, memory: &impl Memory, found: &Found) {
         self.newest = Found::before(found.end, found.sequence.wrapping_add(1));
+        self.guess = Guess::NONE;
         self.begun = self.begun.wrapping_add(1);
         self.redelivers = !self.redeliver_until.is_at_or_before(self.position());
         self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
@@ -245,14 +333,22 @@ impl Consumer {
 
     #[inline(always)]
     fn tell_received(&self, slot: &Slot, newest: &Found) {
-        slot.bytes_read.store(self.bytes, Ordering::Relaxed);
-        if !newest.is_redelivered() {
-            slot.read_sequence.store(newest.sequence, Ordering::Relaxed);
-            fault::point(Fault::ReceivedNumbered);
-            // Release: a successor that sees this position sees a sequence at least as new.
-            slot.read_position.store(self.position().0, Ordering::Release);
-            fault::point(Fault::ReceivedTold);
+        if newest.is_redelivered() {
+            slot.bytes_read.store(self.bytes, Ordering::Relaxed);
+        } else {
+            self.tell_received_newly(slot);
         }
+    }
+
+    /// The newest frame is no redelivered one.
+    #[inline(always)]
+    fn tell_received_newly(&self, slot: &Slot) {
+        slot.bytes_read.store(self.bytes, Ordering::Relaxed);
+        slot.read_sequence.store(self.newest.sequence, Ordering::Relaxed);
+        fault::point(Fault::ReceivedNumbered);
+        // Release: a successor that sees this position sees a sequence at least as new.
+        slot.read_position.store(self.position().0, Ordering::Release);
+        fault::point(Fault::ReceivedTold);
     }
 }
 

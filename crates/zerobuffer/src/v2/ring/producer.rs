@@ -1,5 +1,7 @@
 //! The Writer's side of the ring.
 
+use std::hint::black_box;
+
 use super::footprint::{Footprint, Part};
 use super::lap::{LEAST_PLACED, Lap};
 use super::room::Room;
@@ -25,6 +27,8 @@ const PREPARE_COPIES_UP_TO: u64 = 1 << 20;
 /// How long before it is prepared a line is asked for, or in a small ring this part of it.
 const ASK_AHEAD: u64 = 4096;
 const ASK_AHEAD_PART: u64 = 64;
+/// "Prepared" up to here, from where no lines are prepared: further than any ring reaches.
+const FAR: u64 = 1 << 62;
 /// Readers that lag by so many frames read a stream. One who waits for each frame has it sooner when its lines
 /// were not prepared.
 const STREAM_LAG: u64 = if cfg!(loom) { 1 } else { 4 };
@@ -40,14 +44,23 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// The end behind one more frame.
+    /// Goes behind one more frame.
     #[inline(always)]
-    fn behind(self, claim: &Claim) -> Self {
+    fn pass(&mut self, claim: &Claim) {
+        self.position = claim.extent.end;
+        self.next = self.next.wrapping_add(1);
+        self.bytes_committed = self.bytes_committed.wrapping_add(claim.len);
+    }
+
+    /// A copy, word by word: the words were stored one by one a moment ago, and whoever loads them in wider pieces waits until
+    /// these stores, and all before them, are out of the store buffer, some of which wait for lines that a reader has.
+    #[inline(always)]
+    fn copied(&self) -> Self {
         Self {
-            position: claim.extent.end,
-            next: self.next.wrapping_add(1),
-            bytes_committed: self.bytes_committed.wrapping_add(claim.len),
-            skipped_bytes: self.skipped_bytes,
+            position: Position(black_box(self.position.0)),
+            next: black_box(self.next),
+            bytes_committed: black_box(self.bytes_committed),
+            skipped_bytes: black_box(self.skipped_bytes),
         }
     }
 
@@ -66,9 +79,41 @@ impl Tail {
     }
 }
 
+/// How long frames are of late, if they are short ones, whose place does not depend on where the last one ended: what
+/// follows from that need not be worked out for each.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usual {
+    /// 0, as no frame is, where there is none such.
+    len: u64,
+    /// How far behind its header a frame ends.
+    end: u64,
+}
+
+impl Usual {
+    fn new(frames: &FrameGeometry, len: u64) -> Self {
+        let is_short = len < frames.align_threshold;
+        if is_short {
+            Self { len, end: frames.extent(Position(0), len).end.0 }
+        } else {
+            Self::default()
+        }
+    }
+
+    #[inline(always)]
+    fn extent(&self, frames: &FrameGeometry, position: Position, len: u64) -> Extent {
+        if len == self.len {
+            Extent { start: position.plus(frames.header), end: position.plus(self.end) }
+        } else {
+            frames.extent(position, len)
+        }
+    }
+}
+
 /// Frames staged and not yet visible.
 #[derive(Debug)]
 struct Batch {
+    /// Whether there are any. If not, the rest is of an earlier batch.
+    is_open: bool,
     /// Position and word that make them visible.
     first: (Position, u64),
     /// The end of what is published, and the room as it was when nothing was staged behind.
@@ -83,10 +128,11 @@ struct Batch {
 pub(crate) struct Producer {
     /// End of everything staged.
     tail: Tail,
-    batch: Option<Batch>,
+    batch: Batch,
     /// Where the next terminator may end without a closer look: see [`Producer::look_ahead`].
     ready_until: Position,
-    /// How many lines to prepare at once, and up to where they are; see [`Producer::prepare`].
+    usual: Usual,
+    /// How many lines to prepare at once, and up to where they are, or are not to be; see [`Producer::prepare`].
     lines_at_once: u64,
     prepared_until: Position,
     ask_ahead: u64,
@@ -159,10 +205,11 @@ impl Producer {
         room.tell(memory, tail.position);
         let producer = Self {
             tail,
-            batch: None,
+            batch: Batch { is_open: false, first: (head, 0), before: tail, room, newest },
             ready_until: head,
+            usual: Usual::default(),
             lines_at_once: 0,
-            prepared_until: head,
+            prepared_until: head.plus(FAR),
             ask_ahead: ASK_AHEAD.min(frames.capacity / ASK_AHEAD_PART),
             room,
             reserve,
@@ -179,7 +226,7 @@ impl Producer {
 
     /// End of everything published.
     pub(crate) fn head(&self) -> Position {
-        self.batch.as_ref().map_or(self.tail, |batch| batch.before).position
+        if self.batch.is_open { self.batch.before.position } else { self.tail.position }
     }
 
     /// Number of the next frame.
@@ -189,7 +236,7 @@ impl Producer {
 
     /// Whether frames are staged and not visible.
     pub(crate) fn has_staged(&self) -> bool {
-        self.batch.is_some()
+        self.batch.is_open
     }
 
     /// End of everything staged.
@@ -212,7 +259,12 @@ impl Producer {
     #[inline(always)]
     pub(crate) fn claim_ready(&self, memory: &impl Memory, len: u64) -> Option<Claim> {
         let position = self.tail.position;
-        let extent = memory.frames().extent(position, len);
+        self.claim_if_ready(self.usual.extent(memory.frames(), position, len), len)
+    }
+
+    #[inline(always)]
+    fn claim_if_ready(&self, extent: Extent, len: u64) -> Option<Claim> {
+        let position = self.tail.position;
         let ready = extent.end.plus(8).is_at_or_before(self.ready_until);
         ready.then_some(Claim { position, frame: position, extent, len })
     }
@@ -220,7 +272,7 @@ impl Producer {
     /// Tells that no frame follows the next one before readers have released it, so that it may have the place of the last
     /// one. There it lies on lines and pages that both sides have just used.
     pub(crate) fn expect_one_alone(&mut self) {
-        self.is_next_alone = self.batch.is_none();
+        self.is_next_alone = !self.batch.is_open;
         self.ready_until = self.tail.position;
     }
 
@@ -233,10 +285,12 @@ impl Producer {
     /// Claims room for a frame of `len` bytes behind what is staged, if there is some.
     #[inline(always)]
     pub(crate) fn try_claim(&mut self, memory: &impl Memory, len: u64) -> Option<Claim> {
-        if let Some(claim) = self.claim_ready(memory, len) {
+        let position = self.tail.position;
+        // Not as in `claim_ready`: what one of two ways leads to is put together in memory, and loans are slower.
+        let extent = memory.frames().extent(position, len);
+        if let Some(claim) = self.claim_if_ready(extent, len) {
             return Some(claim);
         }
-        let position = self.tail.position;
         let frame = self.make_room(memory, len)?;
         Some(Claim { position, frame, extent: memory.frames().extent(frame, len), len })
     }
@@ -304,6 +358,7 @@ impl Producer {
         }
         self.raise_reserve(memory, extent);
         self.look_ahead(memory, extent.end.since(frame), lowest);
+        self.usual = Usual::new(frames, len);
         Some(frame)
     }
 
@@ -397,7 +452,13 @@ impl Producer {
             let lowest = lowest.unwrap_or_else(|| self.lowest_cursor(memory));
             self.head().since(lowest) >= STREAM_LAG * frame_bytes
         };
+        let prepared = self.lines_at_once > 0;
         self.lines_at_once = if prepares { PREPARE_LINES } else { self.lines_at_once / 4 };
+        if self.lines_at_once == 0 {
+            self.prepared_until = self.tail.position.plus(FAR);
+        } else if !prepared {
+            self.prepared_until = self.tail.position;
+        }
     }
 
     /// The lowest cursor as it is now.
@@ -465,7 +526,7 @@ impl Producer {
     /// Completes and publishes a claimed frame whose payload is in place; with what is staged before it.
     #[inline(always)]
     pub(crate) fn commit(&mut self, memory: &impl Memory, claim: &Claim) {
-        if claim.frame != claim.position || self.batch.is_some() {
+        if claim.frame != claim.position || self.batch.is_open {
             self.stage(memory, claim);
             self.publish(memory);
             return;
@@ -475,9 +536,8 @@ impl Producer {
         let word = word::frame(claim.len, self.tail.next);
         memory.word(claim.frame).store(word, Ordering::Release);
         fault::point(Fault::FrameCommitted);
-        let tail = self.tail.behind(claim);
-        tail.publish(memory.writer(), claim.frame);
-        self.tail = tail;
+        self.tail.pass(claim);
+        self.tail.publish(memory.writer(), claim.frame);
         self.prepare(memory, claim);
     }
 
@@ -497,39 +557,44 @@ impl Producer {
     fn stage_as(&mut self, memory: &impl Memory, claim: &Claim, word: u64) {
         terminate(memory, claim);
         let mut visible = word;
-        let mut tail = self.tail.behind(claim);
-        let room = self.room;
+        let is_first = !self.batch.is_open;
+        if is_first {
+            self.open_batch();
+        }
         if claim.frame != claim.position {
             // The skip is stored last and commits both; nobody parses `frame` before it.
             memory.word(claim.frame).store(word, Ordering::Release);
             fault::point(Fault::SkipTargetStored);
             let bytes = claim.frame.since(claim.position);
             visible = word::skip(bytes, self.tail.next);
-            tail.skipped_bytes = tail.skipped_bytes.wrapping_add(bytes);
+            self.tail.skipped_bytes = self.tail.skipped_bytes.wrapping_add(bytes);
             self.lap = Lap::at(claim.frame, &self.tail);
             self.room.note_skip(memory, claim.position, claim.frame);
             self.part.begin_again();
         }
-        let newest = claim.frame;
-        match &mut self.batch {
-            None => {
-                let first = (claim.position, visible);
-                self.batch = Some(Batch { first, before: self.tail, room, newest });
-            }
-            Some(batch) => {
-                batch.newest = newest;
-                memory.word(claim.position).store(visible, Ordering::Release);
-            }
+        if is_first {
+            self.batch.first = (claim.position, visible);
+        } else {
+            memory.word(claim.position).store(visible, Ordering::Release);
         }
-        self.tail = tail;
+        self.batch.newest = claim.frame;
+        self.tail.pass(claim);
         fault::point(Fault::BatchStaged);
         self.prepare(memory, claim);
+    }
+
+    #[inline(never)]
+    fn open_batch(&mut self) {
+        self.batch.is_open = true;
+        self.batch.before = self.tail.copied();
+        self.batch.room = self.room;
     }
 
     /// Makes everything staged visible at once.
     #[inline]
     pub(crate) fn publish(&mut self, memory: &impl Memory) {
-        if let Some(Batch { first: (position, word), newest, .. }) = self.batch.take() {
+        if std::mem::take(&mut self.batch.is_open) {
+            let Batch { first: (position, word), newest, .. } = self.batch;
             // COMMIT: pairs with the Acquire load in `Walk::step`.
             memory.word(position).store(word, Ordering::Release);
             fault::point(Fault::FrameCommitted);
@@ -548,7 +613,7 @@ impl Producer {
     #[inline(always)]
     fn prepare(&mut self, memory: &impl Memory, claim: &Claim) {
         let end = claim.extent.end;
-        if self.lines_at_once == 0 || self.is_prepared(end) {
+        if self.is_prepared(end) {
             return;
         }
         if claim.len < PREPARE_ALL_BELOW {
@@ -625,9 +690,9 @@ impl Producer {
 
     /// Forgets what was staged and not published.
     pub(crate) fn abort(&mut self, memory: &impl Memory) {
-        if let Some(batch) = self.batch.take() {
-            self.tail = batch.before;
-            self.room = self.room.without_skips_since(batch.room);
+        if std::mem::take(&mut self.batch.is_open) {
+            self.tail = self.batch.before;
+            self.room = self.room.without_skips_since(self.batch.room);
             self.room.tell(memory, self.tail.position);
             self.lap = Lap::at(self.tail.position, &self.tail);
             self.look_ahead(memory, SMALLEST_FRAME, None);
