@@ -30,7 +30,7 @@ use super::unread::read_state;
 use crate::error::OpenError;
 use crate::fault::{self, Fault};
 use crate::name::Place;
-use crate::sys::copy::copy;
+use crate::sys::copy::{self, copy};
 use crate::sys::file::{self, FileSystem, Unnamed};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
@@ -322,6 +322,13 @@ impl Segment {
         unsafe { copy(bytes.as_ptr(), self.payload(start), bytes.len()) }
     }
 
+    /// As [`copy_in`](Self::copy_in), of a page or more.
+    pub(crate) fn copy_large_in(&self, start: Position, bytes: &[u8]) {
+        debug_assert!(bytes.len() as u64 <= self.layout.frames.capacity, "claimed");
+        // SAFETY: as in `copy_in`.
+        unsafe { copy::copy_large(bytes.as_ptr(), self.payload(start), bytes.len()) }
+    }
+
     /// As [`copy_in`](Self::copy_in), with stores that go past the caches.
     pub(crate) fn stream_in(&self, start: Position, bytes: &[u8]) {
         debug_assert!(bytes.len() as u64 <= self.layout.frames.capacity, "claimed");
@@ -553,20 +560,7 @@ impl Memory for Segment {
 
     #[inline(always)]
     fn hint_to_write(&self, position: Position) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            // Spelled out, for the compiler's own hint becomes one for reading where it does not know better.
-            // SAFETY: a hint, which every 64-bit processor takes or ignores; it cannot fault.
-            unsafe {
-                std::arch::asm!(
-                    "prefetchw [{}]",
-                    in(reg) self.payload(position),
-                    options(nostack, preserves_flags, readonly)
-                );
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = position;
+        copy::hint_to_write(self.payload(position));
     }
 
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool {

@@ -407,7 +407,7 @@ impl Engine {
     fn copy_large_in(&mut self, start: Position, part: &[u8]) {
         let segment = &self.segment;
         let way = self.copying.run(part.len(), |way| match way {
-            Way::ThroughCaches => segment.copy_in(start, part),
+            Way::ThroughCaches => segment.copy_large_in(start, part),
             Way::PastCaches => segment.stream_in(start, part),
         });
         // In a trial, too: of each way it is to be found out how fast it is where it would be used.
