@@ -255,8 +255,9 @@ pub enum StreamingStores {
 /// frame before it takes that; one that may not takes it at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Elastic {
-    /// In rings of more than 8 MiB (while readers wait for each frame, of more than 2 MiB), for frames from 4 KiB on, unless they are
-    /// copied past the caches (see [`StreamingStores`]) or are loaned and committed faster than they can be filled.
+    /// In rings of more than 8 MiB and more than a quarter of the processor's largest cache (while readers wait for each frame, of
+    /// more than 2 MiB), for frames from 4 KiB on, unless they are copied past the caches (see [`StreamingStores`]) or are loaned
+    /// and committed faster than they can be filled.
     #[default]
     Auto,
     /// The writer goes round the whole ring.

@@ -10,18 +10,24 @@ use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
 use crate::frame::{Frame, OwnedFrame};
 use crate::stats::{Forwarded, ReaderInfo, Undelivered, WriterStats};
+use crate::sys::cache;
 use crate::v2::ring::{Claim, Footprint, Found};
 use crate::v2::writer::Behaviour;
 use crate::wait::Patience;
 
 /// Window of an elastic writer: fits the cache that two cores share on most machines.
 const ELASTIC_WINDOW: u64 = 4 << 20;
+/// Part of the largest cache that a ring may have for itself: others use it too.
+const CACHE_PART: u64 = 4;
 /// Between two looks for a buffer that is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 fn footprint(elastic: Elastic) -> Footprint {
     match elastic {
-        Elastic::Auto => Footprint::Suited(ELASTIC_WINDOW),
+        Elastic::Auto => Footprint::Suited {
+            window: ELASTIC_WINDOW,
+            cached: cache::largest_bytes() / CACHE_PART,
+        },
         Elastic::Never => Footprint::Whole,
         Elastic::Always => Footprint::Window(ELASTIC_WINDOW),
     }

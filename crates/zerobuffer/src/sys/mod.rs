@@ -8,10 +8,12 @@
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
 //! * [`process`]: who we are; noticing fork
+//! * [`cache`]: how large the processor's caches are
 //! * [`copy`], [`streaming`]: copying through the caches, and past them
 //! * [`semaphore`]: the named semaphores of protocol 1.0
 
 pub(crate) mod barrier;
+pub(crate) mod cache;
 pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod futex;

@@ -322,7 +322,7 @@ impl Segment {
         unsafe { copy(bytes.as_ptr(), self.payload(start), bytes.len()) }
     }
 
-    /// As [`copy_in`](Self::copy_in), of a page or more.
+    /// As [`copy_in`](Self::copy_in), of large frames.
     pub(crate) fn copy_large_in(&self, start: Position, bytes: &[u8]) {
         debug_assert!(bytes.len() as u64 <= self.layout.frames.capacity, "claimed");
         // SAFETY: as in `copy_in`.

@@ -61,7 +61,7 @@ fn writer_dies(
     at_every_step(preemptions, move |stores| {
         let heap = match footprint {
             Footprint::Whole => heap(1, 0u64.wrapping_sub(128)),
-            Footprint::Window(_) | Footprint::Suited(_) => {
+            Footprint::Window(_) | Footprint::Suited { .. } => {
                 Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)))
             }
         };

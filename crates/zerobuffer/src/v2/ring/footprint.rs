@@ -25,8 +25,9 @@ pub(crate) enum Footprint {
     Whole,
     /// Its first bytes, at least this many, while readers keep up.
     Window(u64),
-    /// Such a window for frames that are better off in one.
-    Suited(u64),
+    /// A `window` for frames that are better off in one. Rings of up to `cached` bytes are in the cache anyway: of them only as
+    /// much as is enough while readers wait for each frame.
+    Suited { window: u64, cached: u64 },
 }
 
 /// The first bytes of a ring.
@@ -44,9 +45,9 @@ impl Window {
     }
 
     /// One that is of use in a ring of `capacity` bytes.
-    fn suited(bytes: u64, capacity: u64) -> Option<Self> {
+    fn suited(bytes: u64, cached: u64, capacity: u64) -> Option<Self> {
         let window = Self::new(bytes);
-        if capacity > SMALL_RING * bytes {
+        if capacity > cached.max(SMALL_RING * bytes) {
             Some(window)
         } else if capacity > SMALL_RING * window.narrow {
             Some(Self { bytes: capacity, ..window })
@@ -79,7 +80,9 @@ impl Part {
         let (window, suited) = match footprint {
             Footprint::Whole => (None, None),
             Footprint::Window(bytes) => (Some(Window::new(bytes)), None),
-            Footprint::Suited(bytes) => (None, Window::suited(bytes, capacity)),
+            Footprint::Suited { window, cached } => {
+                (None, Window::suited(window, cached, capacity))
+            }
         };
         Self {
             window,
