@@ -143,11 +143,7 @@ impl Writing {
     #[inline(always)]
     pub(crate) fn write_ready(&mut self, payload: &[u8]) -> Option<u64> {
         match self {
-            Self::V2(engine) => {
-                let claim = engine.claim_ready(payload.len())?;
-                engine.copy_in(&claim, payload);
-                Some(engine.commit(&claim))
-            }
+            Self::V2(engine) => engine.copy_in_ready(payload).map(|claim| engine.commit(&claim)),
             Self::V1(_) => None,
         }
     }
@@ -156,11 +152,7 @@ impl Writing {
     #[inline(always)]
     pub(crate) fn stage_ready(&mut self, payload: &[u8]) -> Option<u64> {
         match self {
-            Self::V2(engine) => {
-                let claim = engine.claim_ready(payload.len())?;
-                engine.copy_in(&claim, payload);
-                Some(engine.stage(&claim))
-            }
+            Self::V2(engine) => engine.copy_in_ready(payload).map(|claim| engine.stage(&claim)),
             Self::V1(_) => None,
         }
     }

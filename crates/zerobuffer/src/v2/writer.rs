@@ -234,10 +234,16 @@ impl Engine {
         shared.store(shared.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Claims room for a frame, if it is plain to see that there is some.
+    /// Claims room for a frame and copies it there, if it is plain to see that there is some.
     #[inline(always)]
-    pub(crate) fn claim_ready(&self, len: usize) -> Option<Claim> {
-        if self.is_plain(len) { self.producer.claim_ready(&self.segment, len as u64) } else { None }
+    pub(crate) fn copy_in_ready(&mut self, payload: &[u8]) -> Option<Claim> {
+        let len = payload.len();
+        if !self.is_plain(len) {
+            return None;
+        }
+        let claim = self.producer.claim_ready(&self.segment, len as u64)?;
+        self.copy_in(&claim, payload);
+        Some(claim)
     }
 
     /// Tells that no frame follows the next one, of `len` bytes, before readers have released it.

@@ -222,7 +222,7 @@ impl Consumer {
     pub(crate) fn take_ready(&mut self, memory: &impl Memory) -> bool {
         let is_there = self.advance_ready(memory);
         if is_there && let Some(slot) = memory.slots().get(self.slot) {
-            self.tell_received_newly(slot);
+            self.tell_received(slot, false);
         }
         is_there
     }
@@ -291,7 +291,7 @@ impl Consumer {
             if found.skipped() != 0 {
                 slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
             }
-            self.tell_received(slot, found);
+            self.tell_received(slot, found.is_redelivered());
         }
     }
 
@@ -327,28 +327,20 @@ impl Consumer {
     pub(crate) fn publish_received(&self, memory: &impl Memory, newest: &Found) {
         if let Some(slot) = memory.slots().get(self.slot) {
             slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
-            self.tell_received(slot, newest);
+            self.tell_received(slot, newest.is_redelivered());
         }
     }
 
     #[inline(always)]
-    fn tell_received(&self, slot: &Slot, newest: &Found) {
-        if newest.is_redelivered() {
-            slot.bytes_read.store(self.bytes, Ordering::Relaxed);
-        } else {
-            self.tell_received_newly(slot);
-        }
-    }
-
-    /// The newest frame is no redelivered one.
-    #[inline(always)]
-    fn tell_received_newly(&self, slot: &Slot) {
+    fn tell_received(&self, slot: &Slot, is_redelivered: bool) {
         slot.bytes_read.store(self.bytes, Ordering::Relaxed);
-        slot.read_sequence.store(self.newest.sequence, Ordering::Relaxed);
-        fault::point(Fault::ReceivedNumbered);
-        // Release: a successor that sees this position sees a sequence at least as new.
-        slot.read_position.store(self.position().0, Ordering::Release);
-        fault::point(Fault::ReceivedTold);
+        if !is_redelivered {
+            slot.read_sequence.store(self.newest.sequence, Ordering::Relaxed);
+            fault::point(Fault::ReceivedNumbered);
+            // Release: a successor that sees this position sees a sequence at least as new.
+            slot.read_position.store(self.position().0, Ordering::Release);
+            fault::point(Fault::ReceivedTold);
+        }
     }
 }
 
