@@ -26,7 +26,7 @@ fn footprint(elastic: Elastic) -> Footprint {
     match elastic {
         Elastic::Auto => Footprint::Suited {
             window: ELASTIC_WINDOW,
-            cached: cache::largest_bytes() / CACHE_PART,
+            cached: || cache::largest_bytes() / CACHE_PART,
         },
         Elastic::Never => Footprint::Whole,
         Elastic::Always => Footprint::Window(ELASTIC_WINDOW),

@@ -334,8 +334,8 @@ proptest! {
         footprint in prop_oneof![
             Just(Footprint::Whole),
             prop_oneof![Just(512u64), Just(2048)].prop_map(Footprint::Window),
-            Just(Footprint::Suited { window: 512, cached: 0 }),
-            Just(Footprint::Suited { window: 512, cached: CAPACITY }),
+            Just(Footprint::Suited { window: 512, cached: || 0 }),
+            Just(Footprint::Suited { window: 512, cached: || CAPACITY }),
         ],
         goes_beyond in any::<bool>(),
     ) {
@@ -406,7 +406,7 @@ fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before
 #[test]
 fn frames_that_are_better_off_in_a_window_keep_to_it() {
     const LEN: u64 = 100;
-    let mut bench = Bench::new(8, 0, Footprint::Suited { window: 512, cached: 0 });
+    let mut bench = Bench::new(8, 0, Footprint::Suited { window: 512, cached: || 0 });
     bench.join(0, true);
     let mut is_in_window = |len, past_caches, filled| {
         bench.run(Action::Suit(past_caches, filled));
@@ -422,7 +422,7 @@ fn frames_that_are_better_off_in_a_window_keep_to_it() {
     assert!(!is_in_window(LEN, false, false), "nobody can have filled them");
     assert!(is_in_window(LEN, false, true));
     assert!(!is_in_window(CAPACITY / 64 - 1, false, true), "they are small");
-    let mut bench = Bench::new(8, 0, Footprint::Suited { window: CAPACITY / 2, cached: 0 });
+    let mut bench = Bench::new(8, 0, Footprint::Suited { window: CAPACITY / 2, cached: || 0 });
     bench.join(0, true);
     bench.run(Action::Stream(LEN, 1000, 1));
     assert!(bench.producer.skipped_bytes() < 100 * CAPACITY / 8, "the ring is small");
@@ -431,15 +431,15 @@ fn frames_that_are_better_off_in_a_window_keep_to_it() {
 #[test]
 fn a_ring_that_is_in_the_cache_is_used_as_a_whole_unless_readers_wait_for_each_frame() {
     const LEN: u64 = 100;
-    let skipped = |cached, held| {
+    let skipped = |cached: fn() -> u64, held| {
         let mut bench = Bench::new(8, 0, Footprint::Suited { window: 512, cached });
         bench.join(0, true);
         bench.run(Action::Stream(LEN, 1000, held));
         bench.producer.skipped_bytes()
     };
-    assert!(skipped(0, 2) > 100 * CAPACITY, "the others keep to a window");
-    assert!(skipped(CAPACITY, 2) < 100 * CAPACITY / 8);
-    assert!(skipped(CAPACITY, 0) > 100 * CAPACITY, "the reader waits for each frame");
+    assert!(skipped(|| 0, 2) > 100 * CAPACITY, "the others keep to a window");
+    assert!(skipped(|| CAPACITY, 2) < 100 * CAPACITY / 8);
+    assert!(skipped(|| CAPACITY, 0) > 100 * CAPACITY, "the reader waits for each frame");
 }
 
 #[test]

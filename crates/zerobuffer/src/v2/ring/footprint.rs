@@ -19,15 +19,15 @@ const FRAMES_PER_LOOK: u64 = 16;
 const FASTEST_FILL: u64 = 100;
 
 /// How a writer uses a large ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Footprint {
     /// All of it, lap after lap.
     Whole,
     /// Its first bytes, at least this many, while readers keep up.
     Window(u64),
-    /// A `window` for frames that are better off in one. Rings of up to `cached` bytes are in the cache anyway: of them only as
-    /// much as is enough while readers wait for each frame.
-    Suited { window: u64, cached: u64 },
+    /// A `window` for frames that are better off in one. Rings of up to `cached()` bytes are in the cache anyway: of them only as
+    /// much as is enough while readers wait for each frame. It is asked where the ring is large enough for that to matter.
+    Suited { window: u64, cached: fn() -> u64 },
 }
 
 /// The first bytes of a ring.
@@ -45,9 +45,9 @@ impl Window {
     }
 
     /// One that is of use in a ring of `capacity` bytes.
-    fn suited(bytes: u64, cached: u64, capacity: u64) -> Option<Self> {
+    fn suited(bytes: u64, cached: fn() -> u64, capacity: u64) -> Option<Self> {
         let window = Self::new(bytes);
-        if capacity > cached.max(SMALL_RING * bytes) {
+        if capacity > SMALL_RING * bytes && capacity > cached() {
             Some(window)
         } else if capacity > SMALL_RING * window.narrow {
             Some(Self { bytes: capacity, ..window })
