@@ -47,10 +47,9 @@ unsafe fn copy_in_parts(from: *const u8, to: *mut u8, len: usize) {
 /// # Safety
 /// The same.
 pub(crate) unsafe fn copy_large(from: *const u8, to: *mut u8, len: usize) {
-    static TAKES_LINES: OnceLock<bool> = OnceLock::new();
     // SAFETY: the caller's promise.
     unsafe {
-        if *TAKES_LINES.get_or_init(is_of_intel) {
+        if hints_take_lines() {
             copy_taking_lines(from, to, len);
         } else {
             copy(from, to, len);
@@ -58,8 +57,14 @@ pub(crate) unsafe fn copy_large(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// Whether the processor is one of Intel's, where `rep movsb` takes up to twice as long to lines that another core has lately
-/// read as stores do to lines that were asked for.
+/// Whether a [hint](hint_to_write) takes a line away from another core that has a copy of it. On processors of Intel it does, and
+/// `rep movsb` takes up to twice as long to lines that another core has lately read as stores do to lines that were asked for. On
+/// those of AMD it does nothing then.
+pub(crate) fn hints_take_lines() -> bool {
+    static TAKE_LINES: OnceLock<bool> = OnceLock::new();
+    *TAKE_LINES.get_or_init(is_of_intel)
+}
+
 fn is_of_intel() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

@@ -26,6 +26,11 @@ pub(crate) trait Memory {
     #[inline(always)]
     fn hint_to_write(&self, _position: Position) {}
 
+    /// Whether such a hint takes the line away from those who have a copy of it, as a store does.
+    fn hints_take_lines(&self) -> bool {
+        false
+    }
+
     /// A Release fence that orders streaming stores too: those that lent bytes may be filled with pass earlier stores.
     #[inline(always)]
     fn order_streaming_stores(&self) {

@@ -333,7 +333,7 @@ proptest! {
         start in prop_oneof![Just(0u64), Just(u64::MAX - 63), Just(u64::MAX - 8191), Just(1 << 63)],
         footprint in prop_oneof![
             Just(Footprint::Whole),
-            prop_oneof![Just(512u64), Just(2048)].prop_map(Footprint::Window),
+            prop_oneof![Just(512u64), Just(2048), Just(2 * CAPACITY)].prop_map(Footprint::Window),
             Just(Footprint::Suited { window: 512, cached: || 0 }),
             Just(Footprint::Suited { window: 512, cached: || CAPACITY }),
         ],

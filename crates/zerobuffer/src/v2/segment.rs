@@ -563,6 +563,10 @@ impl Memory for Segment {
         copy::hint_to_write(self.payload(position));
     }
 
+    fn hints_take_lines(&self) -> bool {
+        copy::hints_take_lines()
+    }
+
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool {
         futex::wait(word, expected, limit)
     }

@@ -40,13 +40,15 @@ struct Window {
 }
 
 impl Window {
-    fn new(bytes: u64) -> Self {
-        Self { bytes, narrow: bytes / NARROW_PART }
+    /// One of `bytes`, or of all of a ring that has fewer.
+    fn new(bytes: u64, capacity: u64) -> Option<Self> {
+        let narrow = bytes / NARROW_PART;
+        (narrow < capacity).then_some(Self { bytes: bytes.min(capacity), narrow })
     }
 
     /// One that is of use in a ring of `capacity` bytes.
     fn suited(bytes: u64, cached: fn() -> u64, capacity: u64) -> Option<Self> {
-        let window = Self::new(bytes);
+        let window = Self::new(bytes, capacity)?;
         if capacity > SMALL_RING * bytes && capacity > cached() {
             Some(window)
         } else if capacity > SMALL_RING * window.narrow {
@@ -79,7 +81,7 @@ impl Part {
     pub(super) fn new(footprint: Footprint, capacity: u64) -> Self {
         let (window, suited) = match footprint {
             Footprint::Whole => (None, None),
-            Footprint::Window(bytes) => (Some(Window::new(bytes)), None),
+            Footprint::Window(bytes) => (Window::new(bytes, capacity), None),
             Footprint::Suited { window, cached } => {
                 (None, Window::suited(window, cached, capacity))
             }

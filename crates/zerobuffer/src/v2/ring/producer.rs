@@ -24,9 +24,10 @@ const PREPARE_ALL_BELOW: u64 = 512;
 /// Up to this size a ring lies in the processors' own caches, as a rule. In a larger one they are faster by themselves at copying
 /// what is longer than that.
 const PREPARE_COPIES_UP_TO: u64 = 1 << 20;
-/// How long before it is prepared a line is asked for, or in a small ring this part of it.
+/// How long before it is prepared a line is asked for, or in a small ring this part of it; and where asking is all there is to do.
 const ASK_AHEAD: u64 = 4096;
 const ASK_AHEAD_PART: u64 = 64;
+const ASK_ONLY_AHEAD: u64 = 512;
 /// "Prepared" up to here, from where no lines are prepared: further than any ring reaches.
 const FAR: u64 = 1 << 62;
 /// Readers that lag by so many frames read a stream. One who waits for each frame has it sooner when its lines
@@ -136,6 +137,7 @@ pub(crate) struct Producer {
     lines_at_once: u64,
     prepared_until: Position,
     ask_ahead: u64,
+    only_asks: bool,
     room: Room,
     /// Copy of `reserve`.
     reserve: Position,
@@ -201,6 +203,8 @@ impl Producer {
         let (bytes, skipped) = (&writer.bytes_committed, &writer.skipped_bytes);
         tail.bytes_committed = tail.bytes_committed.wrapping_add(bytes.load(Ordering::Relaxed));
         tail.skipped_bytes = tail.skipped_bytes.wrapping_add(skipped.load(Ordering::Relaxed));
+        let only_asks = memory.hints_take_lines();
+        let ask_ahead = if only_asks { ASK_ONLY_AHEAD } else { ASK_AHEAD };
         let room = Room::find(memory, floor, tail.position);
         room.tell(memory, tail.position);
         let producer = Self {
@@ -210,7 +214,8 @@ impl Producer {
             usual: Usual::default(),
             lines_at_once: 0,
             prepared_until: head.plus(FAR),
-            ask_ahead: ASK_AHEAD.min(frames.capacity / ASK_AHEAD_PART),
+            ask_ahead: ask_ahead.min(frames.capacity / ASK_AHEAD_PART),
+            only_asks,
             room,
             reserve,
             part: Part::new(footprint, frames.capacity),
@@ -607,9 +612,9 @@ impl Producer {
     ///
     /// A store to a line that a reader has looked at is not done before that reader's copy is gone, and stores are done in
     /// their order. A processor overlaps such waits only for stores that follow each other closely, and between two lines of a stream of
-    /// frames come the words behind and before a payload, the accounts, and the caller's own. Hints are no way out: some processors
-    /// do nothing on one for a line that they have a copy of. So free lines are stored to, many in a row; what they hold
-    /// means nothing.
+    /// frames come the words behind and before a payload, the accounts, and the caller's own. So lines to come are asked for. On a
+    /// hint some processors do nothing for a line that they have a copy of; there free lines are stored to, many in a row; what
+    /// they hold means nothing.
     #[inline(always)]
     fn prepare(&mut self, memory: &impl Memory, claim: &Claim) {
         let end = claim.extent.end;
@@ -655,7 +660,9 @@ impl Producer {
         let end = first.plus(count * CACHE_LINE).earlier(self.ready_until);
         let mut line = first;
         while line.plus(8).is_at_or_before(end) {
-            memory.word(line).store(0, Ordering::Relaxed);
+            if !self.only_asks {
+                memory.word(line).store(0, Ordering::Relaxed);
+            }
             memory.hint_to_write(line.plus(self.ask_ahead));
             line = line.plus(CACHE_LINE);
         }
@@ -678,11 +685,13 @@ impl Producer {
         }
     }
 
-    /// Stores to a free line; false where the line may not be free.
+    /// Prepares a free line; false where the line may not be free.
     #[inline(always)]
     fn prepare_line(&self, memory: &impl Memory, position: Position) -> bool {
         let is_free = position.plus(8).is_at_or_before(self.ready_until);
-        if is_free {
+        if is_free && self.only_asks {
+            memory.hint_to_write(position);
+        } else if is_free {
             memory.word(position).store(0, Ordering::Relaxed);
         }
         is_free
