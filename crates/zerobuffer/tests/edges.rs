@@ -74,6 +74,22 @@ fn kinds(payload_bytes: usize) -> impl Iterator<Item = BufferConfig> {
 }
 
 #[test]
+fn frames_of_every_small_length_arrive_whole() {
+    // Small ones are copied in another way, one by one and in batches.
+    let mut pair = Pair::new(&BufferConfig::new().payload_bytes(1 << 16));
+    for len in 1..=400 {
+        pair.pass(len);
+        let sequence = pair.writer.next_sequence();
+        let mut batch = pair.writer.batch();
+        batch.push(&frame(sequence, len)).unwrap();
+        batch.commit();
+        let read = pair.reader.try_read().unwrap().unwrap();
+        assert!(is_frame(sequence, &read), "frame {sequence} of {len} bytes");
+    }
+    pair.end();
+}
+
+#[test]
 fn a_frame_that_exactly_fits_passes_and_one_byte_more_is_refused() {
     for config in kinds(64 << 10) {
         let mut pair = Pair::new(&config);

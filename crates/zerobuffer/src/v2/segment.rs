@@ -58,6 +58,23 @@ pub(crate) enum Access {
     Observer,
 }
 
+/// Stores `N` to `2 * N` words: the first `N`, and the last `N`, some of them for the second time perhaps.
+#[inline(always)]
+fn in_pieces<const N: usize>(words: &[[u8; 8]], store: impl Fn(usize, [u8; 8])) {
+    debug_assert!((N..=2 * N).contains(&words.len()), "none is left out");
+    if let (Some(first), Some(last)) = (words.first_chunk::<N>(), words.last_chunk::<N>()) {
+        for (index, word) in first.iter().enumerate() {
+            store(index, *word);
+        }
+        let behind = words.len() - N;
+        if behind > 0 {
+            for (index, word) in last.iter().enumerate() {
+                store(behind + index, *word);
+            }
+        }
+    }
+}
+
 /// Who may open a new segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Permissions {
@@ -342,15 +359,22 @@ impl Segment {
     fn copy_words_in(&self, start: Position, bytes: &[u8]) {
         let place = self.payload(start).cast::<AtomicU64>();
         // SAFETY: aligned, for a claim's payload begins at a multiple of 8; within the claim, which ends at one.
-        let store = |index, word| unsafe { (*place.add(index)).store(word, Ordering::Relaxed) };
+        let store = |index: usize, word: [u8; 8]| unsafe {
+            (*place.add(index)).store(u64::from_ne_bytes(word), Ordering::Relaxed);
+        };
         let (words, tail) = bytes.as_chunks::<8>();
-        for (index, word) in words.iter().enumerate() {
-            store(index, u64::from_ne_bytes(*word));
+        // A loop over any number of words takes as many instructions again.
+        match words.len() {
+            0 => {}
+            1 => in_pieces::<1>(words, store),
+            2..4 => in_pieces::<2>(words, store),
+            4..8 => in_pieces::<4>(words, store),
+            _ => in_pieces::<8>(words, store),
         }
         if !tail.is_empty() {
             let mut word = [0; 8];
             word[..tail.len()].copy_from_slice(tail);
-            store(words.len(), u64::from_ne_bytes(word));
+            store(words.len(), word);
         }
     }
 
