@@ -10,7 +10,7 @@ use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
 use crate::frame::{Frame, OwnedFrame};
 use crate::stats::{Forwarded, ReaderInfo, Undelivered, WriterStats};
-use crate::sys::cache;
+use crate::sys::processor;
 use crate::v2::ring::{Claim, Footprint, Found};
 use crate::v2::writer::Behaviour;
 use crate::wait::Patience;
@@ -26,7 +26,7 @@ fn footprint(elastic: Elastic) -> Footprint {
     match elastic {
         Elastic::Auto => Footprint::Suited {
             window: ELASTIC_WINDOW,
-            cached: || cache::largest_bytes() / CACHE_PART,
+            cached: || processor::largest_cache_bytes() / CACHE_PART,
         },
         Elastic::Never => Footprint::Whole,
         Elastic::Always => Footprint::Window(ELASTIC_WINDOW),

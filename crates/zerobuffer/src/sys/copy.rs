@@ -7,7 +7,8 @@
 #![allow(unsafe_code)]
 
 use std::ptr::copy_nonoverlapping;
-use std::sync::OnceLock;
+
+use super::processor;
 
 /// Up to this length the C library copies with vectors, and from twice that on perhaps with the processor's string
 /// instruction.
@@ -49,32 +50,12 @@ unsafe fn copy_in_parts(from: *const u8, to: *mut u8, len: usize) {
 pub(crate) unsafe fn copy_large(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        if hints_take_lines() {
+        if processor::hints_take_lines() {
             copy_taking_lines(from, to, len);
         } else {
             copy(from, to, len);
         }
     }
-}
-
-/// Whether a [hint](hint_to_write) takes a line away from another core that has a copy of it. On processors of Intel it does, and
-/// `rep movsb` takes up to twice as long to lines that another core has lately read as stores do to lines that were asked for. On
-/// those of AMD it does nothing then.
-pub(crate) fn hints_take_lines() -> bool {
-    static TAKE_LINES: OnceLock<bool> = OnceLock::new();
-    *TAKE_LINES.get_or_init(is_of_intel)
-}
-
-fn is_of_intel() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY: every 64-bit processor has the instruction. A later compiler than our oldest one knows that.
-        #[allow(unused_unsafe)]
-        let id = unsafe { std::arch::x86_64::__cpuid(0) };
-        [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    false
 }
 
 /// As [`copy`], and asks for the lines of the destination before they are stored to.

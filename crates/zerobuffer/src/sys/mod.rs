@@ -8,12 +8,11 @@
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
 //! * [`process`]: who we are; noticing fork
-//! * [`cache`]: how large the processor's caches are
+//! * [`processor`]: how large its caches are, and what it is good at
 //! * [`copy`], [`streaming`]: copying through the caches, and past them
 //! * [`semaphore`]: the named semaphores of protocol 1.0
 
 pub(crate) mod barrier;
-pub(crate) mod cache;
 pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod futex;
@@ -23,6 +22,7 @@ pub(crate) mod mapping;
 #[cfg(tsan)]
 pub(crate) mod one_view;
 pub(crate) mod process;
+pub(crate) mod processor;
 pub(crate) mod semaphore;
 pub(crate) mod space;
 pub(crate) mod streaming;

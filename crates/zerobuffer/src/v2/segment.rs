@@ -35,7 +35,7 @@ use crate::sys::file::{self, FileSystem, Unnamed};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
 use crate::sys::process::{self, ForkMark};
-use crate::sys::{barrier, futex, lock, space, streaming};
+use crate::sys::{barrier, futex, lock, processor, space, streaming};
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -588,7 +588,7 @@ impl Memory for Segment {
     }
 
     fn hints_take_lines(&self) -> bool {
-        copy::hints_take_lines()
+        processor::hints_take_lines()
     }
 
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool {

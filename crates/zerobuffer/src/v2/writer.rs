@@ -24,14 +24,14 @@ use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
 use crate::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
 use crate::sync::Ordering;
-use crate::sys::process;
+use crate::sys::{process, processor};
 use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 
 /// Between two looks at the locks of live readers under `require_reader`.
 const READER_CHECK: Duration = Duration::from_millis(100);
 
-/// Frames from this length on have the place of the last one if it is known that they come one by one. For shorter ones
-/// the skip costs more than that saves.
+/// Frames from this length on have the place of the last one if it is known that they come one by one, and that is of use. For
+/// shorter ones the skip costs more than that saves.
 const PLACED_AGAIN: usize = 32 << 10;
 
 /// How long a Writer that may wait does so before it goes beyond what readers have yet to read, and a nanosecond more for each
@@ -249,7 +249,7 @@ impl Engine {
     /// Tells that no frame follows the next one, of `len` bytes, before readers have released it.
     #[inline(always)]
     pub(crate) fn expect_one_alone(&mut self, len: usize) {
-        if len >= PLACED_AGAIN {
+        if len >= PLACED_AGAIN && processor::used_lines_are_better() {
             self.producer.expect_one_alone();
         }
     }

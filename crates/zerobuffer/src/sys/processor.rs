@@ -1,11 +1,49 @@
-//! The processor's caches.
+//! What is known of this processor.
 
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
+/// Whether a hint that a line is about to be written takes it away from another core that has a copy of it, as a store does, and
+/// as on processors of Intel. On those of AMD it does nothing then.
+///
+/// And whether `rep movsb` takes up to twice as long to lines that another core has lately had as stores do to lines that were
+/// asked for.
+pub(crate) fn hints_take_lines() -> bool {
+    is_of_intel()
+}
+
+/// Whether lines that both cores have lately had are better used again at once than others, which are in the cache that they
+/// share. On processors of Intel a core has many more of them in a cache of its own, where another one gets them from more slowly.
+pub(crate) fn used_lines_are_better() -> bool {
+    !is_of_intel()
+}
+
+fn is_of_intel() -> bool {
+    static IS_SO: OnceLock<bool> = OnceLock::new();
+    *IS_SO.get_or_init(|| vendor() == *b"GenuineIntel")
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+fn vendor() -> [u8; 12] {
+    // SAFETY: every 64-bit processor has the instruction. A later compiler than our oldest one knows that.
+    #[allow(unused_unsafe)]
+    let id = unsafe { std::arch::x86_64::__cpuid(0) };
+    let mut name = [0; 12];
+    for (part, register) in name.as_chunks_mut().0.iter_mut().zip([id.ebx, id.edx, id.ecx]) {
+        *part = register.to_le_bytes();
+    }
+    name
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn vendor() -> [u8; 12] {
+    [0; 12]
+}
+
 /// Bytes of the largest cache that the first core uses, which others use too; 0 where the system does not tell.
-pub(crate) fn largest_bytes() -> u64 {
+pub(crate) fn largest_cache_bytes() -> u64 {
     static BYTES: OnceLock<u64> = OnceLock::new();
     *BYTES.get_or_init(|| largest_below(Path::new("/sys/devices/system/cpu/cpu0/cache")))
 }
