@@ -301,33 +301,6 @@ fn a_writer_is_told_when_its_reader_leaves_or_dies() {
 }
 
 #[test]
-fn a_writer_that_ends_before_the_ring_is_full_counts_what_its_dead_reader_has_not_read() {
-    let cam = Buffer::new("unread");
-    let reader = cam.read(&["-n", "0"]);
-    let words = ["--stdin", "--frame-size", "1000", "--json-output"];
-    let mut writer = cam.command("write", &words);
-    writer.feed_on(&[1; 3000]);
-    cam.until_written(3);
-    reader.kill();
-    let ended = writer.feed(&[2; 4000]).end().expect_code(2);
-    let report = ended.json_on_stderr();
-    assert_eq!(report["frames_written"], 7);
-    assert!(report["frames_undelivered"].as_u64() >= Some(4), "{report}");
-    assert!(ended.stderr.contains("before it had the last"), "{}", ended.stderr);
-}
-
-#[test]
-fn a_tap_refuses_what_it_could_not_follow() {
-    let cam = Buffer::new("tapped");
-    let reader = cam.read(&["-n", "0"]);
-    cam.until_created();
-    let ended = cam.command("tap", &[]).end().expect_code(1);
-    assert!(ended.stderr.contains("protocol 1.0"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("zerobuffer relay"), "{}", ended.stderr);
-    reader.kill();
-}
-
-#[test]
 fn killed_python_programs_are_noticed() {
     let cam = Buffer::new("dead-python-reader");
     let reader = cam.python_reader("1000000000");
