@@ -50,7 +50,7 @@ unsafe fn copy_in_parts(from: *const u8, to: *mut u8, len: usize) {
 pub(crate) unsafe fn copy_large(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        if processor::hints_take_lines() {
+        if processor::string_copies_are_slow() {
             copy_taking_lines(from, to, len);
         } else {
             copy(from, to, len);

@@ -6,10 +6,13 @@ use std::sync::OnceLock;
 
 /// Whether a hint that a line is about to be written takes it away from another core that has a copy of it, as a store does, and
 /// as on processors of Intel. On those of AMD it does nothing then.
-///
-/// And whether `rep movsb` takes up to twice as long to lines that another core has lately had as stores do to lines that were
-/// asked for.
 pub(crate) fn hints_take_lines() -> bool {
+    is_of_intel()
+}
+
+/// Whether `rep movsb` takes up to twice as long to lines that another core has lately had as stores do to lines that were
+/// [taken by hints](hints_take_lines) before.
+pub(crate) fn string_copies_are_slow() -> bool {
     is_of_intel()
 }
 
@@ -21,25 +24,21 @@ pub(crate) fn used_lines_are_better() -> bool {
 
 fn is_of_intel() -> bool {
     static IS_SO: OnceLock<bool> = OnceLock::new();
-    *IS_SO.get_or_init(|| vendor() == *b"GenuineIntel")
+    *IS_SO.get_or_init(|| vendor().as_flattened() == b"GenuineIntel")
 }
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
-fn vendor() -> [u8; 12] {
+fn vendor() -> [[u8; 4]; 3] {
     // SAFETY: every 64-bit processor has the instruction. A later compiler than our oldest one knows that.
     #[allow(unused_unsafe)]
     let id = unsafe { std::arch::x86_64::__cpuid(0) };
-    let mut name = [0; 12];
-    for (part, register) in name.as_chunks_mut().0.iter_mut().zip([id.ebx, id.edx, id.ecx]) {
-        *part = register.to_le_bytes();
-    }
-    name
+    [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn vendor() -> [u8; 12] {
-    [0; 12]
+fn vendor() -> [[u8; 4]; 3] {
+    [[0; 4]; 3]
 }
 
 /// Bytes of the largest cache that the first core uses, which others use too; 0 where the system does not tell.

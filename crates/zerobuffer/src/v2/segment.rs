@@ -58,23 +58,6 @@ pub(crate) enum Access {
     Observer,
 }
 
-/// Stores `N` to `2 * N` words: the first `N`, and the last `N`, some of them for the second time perhaps.
-#[inline(always)]
-fn in_pieces<const N: usize>(words: &[[u8; 8]], store: impl Fn(usize, [u8; 8])) {
-    debug_assert!((N..=2 * N).contains(&words.len()), "none is left out");
-    if let (Some(first), Some(last)) = (words.first_chunk::<N>(), words.last_chunk::<N>()) {
-        for (index, word) in first.iter().enumerate() {
-            store(index, *word);
-        }
-        let behind = words.len() - N;
-        if behind > 0 {
-            for (index, word) in last.iter().enumerate() {
-                store(behind + index, *word);
-            }
-        }
-    }
-}
-
 /// Who may open a new segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Permissions {
@@ -520,6 +503,23 @@ impl Segment {
         for slot in self.slots() {
             if slot.state.load(Ordering::Acquire) == slot_state::ACTIVE {
                 slot.flags.fetch_and(!slot_flags::DURABLE, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Stores `N` to `2 * N` words: the first `N`, and the last `N`, some of them for the second time perhaps.
+#[inline(always)]
+fn in_pieces<const N: usize>(words: &[[u8; 8]], store: impl Fn(usize, [u8; 8])) {
+    debug_assert!((N..=2 * N).contains(&words.len()), "none is left out");
+    if let (Some(first), Some(last)) = (words.first_chunk::<N>(), words.last_chunk::<N>()) {
+        for (index, word) in first.iter().enumerate() {
+            store(index, *word);
+        }
+        let behind = words.len() - N;
+        if behind > 0 {
+            for (index, word) in last.iter().enumerate() {
+                store(behind + index, *word);
             }
         }
     }
