@@ -17,20 +17,20 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::process::{self, ForkMark};
+use super::fork;
 
-/// No process has this mark.
-const CUT_SHORT: u64 = u64::MAX;
+/// What a mapping's word says: it is there, and whole as far as is known; or it was cut short. In a forked child, where there
+/// is no mapping, the kernel has set the word to 0.
+const SOUND: u64 = 1;
+const CUT_SHORT: u64 = 2;
 
 /// A mapping that the handler knows. Entries are reused, never freed: the handler may look at any of them.
 #[derive(Debug)]
 struct Entry {
     /// Some guard has it.
     taken: AtomicBool,
-    /// Mark of the process that made the mapping.
-    maker: AtomicU64,
-    /// The same; [`CUT_SHORT`] once the mapping was replaced.
-    mark: AtomicU64,
+    /// [`SOUND`], [`CUT_SHORT`], or 0.
+    word: &'static AtomicU64,
     base: AtomicUsize,
     /// 0 while the entry stands for nothing.
     len: AtomicUsize,
@@ -51,38 +51,37 @@ pub(crate) enum Lost {
 /// Watches over one mapping. Dropped before the mapping is unmapped.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    mark: ForkMark,
+    /// The entry's.
+    word: &'static AtomicU64,
     entry: &'static Entry,
 }
 
 impl Guard {
     /// Begins to watch over a mapping of this process.
     pub(crate) fn new(base: NonNull<u8>, len: usize) -> Self {
-        let mark = ForkMark::current();
         let entry = take_entry();
-        entry.maker.store(mark.value(), Ordering::Relaxed);
-        entry.mark.store(mark.value(), Ordering::Relaxed);
+        entry.word.store(SOUND, Ordering::Relaxed);
         entry.base.store(base.as_ptr().addr(), Ordering::Relaxed);
         entry.len.store(len, Ordering::Release);
-        Self { mark, entry }
+        Self { word: entry.word, entry }
     }
 
     /// Whether the mapping is this process's, and whole as far as is known. Not a system call.
     #[inline(always)]
     pub(crate) fn is_sound(&self) -> bool {
-        self.mark.is(self.entry.mark.load(Ordering::Relaxed))
+        self.word.load(Ordering::Relaxed) == SOUND
     }
 
     /// Whether this is the process that made the mapping.
     pub(crate) fn is_ours(&self) -> bool {
-        self.mark.is_current()
+        self.word.load(Ordering::Relaxed) != 0
     }
 
     /// Why it is not sound.
     #[cold]
     pub(crate) fn lost(&self) -> Lost {
-        match self.entry.mark.load(Ordering::Relaxed) {
-            CUT_SHORT if self.is_ours() => Lost::CutShort,
+        match self.word.load(Ordering::Relaxed) {
+            CUT_SHORT => Lost::CutShort,
             _ => Lost::Forked,
         }
     }
@@ -112,8 +111,7 @@ fn take_entry() -> &'static Entry {
 fn add_entry() -> &'static Entry {
     let entry = Box::leak(Box::new(Entry {
         taken: AtomicBool::new(true),
-        maker: AtomicU64::new(0),
-        mark: AtomicU64::new(0),
+        word: fork::wiped_word(),
         base: AtomicUsize::new(0),
         len: AtomicUsize::new(0),
         next: None,
@@ -204,9 +202,9 @@ fn replace_around(address: usize) -> bool {
         // is not here.
         if address.wrapping_sub(base) < len
             && entry.len.load(Ordering::Acquire) == len
-            && process::is_current_mark(entry.maker.load(Ordering::Relaxed))
+            && entry.word.load(Ordering::Relaxed) != 0
         {
-            entry.mark.store(CUT_SHORT, Ordering::Relaxed);
+            entry.word.store(CUT_SHORT, Ordering::Relaxed);
             return replace(base, len);
         }
     }

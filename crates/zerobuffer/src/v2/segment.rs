@@ -32,9 +32,10 @@ use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sys::copy::{self, copy};
 use crate::sys::file::{self, FileSystem, Unnamed};
+use crate::sys::fork::{self, ForkMark};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
-use crate::sys::process::{self, ForkMark};
+use crate::sys::process;
 use crate::sys::{barrier, futex, lock, processor, space, streaming};
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
@@ -124,7 +125,7 @@ impl Segment {
     ) -> Result<Option<(Self, T)>, OpenError> {
         let io = |operation| io_error(place, operation);
         check_room(place, layout.segment_bytes)?;
-        let _bar = process::ForkBar::new();
+        let _bar = fork::ForkBar::new();
         let unnamed =
             Unnamed::create(&place.dir, layout.segment_id, permissions.mode, permissions.group)
                 .map_err(|e| directory_error(place, e))?;
@@ -151,7 +152,7 @@ impl Segment {
         attach: impl FnOnce(&Self, BorrowedFd<'_>) -> Result<T, OpenError>,
     ) -> Result<(Self, T), OpenError> {
         let deadline = Instant::now() + PATIENCE;
-        let _bar = process::ForkBar::new();
+        let _bar = fork::ForkBar::new();
         loop {
             if let Some((segment, fd)) = Self::try_join(place, access)? {
                 return attach(&segment, fd.as_fd()).map(|attached| (segment, attached));
