@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::arrival::{Source, Watch};
-use super::layout::{Layout, slot_flags, slot_state};
+use super::layout::{Layout, Slot, slot_flags, slot_state};
 use super::members::{self, ReaderRole, ReaderWish};
 use super::memory::Memory;
 use super::metadata::{self, Version};
@@ -29,7 +29,7 @@ use crate::wait::{Patience, Progress};
 #[derive(Debug)]
 pub(crate) struct Seat {
     segment: Segment,
-    slot: u32,
+    index: u32,
     generation: u64,
     barrier: Barrier,
     /// Releases need a closer look: some frame is kept, so that they go through `holds`, or they need a fence.
@@ -55,13 +55,19 @@ impl Seat {
         &self.segment
     }
 
+    /// The slot that it is.
+    #[inline(always)]
+    fn slot(&self) -> &Slot {
+        self.segment.own_slot()
+    }
+
     /// Releases the frame, or frames, that the reader lent and that end at `end`.
     #[inline(always)]
     pub(crate) fn release_lent(&self, end: Position) {
         if self.careful.load(Ordering::Acquire) {
             return self.release_with_care(end);
         }
-        ring::release(&self.segment, self.slot, end);
+        ring::release(self.slot(), end);
         wake::wake_writer(&self.segment, Barrier::LeftToSleeper, end);
     }
 
@@ -107,14 +113,14 @@ impl Seat {
     }
 
     fn publish_cursor(&self, cursor: Position) {
-        ring::release(&self.segment, self.slot, cursor);
+        ring::release(self.slot(), cursor);
         wake::wake_writer(&self.segment, self.barrier, cursor);
     }
 
     /// Gives back what was released of other buffers' frames.
     pub(crate) fn settle(&self) {
         if self.segment.layout().sharing {
-            self.borrowed.settle(&self.segment, self.slot);
+            self.borrowed.settle(&self.segment, self.index);
         }
     }
 
@@ -125,7 +131,7 @@ impl Seat {
 
     /// Whether this seat is still the one that was taken.
     fn is_taken(&self) -> bool {
-        let slot = &self.segment.slots()[self.slot as usize];
+        let slot = self.slot();
         slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
             && slot.generation.load(Ordering::Acquire) == self.generation
     }
@@ -164,7 +170,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         if self.segment.is_sound() && self.is_taken() {
             let for_good = self.leaves_for_good.load(Ordering::Relaxed);
-            members::detach_reader(&self.segment, self.slot, for_good);
+            members::detach_reader(&self.segment, self.index, for_good);
         }
     }
 }
@@ -226,14 +232,15 @@ impl Engine {
         Ok(Self::new(segment, role, behaviour))
     }
 
-    fn new(segment: Segment, role: ReaderRole, behaviour: Behaviour) -> Self {
+    fn new(mut segment: Segment, role: ReaderRole, behaviour: Behaviour) -> Self {
+        segment.note_own_slot(role.slot);
         if behaviour.prefault {
             segment.prefault(Access::Reader);
         }
         let watch = Watch::new(&segment, behaviour.wait);
         let seat = Seat {
             segment,
-            slot: role.slot,
+            index: role.slot,
             generation: role.generation,
             barrier: role.barrier,
             careful: AtomicBool::new(role.barrier == Barrier::Fence),
@@ -272,7 +279,8 @@ impl Engine {
     /// Receives the next frame, if it is plain to see that there is one; false if not.
     #[inline(always)]
     pub(crate) fn next_ready(&mut self) -> bool {
-        self.seat.segment.is_sound() && self.consumer.take_ready(&self.seat.segment)
+        let seat = &*self.seat;
+        seat.segment.is_sound() && self.consumer.take_ready(&seat.segment, seat.slot())
     }
 
     /// The frame that was received last.
@@ -310,8 +318,8 @@ impl Engine {
 
     /// Receives the next frame, if it is plain to see that there is one behind a skip.
     fn receive_behind_skip(&mut self) -> bool {
-        let segment = &self.seat.segment;
-        if !segment.is_sound() || !self.consumer.pass_skip(segment) {
+        let seat = &*self.seat;
+        if !seat.segment.is_sound() || !self.consumer.pass_skip(&seat.segment, seat.slot()) {
             return false;
         }
         let is_there = self.next_ready();
@@ -353,8 +361,7 @@ impl Engine {
     pub(crate) fn arm(&mut self) -> Armed {
         let mut source = Every { seat: &self.seat, consumer: &self.consumer };
         self.watch.arm(&mut source).map_or(Armed::Ready, |(announced, lived)| {
-            let slot = &self.seat.segment.slots()[self.seat.slot as usize];
-            Armed::on(&slot.wait_flag, announced, Some(lived))
+            Armed::on(&self.seat.slot().wait_flag, announced, Some(lived))
         })
     }
 
@@ -379,7 +386,7 @@ impl Engine {
                 Err(problem) => problem,
             };
             // Its payload is gone.
-            self.consumer.pass_over(&self.seat.segment, &found);
+            self.consumer.pass_over(self.seat.slot(), &found);
             self.seat.release_lent(found.end);
             // It was gone when this reader came, if nobody had kept it.
             if self.new_at.is_none() {
@@ -462,7 +469,7 @@ impl Engine {
     /// Receives a found frame.
     #[inline(always)]
     pub(crate) fn take(&mut self, found: &Found) {
-        self.consumer.take(&self.seat.segment, found);
+        self.consumer.take(self.seat.slot(), found);
     }
 
     /// Goes behind a found frame; [`take`](Self::take) of a later one tells for all.
@@ -473,15 +480,14 @@ impl Engine {
 
     /// Tells that everything up to `newest` was received.
     pub(crate) fn publish_received(&self) {
-        self.consumer.publish_received(&self.seat.segment, self.newest());
+        self.consumer.publish_received(self.seat.slot(), self.newest());
     }
 
     pub(crate) fn is_durable(&self) -> bool {
         if !self.segment().is_sound() {
             return false;
         }
-        let slot = &self.seat.segment.slots()[self.seat.slot as usize];
-        slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0
+        self.seat.slot().flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0
     }
 
     pub(crate) fn backlog_bytes(&self) -> u64 {
@@ -514,7 +520,7 @@ impl Engine {
         }
         let mut looks = self.lock_metadata_looks();
         let version =
-            metadata::hold(self.segment(), self.seat.slot, |g| looks[(g & 1) as usize] > 0)
+            metadata::hold(self.segment(), self.seat.index, |g| looks[(g & 1) as usize] > 0)
                 .map_err(|problem| MetadataError::Damaged { name: self.name().clone(), problem })?;
         if let Some(version) = &version {
             looks[(version.generation & 1) as usize] += 1;
@@ -527,7 +533,7 @@ impl Engine {
         let looks = &mut all[(generation & 1) as usize];
         *looks -= 1;
         if *looks == 0 && self.segment().is_sound() {
-            metadata::let_go(self.segment(), self.seat.slot, generation);
+            metadata::let_go(self.segment(), self.seat.index, generation);
         }
     }
 
@@ -566,15 +572,15 @@ impl Source for Every<'_> {
     }
 
     fn announce(&mut self) -> Announced {
-        wake::announce_reader(&self.seat.segment, self.seat.slot)
+        wake::announce_reader(&self.seat.segment, self.seat.index)
     }
 
     fn is_announced(&self) -> bool {
-        wake::is_reader_announced(&self.seat.segment, self.seat.slot)
+        wake::is_reader_announced(&self.seat.segment, self.seat.index)
     }
 
     fn sleep(&mut self, limit: Duration) -> bool {
-        wake::sleep_as_reader(&self.seat.segment, self.seat.slot, limit)
+        wake::sleep_as_reader(&self.seat.segment, self.seat.index, limit)
     }
 
     fn look_after_others(&mut self) {

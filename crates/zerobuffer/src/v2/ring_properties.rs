@@ -162,13 +162,14 @@ impl Bench {
     fn read(&mut self, reader: usize) {
         let newest = self.lens.len() as u64;
         let Some(side) = &mut self.sides[reader] else { return };
+        let slot = &self.heap.slots()[reader];
         // Either way round a skip leads to the same frame.
-        if side.expected % 2 == 0 && side.consumer.pass_skip(&self.heap) {
+        if side.expected % 2 == 0 && side.consumer.pass_skip(&self.heap, slot) {
             assert!(side.consumer.poll_ready(&self.heap).is_some());
         }
         let polled = side.consumer.poll(&self.heap).unwrap();
         // So does either way to take a plain one.
-        let is_taken = side.expected % 3 != 0 && side.consumer.take_ready(&self.heap);
+        let is_taken = side.expected % 3 != 0 && side.consumer.take_ready(&self.heap, slot);
         if is_taken {
             assert_eq!(Some(*side.consumer.newest()), polled);
         }
@@ -180,7 +181,7 @@ impl Bench {
                 assert_eq!(found.len, self.lens[found.sequence as usize - 1]);
                 assert_eq!(found.is_redelivered(), found.sequence <= side.received);
                 if !is_taken {
-                    side.consumer.take(&self.heap, &found);
+                    side.consumer.take(slot, &found);
                 }
                 side.expected += 1;
                 side.held.push(found);
@@ -200,7 +201,7 @@ impl Bench {
         }
         while side.open.front().is_some_and(|open| open.1) {
             let (end, _) = side.open.pop_front().unwrap();
-            ring::release(&self.heap, reader as u32, end);
+            ring::release(&self.heap.slots()[reader], end);
         }
     }
 
@@ -396,8 +397,8 @@ fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before
             producer.commit(&heap, &claim);
         }
         while let Some(found) = consumer.poll(&heap).unwrap() {
-            consumer.take(&heap, &found);
-            ring::release(&heap, 0, found.end);
+            consumer.take(&heap.slots()[0], &found);
+            ring::release(&heap.slots()[0], found.end);
         }
     }
     assert!((1..=12).contains(&refused), "{refused} of 160, when laps are back where they began");
@@ -607,12 +608,12 @@ fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
     let reference = consumer.poll(&bench.heap).unwrap().unwrap();
     assert!(reference.is_reference());
     let large = CAPACITY * 16;
-    consumer.take(&bench.heap, &reference.resolved(Position(0), large));
+    consumer.take(&bench.heap.slots()[0], &reference.resolved(Position(0), large));
     // What follows claims to be just as long.
     let word = super::word::frame(large, consumer.next_sequence());
     bench.heap.word(consumer.position()).store(word, Ordering::Relaxed);
     assert_eq!(consumer.poll_ready(&bench.heap), None);
-    assert!(!consumer.take_ready(&bench.heap));
+    assert!(!consumer.take_ready(&bench.heap, &bench.heap.slots()[0]));
     consumer.poll(&bench.heap).unwrap_err();
 }
 
@@ -736,7 +737,7 @@ proptest! {
             for _ in 0..1000 {
                 let Ok(Some(found)) = consumer.poll(&heap) else { break };
                 prop_assert!(found.len <= heap.frames().max_frame());
-                consumer.take(&heap, &found);
+                consumer.take(&heap.slots()[0], &found);
             }
         }
     }

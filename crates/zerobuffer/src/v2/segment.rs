@@ -87,6 +87,8 @@ struct View {
     writer: NonNull<WriterArea>,
     registry: NonNull<RegistryHeader>,
     slots: NonNull<[Slot]>,
+    /// One of them: that of the reader whose mapping this is.
+    own_slot: NonNull<Slot>,
     groups: NonNull<u8>,
     payload: NonNull<u8>,
     /// Takes a position to its offset in the payload, and to that of the word that it lies in.
@@ -106,6 +108,7 @@ impl View {
             writer: mapping.at(WRITER_AREA_OFFSET as u64).cast(),
             registry: mapping.at(layout.registry_offset).cast(),
             slots: NonNull::slice_from_raw_parts(slots, layout.slot_count as usize),
+            own_slot: slots,
             groups: mapping.at(layout.group_offset(0)),
             payload: mapping.at(layout.payload_offset),
             mask: layout.frames.capacity - 1,
@@ -310,6 +313,21 @@ impl Segment {
     pub(crate) fn payload(&self, position: Position) -> *mut u8 {
         // SAFETY: the mask leaves an offset below the capacity.
         unsafe { self.view.payload.as_ptr().add((position.0 & self.view.mask) as usize) }
+    }
+
+    /// Notes which slot is that of the reader whose mapping this is.
+    ///
+    /// # Panics
+    /// If there is none of that number.
+    pub(crate) fn note_own_slot(&mut self, index: u32) {
+        self.view.own_slot = NonNull::from(&self.slots()[index as usize]);
+    }
+
+    /// The slot of the reader whose mapping this is; the first one if none was noted.
+    #[inline(always)]
+    pub(crate) fn own_slot(&self) -> &Slot {
+        // SAFETY: one of `slots`.
+        unsafe { self.view.own_slot.as_ref() }
     }
 
     /// Copies `bytes` into the ring at `start`, a multiple of 8; the caller has claimed that room.

@@ -21,8 +21,8 @@ fn read_all(heap: &Arc<Heap>, consumer: &mut Consumer, last: u64, sleep: impl Fn
             sleep(heap);
         };
         check(heap, &found, expected);
-        consumer.take(&**heap, &found);
-        ring::release(&**heap, 0, found.end);
+        consumer.take(&heap.slots()[0], &found);
+        ring::release(&heap.slots()[0], found.end);
         wake::wake_writer(&**heap, Barrier::Fence, found.end);
     }
 }

@@ -205,7 +205,7 @@ fn loom_a_reader_dies_holding_a_frame_and_it_comes_again_flagged() {
         {
             let mut dead = Consumer::attach(&*heap, 0).unwrap();
             let found = dead.poll(&*heap).unwrap().unwrap();
-            dead.take(&*heap, &found);
+            dead.take(&heap.slots()[0], &found);
         }
         let mut successor = Consumer::attach(&*heap, 0).unwrap();
         let found = successor.poll(&*heap).unwrap().expect("it was not released");
@@ -364,7 +364,7 @@ fn loom_a_position_beyond_head_has_its_number() {
             let mut consumer = Consumer::attach(&*shared, 0).unwrap();
             let mut number = 1;
             while let Ok(Some(found)) = ring::find_frame(&*shared, consumer.position(), number) {
-                consumer.take(&*shared, &found);
+                consumer.take(&shared.slots()[0], &found);
                 number += 1;
                 assert_eq!(ring::number_of(&*shared, found.header), number - 1);
                 assert_eq!(ring::number_of(&*shared, consumer.position()), number);

@@ -109,22 +109,23 @@ fn read(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) {
 
 /// Reads frame `expected`; what it is filled with.
 fn read_value(heap: &Heap, slot: u32, consumer: &mut Consumer, expected: u64) -> u64 {
-    let found = if consumer.take_ready(heap) {
+    let own = &heap.slots()[slot as usize];
+    let found = if consumer.take_ready(heap, own) {
         *consumer.newest()
     } else {
         let found = find(heap, slot, consumer);
-        consumer.take(heap, &found);
+        consumer.take(own, &found);
         found
     };
     assert_eq!(found.sequence, expected);
     if found.skipped() != 0 {
-        ring::release(heap, slot, found.header);
+        ring::release(own, found.header);
         wake::wake_writer(heap, Barrier::Fence, found.header);
     }
     let value = heap.word(found.start).load(Ordering::Relaxed);
     let end = heap.word(found.start.plus(LEN - 8)).load(Ordering::Relaxed);
     assert_eq!(value, end, "frame {expected} is torn");
-    ring::release(heap, slot, found.end);
+    ring::release(own, found.end);
     wake::wake_writer(heap, Barrier::Fence, found.end);
     value
 }
@@ -214,13 +215,13 @@ fn join_while_writing(start: StartAt, follow: Follow) {
             let mut consumer = Consumer::attach(&*heap, 0).unwrap();
             let mut expected = consumer.next_sequence();
             while let Some(found) = consumer.poll(&*heap).unwrap() {
-                consumer.take(&*heap, &found);
+                consumer.take(&heap.slots()[0], &found);
                 check(&heap, &found, expected);
                 expected += 1;
             }
             let newest = writer.join().unwrap();
             while let Some(found) = consumer.poll(&*heap).unwrap() {
-                consumer.take(&*heap, &found);
+                consumer.take(&heap.slots()[0], &found);
                 check(&heap, &found, expected);
                 expected += 1;
             }
@@ -271,7 +272,7 @@ fn loom_a_batch_appears_at_once() {
             check(&heap, &first, 1);
             let second = consumer.poll_behind(&*heap, &first).unwrap();
             check(&heap, &second.expect("the whole batch is visible"), 2);
-            consumer.take(&*heap, &first);
+            consumer.take(&heap.slots()[0], &first);
         }
         writer.join().unwrap();
     });
@@ -383,12 +384,12 @@ fn loom_a_place_is_written_again_only_after_it_was_read_and_released() {
         let reader = thread::spawn(move || {
             let mut consumer = Consumer::attach(&*shared, 0).unwrap();
             let found = consumer.poll(&*shared).unwrap().unwrap();
-            consumer.take(&*shared, &found);
+            consumer.take(&shared.slots()[0], &found);
             its_place.with(|bytes| {
                 // SAFETY: the frame is committed and not released.
                 assert_eq!(unsafe { *bytes }, 1);
             });
-            ring::release(&*shared, 0, found.end);
+            ring::release(&shared.slots()[0], found.end);
         });
         let claim = loop {
             match producer.claim(&*heap, LEN) {

@@ -37,12 +37,12 @@ fn rings(viewers: usize) -> Rings {
     let mut relay = Consumer::attach(&*origin, RELAY).unwrap();
     assert!(write(&origin, &mut camera));
     let first = relay.poll(&*origin).unwrap().unwrap();
-    relay.take(&*origin, &first);
-    ring::release(&*origin, RELAY, first.end);
+    relay.take(&origin.slots()[RELAY as usize], &first);
+    ring::release(&origin.slots()[RELAY as usize], first.end);
     // The third lies over the first, so the origin has gone on beyond where the export, idle, was made.
     assert!(write(&origin, &mut camera) && write(&origin, &mut camera));
     let held = relay.poll(&*origin).unwrap().unwrap();
-    relay.take(&*origin, &held);
+    relay.take(&origin.slots()[RELAY as usize], &held);
     origin.slots()[EXPORT as usize].kind.store(slot_kind::EXPORT, Ordering::Relaxed);
     registry::mark(&*origin, EXPORT);
     origin.slots()[EXPORT as usize].state.store(2, Ordering::Release);
@@ -67,18 +67,18 @@ fn pass_on(origin: &Heap, target: &Heap, output: &mut Producer, held: &Found) {
     let claim = output.claim(target, 16).unwrap();
     assert!(sharing::protect(export(origin), held.header, held.end));
     output.commit_reference(target, &claim);
-    ring::release(origin, RELAY, held.end);
+    ring::release(&origin.slots()[RELAY as usize], held.end);
 }
 
 /// A viewer's part: what was found by reference is whole while it holds it.
 fn view(origin: &Heap, target: &Heap, slot: u32, consumer: &mut Consumer, frame: &Found) -> bool {
     let Some(found) = consumer.poll(target).unwrap() else { return false };
     assert!(found.is_reference());
-    consumer.take(target, &found);
+    consumer.take(&target.slots()[slot as usize], &found);
     if sharing::is_there(export(origin), frame.header) {
         assert!(origin.is_filled(frame.start, LEN, HELD), "reused under its reader");
     }
-    ring::release(target, slot, found.end);
+    ring::release(&target.slots()[slot as usize], found.end);
     sharing::give_back(export(origin), frame.end, || sharing::is_needed_before(target, found.end));
     true
 }

@@ -41,10 +41,9 @@ impl Guess {
     }
 }
 
-/// A reader's side of the ring.
+/// A reader's side of the ring. What it tells others goes to its slot, which its calls are given.
 #[derive(Debug)]
 pub(crate) struct Consumer {
-    slot: usize,
     /// The newest frame that was handed out. Behind it the next one begins, with the number after its number. Before there is
     /// one, made up to say so.
     newest: Found,
@@ -66,8 +65,7 @@ impl Consumer {
     ///
     /// `read_position` as a predecessor left it says what that one had received already.
     pub(crate) fn attach(memory: &impl Memory, slot: u32) -> Result<Self, Damage> {
-        let slot = slot as usize;
-        let area = &memory.slots()[slot];
+        let area = &memory.slots()[slot as usize];
         let position = Position(area.cursor.load(Ordering::Acquire));
         let received = Position(area.read_position.load(Ordering::Relaxed));
         // Not compared with `head`: a committed frame can be read a moment before the head shows it. Nor with
@@ -77,7 +75,6 @@ impl Consumer {
         }
         let next = next_number(memory, area, position);
         Ok(Self {
-            slot,
             newest: Found::before(position, next),
             guess: Guess::NONE,
             redeliver_until: received,
@@ -148,7 +145,7 @@ impl Consumer {
     /// That [`poll`](Self::poll) finds it too; this is for those who go on with [`poll_ready`](Self::poll_ready), whose
     /// result need not go through memory.
     #[inline]
-    pub(crate) fn pass_skip(&mut self, memory: &impl Memory) -> bool {
+    pub(crate) fn pass_skip(&mut self, memory: &impl Memory, slot: &Slot) -> bool {
         if !word::is_skip(memory.word(self.position()).load(Ordering::Relaxed)) {
             return false;
         }
@@ -162,9 +159,7 @@ impl Consumer {
         self.newest.end = walk.position;
         self.guess = Guess::NONE;
         self.skipped_bytes = self.skipped_bytes.wrapping_add(bytes);
-        if let Some(slot) = memory.slots().get(self.slot) {
-            slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
-        }
+        slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
         true
     }
 
@@ -219,9 +214,9 @@ impl Consumer {
 
     /// As [`advance_ready`](Self::advance_ready), and publishes that the frame was received.
     #[inline(always)]
-    pub(crate) fn take_ready(&mut self, memory: &impl Memory) -> bool {
+    pub(crate) fn take_ready(&mut self, memory: &impl Memory, slot: &Slot) -> bool {
         let is_there = self.advance_ready(memory);
-        if is_there && let Some(slot) = memory.slots().get(self.slot) {
+        if is_there {
             self.tell_received(slot, false);
         }
         is_there
@@ -285,14 +280,12 @@ impl Consumer {
 
     /// Hands a found frame out: publishes that it was received.
     #[inline(always)]
-    pub(crate) fn take(&mut self, memory: &impl Memory, found: &Found) {
+    pub(crate) fn take(&mut self, slot: &Slot, found: &Found) {
         self.advance(found);
-        if let Some(slot) = memory.slots().get(self.slot) {
-            if found.skipped() != 0 {
-                slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
-            }
-            self.tell_received(slot, found.is_redelivered());
+        if found.skipped() != 0 {
+            slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
         }
+        self.tell_received(slot, found.is_redelivered());
     }
 
     /// Goes behind a found frame without telling; a later [`take`](Self::take) tells for all before it.
@@ -314,21 +307,19 @@ impl Consumer {
     }
 
     /// Goes behind a found frame whose payload cannot be had, and counts nothing.
-    pub(crate) fn pass_over(&mut self, memory: &impl Memory, found: &Found) {
+    pub(crate) fn pass_over(&mut self, slot: &Slot, found: &Found) {
         self.newest = Found::before(found.end, found.sequence.wrapping_add(1));
         self.guess = Guess::NONE;
         self.begun = self.begun.wrapping_add(1);
         self.redelivers = !self.redeliver_until.is_at_or_before(self.position());
         self.skipped_bytes = self.skipped_bytes.wrapping_add(found.skipped());
-        self.publish_received(memory, found);
+        self.publish_received(slot, found);
     }
 
     /// Publishes that everything up to and including `newest` was received.
-    pub(crate) fn publish_received(&self, memory: &impl Memory, newest: &Found) {
-        if let Some(slot) = memory.slots().get(self.slot) {
-            slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
-            self.tell_received(slot, newest.is_redelivered());
-        }
+    pub(crate) fn publish_received(&self, slot: &Slot, newest: &Found) {
+        slot.skipped_bytes.store(self.skipped_bytes, Ordering::Relaxed);
+        self.tell_received(slot, newest.is_redelivered());
     }
 
     #[inline(always)]
@@ -346,13 +337,11 @@ impl Consumer {
 
 /// Lets the Writer have everything below `cursor`, which must not pass a frame that is still held.
 #[inline(always)]
-pub(crate) fn release(memory: &impl Memory, slot: u32, cursor: Position) {
+pub(crate) fn release(slot: &Slot, cursor: Position) {
     fault::point(Fault::ReleaseBegun);
     // RELEASE-FRAME: pairs with the load in `lowest_cursor`; the frame's bytes were read before this store.
-    if let Some(slot) = memory.slots().get(slot as usize) {
-        slot.cursor.store(cursor.0, Ordering::Release);
-        fault::point(Fault::ReleaseStored);
-    }
+    slot.cursor.store(cursor.0, Ordering::Release);
+    fault::point(Fault::ReleaseStored);
 }
 
 /// The number of the frame at a reader's first position, whether it is there already or not.
