@@ -130,7 +130,7 @@ pub(crate) struct Producer {
     /// End of everything staged.
     tail: Tail,
     batch: Batch,
-    /// Where the next terminator may end without a closer look: see [`Producer::look_ahead`].
+    /// Where the next frame may end, and its terminator begin, without a closer look: see [`Producer::look_ahead`].
     ready_until: Position,
     usual: Usual,
     /// How many lines to prepare at once, and up to where they are, or are not to be; see [`Producer::prepare`].
@@ -270,7 +270,7 @@ impl Producer {
     #[inline(always)]
     fn claim_if_ready(&self, extent: Extent, len: u64) -> Option<Claim> {
         let position = self.tail.position;
-        let ready = extent.end.plus(8).is_at_or_before(self.ready_until);
+        let ready = extent.end.is_at_or_before(self.ready_until);
         ready.then_some(Claim { position, frame: position, extent, len })
     }
 
@@ -452,7 +452,8 @@ impl Producer {
             .limit(frames)
             .earlier(self.reserve)
             .earlier(self.tail.position.minus(offset).plus(window))
-            .earlier(self.lap.end(frames).plus(8));
+            .earlier(self.lap.end(frames).plus(8))
+            .minus(8);
         let prepares = frame_bytes >= LEAST_PLACED || {
             let lowest = lowest.unwrap_or_else(|| self.lowest_cursor(memory));
             self.head().since(lowest) >= STREAM_LAG * frame_bytes
@@ -657,9 +658,9 @@ impl Producer {
         let begin = begin.round_up(CACHE_LINE);
         let is_new = self.prepared_until.is_at_or_before(begin);
         let first = if is_new { begin } else { self.prepared_until };
-        let end = first.plus(count * CACHE_LINE).earlier(self.ready_until);
+        let last = first.plus(count * CACHE_LINE).minus(8).earlier(self.ready_until);
         let mut line = first;
-        while line.plus(8).is_at_or_before(end) {
+        while line.is_at_or_before(last) {
             if !self.only_asks {
                 memory.word(line).store(0, Ordering::Relaxed);
             }
@@ -688,7 +689,7 @@ impl Producer {
     /// Prepares a free line; false where the line may not be free.
     #[inline(always)]
     fn prepare_line(&self, memory: &impl Memory, position: Position) -> bool {
-        let is_free = position.plus(8).is_at_or_before(self.ready_until);
+        let is_free = position.is_at_or_before(self.ready_until);
         if is_free && self.only_asks {
             memory.hint_to_write(position);
         } else if is_free {
