@@ -33,6 +33,9 @@ const READER_CHECK: Duration = Duration::from_millis(100);
 /// Frames from this length on have the place of the last one if it is known that they come one by one, and that is of use. For
 /// shorter ones the skip costs more than that saves.
 const PLACED_AGAIN: usize = 32 << 10;
+/// That is of use where a core's own cache is smaller than this. A larger one holds many such frames, and then those that the other
+/// core has had last are the worst to write to: each of their lines has to be taken from it.
+const OWN_CACHE: u64 = 1 << 20;
 
 /// How long a Writer that may wait does so before it goes beyond what readers have yet to read, and a nanosecond more for each
 /// byte of the frame: as long as one who is kept busy by memory alone takes for it, amply. In a part of the ring that the cache
@@ -249,7 +252,7 @@ impl Engine {
     /// Tells that no frame follows the next one, of `len` bytes, before readers have released it.
     #[inline(always)]
     pub(crate) fn expect_one_alone(&mut self, len: usize) {
-        if len >= PLACED_AGAIN && processor::used_lines_are_better() {
+        if len >= PLACED_AGAIN && processor::own_cache_bytes() < OWN_CACHE {
             self.producer.expect_one_alone();
         }
     }
