@@ -500,6 +500,14 @@ impl Writer {
         self.engine.lend_mut(&claimed.claim, claimed.len)
     }
 
+    /// Copies `bytes` into a loan behind its first `skip` bytes, a multiple of 8.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub(crate) fn copy_in(&mut self, claimed: &Claimed, skip: usize, bytes: &[u8]) {
+        claimed.copy_in(&mut self.engine, skip, bytes);
+    }
+
     /// Commits the frame that was claimed last; its number.
     #[inline]
     pub(crate) fn commit(&mut self, claimed: Claimed) -> u64 {
@@ -610,6 +618,13 @@ impl Claimed {
             self.len = self.len.min(len);
         }
     }
+
+    #[inline(always)]
+    fn copy_in(&self, engine: &mut Writing, skip: usize, bytes: &[u8]) {
+        let fits = skip <= self.len && bytes.len() <= self.len - skip;
+        assert!(fits, "more bytes than were loaned");
+        engine.copy_in_behind(&self.claim, skip, bytes);
+    }
 }
 
 /// A frame being filled in place. Dropped without [`commit`](Self::commit), nothing happened.
@@ -638,15 +653,38 @@ impl FrameMut<'_> {
         self.writer.loaned.truncate(len);
     }
 
+    /// Copies `bytes`, as many as were loaned, into the frame, as [`Writer::write`] does: large ones past the caches where that
+    /// is faster (see [`WriterOptions::streaming_stores`]), which the method of slices that it stands before cannot know.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    ///
+    /// # Examples
+    /// ```
+    /// # use zerobuffer::{BufferConfig, Writer};
+    /// # fn main() -> zerobuffer::Result<()> {
+    /// # let name = format!("doc-copy-{}", std::process::id());
+    /// # let mut writer = Writer::create(&name, &BufferConfig::new())?;
+    /// let image = vec![7; 100_000];
+    /// let mut frame = writer.loan(image.len())?;
+    /// frame.copy_from_slice(&image);
+    /// frame.commit();
+    /// # writer.discard_undelivered();
+    /// # Ok(()) }
+    /// ```
+    pub fn copy_from_slice(&mut self, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.writer.loaned.len, "copied from one length to another");
+        self.copy_in(0, bytes);
+    }
+
     /// Copies `bytes` behind the first `skip` bytes, a multiple of 8.
     ///
     /// # Panics
     /// If they do not fit.
     #[inline(always)]
     pub(crate) fn copy_in(&mut self, skip: usize, bytes: &[u8]) {
-        let Claimed { claim, len } = &self.writer.loaned;
-        assert!(skip <= *len && bytes.len() <= *len - skip, "more bytes than were loaned");
-        self.writer.engine.copy_in_behind(claim, skip, bytes);
+        let Writer { engine, loaned, .. } = &mut *self.writer;
+        loaned.copy_in(engine, skip, bytes);
     }
 }
 

@@ -64,10 +64,11 @@ fn role(call: &Call) {
                     ask::DROP => drop(request),
                     ask::FAIL => request.fail(&Failure::new(7, "by hand")),
                     ask::STOP => return request.answer(&[]).unwrap(),
-                    _ => {
+                    _ if request.number().is_multiple_of(2) => {
                         let len = request.len();
                         request.answer_with(len, |from, to| to.copy_from_slice(from)).unwrap();
                     }
+                    _ => request.answer_from(|bytes| bytes).unwrap(),
                 }
             }
         }
@@ -336,8 +337,9 @@ fn requests_that_others_have_in_hand_are_answered_all_the_same() {
     let client = connect(&stage);
     let first = client.send(&[1], PATIENCE).unwrap();
     let kept = server.receive(PATIENCE).unwrap().unwrap();
-    let second = client.send(&[2], PATIENCE).unwrap();
-    server.receive_alone(PATIENCE).unwrap().unwrap().answer(&[22]).unwrap();
+    let second = client.send(&[2, 22, 222], PATIENCE).unwrap();
+    let request = server.receive_alone(PATIENCE).unwrap().unwrap();
+    request.answer_from(|bytes| &bytes[1..2]).unwrap();
     kept.answer(&[11]).unwrap();
     drop(kept);
     let third = client.send(&[3], PATIENCE).unwrap();

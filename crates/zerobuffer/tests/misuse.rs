@@ -523,6 +523,14 @@ fn a_file_from_before_a_reboot_is_replaced() {
     assert_eq!(left_behind(dir.path()), [""; 0]);
 }
 
+#[test]
+#[should_panic(expected = "copied from one length to another")]
+fn a_loan_is_not_filled_with_fewer_bytes_than_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::options().dir(dir.path()).create("short", &config()).unwrap();
+    writer.loan(100).unwrap().copy_from_slice(&[1; 99]);
+}
+
 /// Runs `child` in a forked child; its answer becomes the exit status.
 #[allow(unsafe_code)]
 fn in_forked_child(child: impl FnOnce() -> bool) {

@@ -23,7 +23,7 @@ fn config() -> BufferConfig {
     BufferConfig::new().payload_bytes(RING)
 }
 
-/// Writes frames of many sizes, one by one and in batches, and counts those that were streamed.
+/// Writes frames of many sizes, one by one, in batches and to loans, and counts those that were streamed.
 fn role(call: &Call) {
     let [count, choice] = call.numbers[..] else { panic!("{call:?}") };
     let stores = STORES[choice as usize];
@@ -41,6 +41,10 @@ fn role(call: &Call) {
         }
         batch.commit();
         writer.write(&next()).unwrap();
+        let bytes = next();
+        let mut loan = writer.loan(bytes.len()).unwrap();
+        loan.copy_from_slice(&bytes);
+        loan.commit();
         written = writer.next_sequence() - 1;
     }
     let large = (1..=written).filter(|&sequence| some_len(sequence, LARGEST) >= LARGE).count();

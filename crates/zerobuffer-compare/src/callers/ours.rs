@@ -81,9 +81,7 @@ impl Server for ServerAlone {
         loop {
             if let Some(request) = self.0.receive_alone(PATIENCE)? {
                 let seen = look(&request);
-                let copy = |from: &[u8], to: &mut [u8]| to.copy_from_slice(from);
-                let len = request.len();
-                request.answer_with(len, copy)?;
+                request.answer_from(|bytes| bytes)?;
                 return Ok(seen);
             }
         }

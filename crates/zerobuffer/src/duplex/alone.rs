@@ -266,6 +266,38 @@ impl LentRequest<'_> {
         }
     }
 
+    /// Answers with a copy of what `choose` picks: some of the request's bytes, or others.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # use zerobuffer::duplex::{Client, Server};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let name = format!("doc-answer-from-{}", std::process::id());
+    /// # let mut server = Server::create(&name)?;
+    /// # let mut client = Client::connect(&name)?;
+    /// # let asking = std::thread::spawn(move || client.call_alone(b"some bytes", Duration::from_secs(5)).map(|answer| answer.to_vec()));
+    /// # let mut is_answered = false;
+    /// # while !is_answered {
+    /// if let Some(request) = server.receive_alone(Duration::from_secs(1))? {
+    ///     request.answer_from(|bytes| &bytes[..4])?;
+    /// #   is_answered = true;
+    /// }
+    /// # }
+    /// # assert_eq!(asking.join().unwrap()?, b"some");
+    /// # Ok(()) }
+    /// ```
+    #[inline]
+    pub fn answer_from(mut self, choose: impl FnOnce(&[u8]) -> &[u8]) -> Result<(), WriteError> {
+        match &mut self.0 {
+            Held::Lent(lent) => lent.send_copy(choose),
+            Held::Kept(request) => request.answer(choose(request)).map(drop),
+        }
+    }
+
     /// Answers with `len` bytes that `fill` makes in place from the request's: no copy.
     ///
     /// # Errors
@@ -307,6 +339,32 @@ impl LentRequest<'_> {
     }
 }
 
+impl Answers {
+    /// Sends the answer to the request of that number, of `len` bytes, which `fill` puts behind the header of a loan.
+    #[inline(always)]
+    fn send_alone(
+        &mut self,
+        sequence: u64,
+        len: usize,
+        fill: impl FnOnce(&mut FrameMut<'_>),
+    ) -> Result<(), WriteError> {
+        let header = Header::answer(sequence).to_bytes();
+        let all = len.saturating_add(HEADER_BYTES);
+        let Some(Alone { writer, patience, counters }) = self.alone() else {
+            return Err(nobody_answers());
+        };
+        let mut loan = match writer.loan_alone(all) {
+            Some(loan) => loan,
+            None => writer.loan_timeout(all, patience)?,
+        };
+        loan.copy_in(0, &header);
+        fill(&mut loan);
+        loan.commit();
+        counters.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 impl Lent<'_> {
     /// Whether a server that died has certainly not begun to change it.
     fn is_whole(&self) -> bool {
@@ -315,27 +373,27 @@ impl Lent<'_> {
         self.skip == 0 || matches!(says(), Some(Consent::Keep | Consent::Change))
     }
 
-    /// Sends an answer of `len` bytes, which `fill` puts behind the header of a loan.
+    /// Answers with `len` bytes that `fill` makes from the request's.
     #[inline(always)]
     fn send(
         &mut self,
         len: usize,
         fill: impl FnOnce(&[u8], &mut FrameMut<'_>),
     ) -> Result<(), WriteError> {
-        let header = Header::answer(self.frame.sequence()).to_bytes();
-        let all = len.saturating_add(HEADER_BYTES);
-        let Some(Alone { writer, patience, counters }) = self.answers.alone() else {
-            return Err(nobody_answers());
-        };
-        let mut loan = match writer.loan_alone(all) {
-            Some(loan) => loan,
-            None => writer.loan_timeout(all, patience)?,
-        };
-        loan.copy_in(0, &header);
-        fill(&self.frame[self.skip as usize..], &mut loan);
-        loan.commit();
+        let request = &self.frame[self.skip as usize..];
+        let sequence = self.frame.sequence();
+        self.answers.send_alone(sequence, len, |loan| fill(request, loan))?;
         self.is_answered = true;
-        counters.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Answers with a copy of what `choose` picks.
+    #[inline]
+    fn send_copy(&mut self, choose: impl FnOnce(&[u8]) -> &[u8]) -> Result<(), WriteError> {
+        let bytes = choose(&self.frame[self.skip as usize..]);
+        let copy = |loan: &mut FrameMut<'_>| loan.copy_in(HEADER_BYTES, bytes);
+        self.answers.send_alone(self.frame.sequence(), bytes.len(), copy)?;
+        self.is_answered = true;
         Ok(())
     }
 

@@ -14,7 +14,6 @@ use crate::armed::Armed;
 use crate::config::Protocol;
 use crate::error::WriteError;
 use crate::frame::OwnedFrame;
-use crate::sys::copy::copy_slice;
 use crate::writer::{Claimed, Writer};
 
 /// Longest text of a failure, in bytes.
@@ -274,7 +273,7 @@ impl Request {
     /// If it was answered before.
     pub fn answer(&self, bytes: &[u8]) -> Result<Answered, WriteError> {
         let mut loan = self.loan(bytes.len())?;
-        copy_slice(bytes, &mut loan);
+        loan.copy_from_slice(bytes);
         Ok(loan.commit())
     }
 
@@ -310,7 +309,7 @@ impl Request {
     /// If it was answered before.
     pub fn try_answer(&self, bytes: &[u8]) -> Result<Answered, WriteError> {
         let mut loan = self.try_loan(bytes.len())?;
-        copy_slice(bytes, &mut loan);
+        loan.copy_from_slice(bytes);
         Ok(loan.commit())
     }
 
@@ -324,7 +323,7 @@ impl Request {
                 let all = len.saturating_add(HEADER_BYTES);
                 let claimed = sending.writer.claim_timeout(all, deadline.left())?;
                 let header = Header::answer(self.ticket.sequence).to_bytes();
-                sending.writer.lend_mut(&claimed)[..HEADER_BYTES].copy_from_slice(&header);
+                sending.writer.copy_in(&claimed, 0, &header);
                 Place::Ring(claimed, HEADER_BYTES)
             }
         };
@@ -445,6 +444,19 @@ enum Place {
 }
 
 impl AnswerLoan<'_> {
+    /// Copies `bytes`, as many as were loaned, into the answer, as [`Request::answer`] does: see
+    /// [`FrameMut::copy_from_slice`](crate::FrameMut::copy_from_slice).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn copy_from_slice(&mut self, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.len(), "copied from one length to another");
+        match &mut self.place {
+            Place::Ring(claimed, header) => self.sending.writer.copy_in(claimed, *header, bytes),
+            Place::Kept(kept) => kept.copy_from_slice(bytes),
+        }
+    }
+
     /// Sends the answer.
     pub fn commit(mut self) -> Answered {
         self.request.is_answered.store(true, Ordering::Relaxed);

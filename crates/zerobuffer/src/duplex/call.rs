@@ -41,7 +41,7 @@ impl<'a> RequestLoan<'a> {
     ) -> Self {
         let skip = bytes_before_a_request(writer.protocol());
         if skip > 0 {
-            writer.lend_mut(&claimed)[..skip].copy_from_slice(&consent.to_bytes());
+            writer.copy_in(&claimed, 0, &consent.to_bytes());
         }
         Self { client, writer, claimed, skip }
     }
@@ -70,6 +70,16 @@ impl<'a> RequestLoan<'a> {
         drop(table);
         self.writer.commit(self.claimed);
         Ok(number)
+    }
+
+    /// Copies `bytes`, as many as were loaned, into the request, as [`Client::call`] does: see
+    /// [`FrameMut::copy_from_slice`](crate::FrameMut::copy_from_slice).
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn copy_from_slice(&mut self, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.len(), "copied from one length to another");
+        self.writer.copy_in(&self.claimed, self.skip, bytes);
     }
 
     /// Keeps only the first `len` bytes; longer, or zero, changes nothing.

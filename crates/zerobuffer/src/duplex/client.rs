@@ -18,7 +18,6 @@ use crate::config::{BufferConfig, Elastic, Protocol, StartAt, WaitStrategy};
 use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::frame::{Frame, OwnedFrame};
 use crate::reader::Reader;
-use crate::sys::copy::copy_slice;
 use crate::writer::{Writer, WriterOptions, look_until};
 
 /// How long one look for an answer takes at most: so soon a cancelled call is noticed by who looks for all.
@@ -284,7 +283,7 @@ impl Client {
     /// # Errors
     /// [`CallError`]. A request that timed out, or whose server went, may have been executed.
     pub fn call(&self, request: &[u8], timeout: Duration) -> Result<Response, CallError> {
-        self.call_with(request.len(), |space| copy_slice(request, space), timeout)
+        self.call_filled(request.len(), |loan| loan.copy_from_slice(request), timeout)
     }
 
     /// As [`call`](Self::call), with a request of `len` bytes that `fill` makes in place: no copy.
@@ -295,6 +294,15 @@ impl Client {
         &self,
         len: usize,
         fill: impl FnOnce(&mut [u8]),
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        self.call_filled(len, |loan| fill(loan), timeout)
+    }
+
+    fn call_filled(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut RequestLoan<'_>),
         timeout: Duration,
     ) -> Result<Response, CallError> {
         let deadline = Deadline::after(timeout);
@@ -327,7 +335,7 @@ impl Client {
     /// As [`call`](Self::call), but nothing was sent.
     pub fn send(&self, request: &[u8], timeout: Duration) -> Result<PendingCall<'_>, CallError> {
         let mut loan = self.loan(request.len(), timeout)?;
-        copy_slice(request, &mut loan);
+        loan.copy_from_slice(request);
         loan.commit()
     }
 

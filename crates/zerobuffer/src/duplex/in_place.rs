@@ -48,7 +48,7 @@ impl Request {
             return Ok(InPlace(Place::Shared { request: self, len }));
         }
         let mut loan = self.loan(self.len())?;
-        self.copy_to(&mut loan);
+        loan.copy_from_slice(self);
         Ok(InPlace(Place::Copied(loan)))
     }
 

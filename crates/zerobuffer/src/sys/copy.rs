@@ -110,17 +110,6 @@ pub(crate) fn hint_to_write(at: *const u8) {
     let _ = at;
 }
 
-/// As [`slice::copy_from_slice`], by [`copy`].
-///
-/// # Panics
-/// If the lengths differ.
-#[inline]
-pub(crate) fn copy_slice(from: &[u8], to: &mut [u8]) {
-    assert_eq!(from.len(), to.len(), "copied from one length to another");
-    // SAFETY: as long as each other, and one of them is borrowed mutably.
-    unsafe { copy(from.as_ptr(), to.as_mut_ptr(), from.len()) }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
