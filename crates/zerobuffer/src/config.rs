@@ -233,7 +233,7 @@ pub enum WaitStrategy {
 /// Whether a writer copies large frames in with streaming (non-temporal) stores, which go past the caches.
 ///
 /// Where the cores of writer and reader share no cache (two groups of cores, two sockets) they are several times as fast;
-/// where they do, ordinary stores are, as the reader then finds the frame in the cache. Frames from 4 KiB on are large.
+/// where they do, ordinary stores are, as the reader then finds the frame in the cache. Frames from 2 KiB on are large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StreamingStores {
     /// Whatever is faster: ordinary stores, unless streaming ones take less than half the time. Both are tried and timed now and then,

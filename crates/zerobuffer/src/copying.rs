@@ -10,10 +10,8 @@ use std::time::Duration;
 use crate::config::StreamingStores;
 use crate::sys::{copy, streaming};
 
-/// Frames up to this length are copied in at once, without a look at anything else.
-pub(crate) const SMALL: usize = copy::SHORT;
-/// From this length on they are copied in one way or the other.
-const LARGE: usize = 4096;
+/// Frames from this length on are copied in one way or the other; shorter ones at once, without a look at anything else.
+pub(crate) const LARGE: usize = copy::SHORT;
 /// Copies that are timed of each way. The fastest of them counts: others may have been interrupted.
 const COPIES: u32 = 4;
 /// A way is used for so many bytes of the ring, once round, before it is timed: how fast the one is depends on where the
@@ -117,10 +115,7 @@ impl Copying {
 
     /// Copies `bytes` bytes in: `copy` does it, by the way that it is told and that is returned.
     pub(crate) fn run(&mut self, bytes: usize, copy: impl FnOnce(Way)) -> Way {
-        if bytes < LARGE {
-            copy(Way::ThroughCaches);
-            return Way::ThroughCaches;
-        }
+        debug_assert!(bytes >= LARGE, "others need no choice");
         let next = self.next(bytes);
         let (Next::Copy(way) | Next::Time(way)) = next;
         self.streamed += u64::from(way == Way::PastCaches);

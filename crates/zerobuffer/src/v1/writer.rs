@@ -199,7 +199,7 @@ impl V1Writer {
 
     /// Copies bytes to a place within the open claim.
     pub(crate) fn copy_in(&mut self, index: u64, part: &[u8]) {
-        if part.len() <= copying::SMALL {
+        if part.len() < copying::LARGE {
             return self.segment.mapping.write_payload(index, part);
         }
         let mapping = &self.segment.mapping;

@@ -398,26 +398,36 @@ impl Engine {
     /// Copies a frame to where it was claimed.
     #[inline(always)]
     pub(crate) fn copy_in(&mut self, claim: &Claim, payload: &[u8]) {
-        self.producer.prepare_copy(&self.segment, claim);
-        self.copy_part_in(claim.start(), payload);
+        if payload.len() < copying::LARGE {
+            self.producer.prepare_copy(&self.segment, claim);
+            self.segment.copy_in(claim.start(), payload);
+        } else {
+            self.copy_large_in(claim, claim.start(), payload);
+        }
     }
 
-    /// Copies bytes to a place within a claim.
+    /// Copies a part of a frame to a place within its claim.
     #[inline(always)]
-    pub(crate) fn copy_part_in(&mut self, start: Position, part: &[u8]) {
-        if part.len() <= copying::SMALL {
+    pub(crate) fn copy_part_in(&mut self, claim: &Claim, start: Position, part: &[u8]) {
+        if part.len() < copying::LARGE {
             self.segment.copy_in(start, part);
         } else {
-            self.copy_large_in(start, part);
+            self.copy_large_in(claim, start, part);
         }
     }
 
     #[inline(never)]
-    fn copy_large_in(&mut self, start: Position, part: &[u8]) {
-        let segment = &self.segment;
-        let way = self.copying.run(part.len(), |way| match way {
-            Way::ThroughCaches => segment.copy_large_in(start, part),
-            Way::PastCaches => segment.stream_in(start, part),
+    fn copy_large_in(&mut self, claim: &Claim, start: Position, part: &[u8]) {
+        let Self { segment, producer, copying, .. } = self;
+        let way = copying.run(part.len(), |way| match way {
+            Way::ThroughCaches => {
+                producer.prepare_copy(segment, claim);
+                segment.copy_large_in(start, part);
+            }
+            Way::PastCaches => {
+                producer.leave_unprepared(claim);
+                segment.stream_in(start, part);
+            }
         });
         // In a trial, too: of each way it is to be found out how fast it is where it would be used.
         self.producer.copies_past_caches(way == Way::PastCaches);

@@ -67,7 +67,7 @@ pub fn some_len(sequence: u64, max: usize) -> usize {
 }
 
 /// From this size on frames may be copied in with streaming stores.
-pub const LARGE: usize = 4096;
+pub const LARGE: usize = 2048;
 pub const STORES: [StreamingStores; 3] =
     [StreamingStores::Auto, StreamingStores::Never, StreamingStores::Always];
 

@@ -640,10 +640,18 @@ impl Producer {
         }
         let Extent { start, end } = claim.extent;
         if claim.len >= LEAST_PLACED || memory.frames().capacity > PREPARE_COPIES_UP_TO {
-            self.prepared_until = end.plus(PREPARE_LEFT);
+            self.leave_unprepared(claim);
         } else if !self.is_prepared(end) {
             let lines = end.plus(PREPARE_LEFT).since(start).div_ceil(CACHE_LINE);
             self.prepare_lines(memory, start, lines);
+        }
+    }
+
+    /// No lines are prepared for a claimed frame, nor when it is committed.
+    #[inline(always)]
+    pub(crate) fn leave_unprepared(&mut self, claim: &Claim) {
+        if self.lines_at_once > 0 {
+            self.prepared_until = claim.extent.end.plus(PREPARE_LEFT);
         }
     }
 
