@@ -256,14 +256,14 @@ pub enum StreamingStores {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Elastic {
     /// In rings of more than 8 MiB and more than a quarter of the processor's largest cache (while readers wait for each frame, of
-    /// more than 2 MiB), for frames from 4 KiB on, unless they are copied past the caches (see [`StreamingStores`]) or are loaned
-    /// and committed faster than they can be filled.
+    /// more than 2 MiB), for frames from 4 KiB on and, where the cores of writer and readers share a cache, for small ones; unless
+    /// they are copied past the caches (see [`StreamingStores`]) or are loaned and committed faster than they can be filled. How
+    /// near the readers are is found out by looking at what they store, in some dozens of megabytes.
     #[default]
     Auto,
     /// The writer goes round the whole ring.
     Never,
-    /// In all rings, for all frames. Small frames gain from it where the cores of writer and reader share a cache (1 KiB up to three
-    /// times), and lose as much where they do not.
+    /// In all rings, for all frames, also where the cores share no cache: there small ones are three times as many without.
     Always,
 }
 

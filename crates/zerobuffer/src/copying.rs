@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::config::StreamingStores;
-use crate::sys::{copy, streaming};
+use crate::sys::{copy, process, streaming};
 
 /// Frames from this length on are copied in one way or the other; shorter ones at once, without a look at anything else.
 pub(crate) const LARGE: usize = copy::SHORT;
@@ -122,7 +122,7 @@ impl Copying {
         match next {
             Next::Copy(way) => copy(way),
             Next::Time(way) => {
-                let took = streaming::time(|| copy(way));
+                let took = process::time(|| copy(way));
                 self.note(bytes, took);
             }
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Elastic {
-    /// In large rings, for frames from 4 KiB on that are filled, where cores share a cache
+    /// In large rings, for frames that are filled, where cores share a cache
     Auto,
     /// The whole ring
     Never,

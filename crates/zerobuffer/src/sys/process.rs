@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{Ordering, fence};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What an endpoint announces of its process: for people, never for decisions.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +52,18 @@ pub(crate) fn monotonic_ns() -> u64 {
 pub(crate) fn coarse_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// How long `work` takes until what it loads is there, and what it stores has reached the caches, or the memory.
+pub(crate) fn time(work: impl FnOnce()) -> Duration {
+    // Stores before it are not its own.
+    fence(Ordering::SeqCst);
+    let begun = Instant::now();
+    // Nor is anything of it done before the clock was read.
+    fence(Ordering::SeqCst);
+    work();
+    fence(Ordering::SeqCst);
+    begun.elapsed()
 }
 
 /// The kernel's id of this boot, zeros where it does not tell.

@@ -6,9 +6,6 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{Ordering, fence};
-use std::time::{Duration, Instant};
-
 /// Whether this processor has stores that go past the caches; elsewhere they are ordinary ones.
 pub(crate) const IS_THERE: bool = cfg!(target_arch = "x86_64");
 
@@ -48,16 +45,6 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         copy_nonoverlapping(from.add(tail), to.add(tail), len - tail);
         _mm_sfence();
     }
-}
-
-/// How long `copy` takes until what it stored has reached the caches, or the memory.
-pub(crate) fn time(copy: impl FnOnce()) -> Duration {
-    // Stores before it are not its own, and those of its own are to be done.
-    fence(Ordering::SeqCst);
-    let begun = Instant::now();
-    copy();
-    fence(Ordering::SeqCst);
-    begun.elapsed()
 }
 
 #[cfg(test)]

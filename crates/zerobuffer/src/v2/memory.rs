@@ -39,6 +39,8 @@ pub(crate) trait Memory {
 
     /// A clock that never goes back, in nanoseconds.
     fn now_ns(&self) -> u64;
+    /// How long it takes in nanoseconds until what `look` loads is there.
+    fn time_ns(&self, look: impl FnOnce()) -> u64;
 
     /// Sleeps while `word` is `expected`, at most `limit`; false when the limit passed.
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool;

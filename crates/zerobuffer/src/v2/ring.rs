@@ -20,6 +20,7 @@
 mod consumer;
 mod footprint;
 mod lap;
+mod nearness;
 mod producer;
 mod room;
 

@@ -18,14 +18,22 @@ use crate::sync::{AtomicU64, Ordering};
 const CAPACITY: u64 = 4096;
 const READERS: usize = 3;
 
+/// What decides whether frames are better off in a window: whether they are copied past the caches, whether time goes by while
+/// they are filled, and how far away readers are.
+#[derive(Debug, Clone, Copy)]
+struct Suits {
+    past_caches: bool,
+    filled: bool,
+    near: bool,
+}
+
 #[derive(Debug, Clone)]
 enum Action {
     Write(u64),
     /// The same, of which none is said to follow.
     WriteAlone(u64),
     Batch(Vec<u64>),
-    /// Whether frames are copied past the caches, and time goes by while they are filled.
-    Suit(bool, bool),
+    Suit(Suits),
     /// Stage frames and give them up.
     Abort(Vec<u64>),
     /// Frames of one length until there is no room.
@@ -56,7 +64,9 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Batch),
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Abort),
         1 => (16u64..400).prop_map(Action::Fill),
-        1 => any::<(bool, bool)>().prop_map(|(past_caches, filled)| Action::Suit(past_caches, filled)),
+        1 => any::<[bool; 3]>().prop_map(|[past_caches, filled, near]| {
+            Action::Suit(Suits { past_caches, filled, near })
+        }),
         2 => (size.clone(), 1usize..40, 0usize..6).prop_map(|(l, n, h)| Action::Stream(l, n, h)),
         1 => size.clone().prop_map(Action::Abandon),
         1 => (proptest::collection::vec(size, 1..4), 0..PUBLISHING_STORES + 1)
@@ -256,10 +266,12 @@ impl Bench {
                 self.lens.truncate(before);
                 assert_eq!(self.producer.accounts(), accounts);
             }
-            Action::Suit(past_caches, filled) => {
+            Action::Suit(Suits { past_caches, filled, near }) => {
                 self.producer.copies_past_caches(past_caches);
                 let tick_ns = if filled { 1_000_000 } else { 0 };
                 self.heap.tick_ns.store(tick_ns, std::sync::atomic::Ordering::Relaxed);
+                let line_ns = if near { 30 } else { 190 };
+                self.heap.line_ns.store(line_ns, std::sync::atomic::Ordering::Relaxed);
             }
             Action::Fill(len) => {
                 let mut before = usize::MAX;
@@ -409,20 +421,26 @@ fn frames_that_are_better_off_in_a_window_keep_to_it() {
     const LEN: u64 = 100;
     let mut bench = Bench::new(8, 0, Footprint::Suited { window: 512, cached: || 0 });
     bench.join(0, true);
-    let mut is_in_window = |len, past_caches, filled| {
-        bench.run(Action::Suit(past_caches, filled));
-        // What had been chosen before is chosen anew at the latest after a lap.
-        bench.run(Action::Stream(len, 100, 1));
+    let mut is_in_window = |len, suits| {
+        bench.run(Action::Suit(suits));
+        // What had been chosen before is chosen anew at the latest after some laps.
+        bench.run(Action::Stream(len, 300, 1));
         let skipped = bench.producer.skipped_bytes();
-        bench.run(Action::Stream(len, 100, 1));
+        bench.run(Action::Stream(len, 300, 1));
         bench.producer.skipped_bytes() - skipped > 2 * CAPACITY
     };
-    assert!(is_in_window(LEN, false, true));
-    assert!(!is_in_window(LEN, true, true), "they are copied past the caches");
-    assert!(is_in_window(LEN, false, true));
-    assert!(!is_in_window(LEN, false, false), "nobody can have filled them");
-    assert!(is_in_window(LEN, false, true));
-    assert!(!is_in_window(CAPACITY / 64 - 1, false, true), "they are small");
+    let filled = Suits { past_caches: false, filled: true, near: false };
+    assert!(is_in_window(LEN, filled));
+    let past_caches = Suits { past_caches: true, ..filled };
+    assert!(!is_in_window(LEN, past_caches), "they are copied past the caches");
+    assert!(is_in_window(LEN, filled));
+    assert!(!is_in_window(LEN, Suits { filled: false, ..filled }), "nobody can have filled them");
+    assert!(is_in_window(LEN, filled));
+    const SMALL: u64 = CAPACITY / 64 - 1;
+    let near = Suits { near: true, ..filled };
+    assert!(!is_in_window(SMALL, filled), "they are small, and their reader is far away");
+    assert!(is_in_window(SMALL, near));
+    assert!(!is_in_window(SMALL, filled));
     let mut bench = Bench::new(8, 0, Footprint::Suited { window: CAPACITY / 2, cached: || 0 });
     bench.join(0, true);
     bench.run(Action::Stream(LEN, 1000, 1));

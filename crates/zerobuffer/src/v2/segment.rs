@@ -593,6 +593,10 @@ impl Memory for Segment {
         process::monotonic_ns()
     }
 
+    fn time_ns(&self, look: impl FnOnce()) -> u64 {
+        process::time(look).as_nanos() as u64
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn order_streaming_stores(&self) {

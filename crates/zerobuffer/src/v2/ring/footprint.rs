@@ -1,6 +1,7 @@
 //! How much of a large ring a writer uses.
 
 use super::lap::is_large;
+use super::nearness::Nearness;
 use super::producer::Tail;
 use crate::v2::layout::CACHE_LINE;
 use crate::v2::memory::Memory;
@@ -16,7 +17,7 @@ const SMALL_RING: u64 = 2;
 const FRAMES_PER_LOOK: u64 = 16;
 /// Frames that come faster than this, in bytes a nanosecond, are not filled: no core writes as fast. A loan may be of a place
 /// whose bytes are to be left as they are, and then a window saves nothing, and its skips cost more than the loans.
-const FASTEST_FILL: u64 = 100;
+const FASTEST_FILL: u64 = 80;
 
 /// How a writer uses a large ring.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +76,7 @@ pub(super) struct Part {
     frames: u64,
     bytes: u64,
     looked_ns: u64,
+    nearness: Nearness,
 }
 
 impl Part {
@@ -95,11 +97,12 @@ impl Part {
             frames: 0,
             bytes: 0,
             looked_ns: 0,
+            nearness: Nearness::default(),
         }
     }
 
-    /// Chooses anew, for a frame of `len` bytes behind `tail`.
-    pub(super) fn suit(&mut self, memory: &impl Memory, tail: &Tail, len: u64) {
+    /// Chooses anew, for a frame of `len` bytes behind `tail`; `look` looks at the readers.
+    pub(super) fn suit(&mut self, memory: &impl Memory, tail: &Tail, len: u64, look: impl Fn()) {
         let Some(window) = self.suited else { return };
         let frames = tail.next.wrapping_sub(self.frames);
         let bytes = tail.bytes_committed.wrapping_sub(self.bytes);
@@ -108,10 +111,12 @@ impl Part {
             let took_ns = now_ns.saturating_sub(self.looked_ns);
             self.are_filled = bytes <= took_ns.saturating_mul(FASTEST_FILL);
             (self.frames, self.bytes, self.looked_ns) = (tail.next, tail.bytes_committed, now_ns);
+            self.nearness.time(memory, look);
         }
-        // In streams of small frames calls take longer than the cache misses, and where the cores are far apart, the more time goes
-        // by until a line is used again the better.
-        let is_suited = is_large(memory.frames(), len) && self.are_filled && !self.is_past_caches;
+        // Where the cores are far apart, the more time goes by until a line is used again the better; large frames go past the caches
+        // then.
+        let is_better = is_large(memory.frames(), len) || self.nearness.is_near();
+        let is_suited = is_better && self.are_filled && !self.is_past_caches;
         self.window = is_suited.then_some(window);
     }
 

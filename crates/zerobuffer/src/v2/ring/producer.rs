@@ -342,7 +342,9 @@ impl Producer {
         {
             return Some(frame);
         }
-        self.part.suit(memory, &self.tail, len);
+        let (floor, head) = (self.room.floor(), self.head());
+        let look = || _ = black_box(lowest_cursor(memory, floor, head));
+        self.part.suit(memory, &self.tail, len, look);
         if frames.offset(self.tail.position) >= self.part.narrow()
             && let Some(frame) = self.place_at_ring_start(memory, len)
         {
