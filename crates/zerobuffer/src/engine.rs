@@ -208,7 +208,7 @@ impl Writing {
         debug_assert!(skip.is_multiple_of(8) && (skip + part.len()) as u64 <= claim.len());
         let start = claim.start().plus(skip as u64);
         match self {
-            Self::V2(engine) => engine.copy_part_in(claim, start, part),
+            Self::V2(engine) => engine.copy_part_in(start, part),
             Self::V1(engine) => engine.copy_in(start.0, part),
         }
     }

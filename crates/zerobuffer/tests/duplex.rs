@@ -217,6 +217,30 @@ fn many_requests_under_way_and_answers_taken_in_any_order(
     server.finish();
 }
 
+/// The writers prepare lines for frames to come; what stands before a request's or an answer's bytes is theirs already.
+#[test]
+fn requests_and_answers_that_wait_in_numbers_are_whole() {
+    const UNDER_WAY: u64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let buffer = BufferConfig::new().payload_bytes(256 << 10);
+    let options = Server::options().dir(dir.path()).request_buffer(buffer.clone());
+    let server = options.response_buffer(buffer).create(NAME).unwrap();
+    let client = Client::options().dir(dir.path()).connect(NAME).unwrap();
+    for round in 0..10 {
+        let requests = (0..UNDER_WAY).map(|i| frame(i, (2100 + 150 * round + 10 * i) as usize));
+        let requests: Vec<_> = requests.collect();
+        let send = |request: &Vec<u8>| client.send(request, PATIENCE).unwrap();
+        let calls: Vec<_> = requests.iter().map(send).collect();
+        for _ in &calls {
+            let request = server.receive(PATIENCE).unwrap().unwrap();
+            request.answer(&request).unwrap();
+        }
+        for (call, request) in calls.into_iter().zip(&requests) {
+            assert_eq!(call.wait(PATIENCE).unwrap()[..], request[..]);
+        }
+    }
+}
+
 #[test]
 fn answers_of_a_pool_overtake_each_other() {
     let stage = Stage::new(Processes, WaitStrategy::Park, role);

@@ -402,30 +402,31 @@ impl Engine {
             self.producer.prepare_copy(&self.segment, claim);
             self.segment.copy_in(claim.start(), payload);
         } else {
-            self.copy_large_in(claim, claim.start(), payload);
+            self.copy_large_in(claim.start(), payload, Some(claim));
         }
     }
 
     /// Copies a part of a frame to a place within its claim.
     #[inline(always)]
-    pub(crate) fn copy_part_in(&mut self, claim: &Claim, start: Position, part: &[u8]) {
+    pub(crate) fn copy_part_in(&mut self, start: Position, part: &[u8]) {
         if part.len() < copying::LARGE {
             self.segment.copy_in(start, part);
         } else {
-            self.copy_large_in(claim, start, part);
+            self.copy_large_in(start, part, None);
         }
     }
 
+    /// Copies in a frame of that claim, or a part of one: then lines are not prepared, for other parts may be there already.
     #[inline(never)]
-    fn copy_large_in(&mut self, claim: &Claim, start: Position, part: &[u8]) {
+    fn copy_large_in(&mut self, start: Position, part: &[u8], whole: Option<&Claim>) {
         let Self { segment, producer, copying, .. } = self;
         let way = copying.run(part.len(), |way| match way {
             Way::ThroughCaches => {
-                producer.prepare_copy(segment, claim);
+                whole.into_iter().for_each(|claim| producer.prepare_copy(segment, claim));
                 segment.copy_large_in(start, part);
             }
             Way::PastCaches => {
-                producer.leave_unprepared(claim);
+                whole.into_iter().for_each(|claim| producer.leave_unprepared(claim));
                 segment.stream_in(start, part);
             }
         });
