@@ -10,6 +10,8 @@ use super::Wait;
 pub(crate) enum Kind {
     Ours,
     OursElastic,
+    /// In a ring of the default size, which is larger than what the others have for small frames.
+    OursRoomy,
     OursV1,
     Iceoryx2,
     Aeron,
@@ -34,6 +36,9 @@ pub(crate) enum Mode {
     Loaned,
 }
 
+/// Frames up to this length are small, and have rings that are.
+pub(crate) const SMALL: usize = 4096;
+
 /// Aeron's largest fragment; what is larger is copied together, and cannot be loaned.
 pub(crate) const AERON_WHOLE: usize = 65_504 - 32;
 
@@ -55,9 +60,10 @@ impl Mode {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ours,
         Self::OursElastic,
+        Self::OursRoomy,
         Self::OursV1,
         Self::Iceoryx2,
         Self::Aeron,
@@ -73,6 +79,7 @@ impl Kind {
         match self {
             Self::Ours => "zerobuffer 2.0",
             Self::OursElastic => "zerobuffer 2.0 elastic",
+            Self::OursRoomy => "zerobuffer 2.0, default ring",
             Self::OursV1 => "zerobuffer 1.0",
             Self::Iceoryx2 => "iceoryx2",
             Self::Aeron => "aeron",
@@ -88,7 +95,9 @@ impl Kind {
     /// Of what is measured here: the library's, the crate's, or the kernel's.
     pub(crate) fn version(self) -> String {
         match self {
-            Self::Ours | Self::OursElastic | Self::OursV1 => env!("CARGO_PKG_VERSION").into(),
+            Self::Ours | Self::OursElastic | Self::OursRoomy | Self::OursV1 => {
+                env!("CARGO_PKG_VERSION").into()
+            }
             Self::Iceoryx2 => locked("iceoryx2"),
             Self::Aeron => aeron_version(),
             Self::Rtrb => locked("rtrb"),
@@ -109,6 +118,7 @@ impl Kind {
             Self::OursElastic => {
                 "the same with Elastic::Always: the writer keeps to a part of the ring that fits the cache, whatever it writes"
             }
+            Self::OursRoomy => "the same with a ring of 32 MiB, as large as one is by default",
             Self::OursV1 => {
                 "the same calls over a buffer of protocol 1.0: two named semaphores, a cursor each"
             }
@@ -144,12 +154,12 @@ impl Kind {
     }
 
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Ours | Self::OursElastic | Self::OursV1)
+        matches!(self, Self::Ours | Self::OursElastic | Self::OursRoomy | Self::OursV1)
     }
 
-    /// Whether its ends can sleep until woken.
+    /// Whether its ends can sleep until woken, and are measured so.
     fn parks(self) -> bool {
-        !matches!(self, Self::Rtrb | Self::Bare | Self::Aeron)
+        !matches!(self, Self::Rtrb | Self::Bare | Self::Aeron | Self::OursRoomy)
     }
 
     /// Whether both ends are threads of one process.
@@ -181,6 +191,8 @@ impl Kind {
             Self::Rtrb => matches!(bytes, 8 | 64 | 1024),
             // What it keeps to is larger than rings for small frames are.
             Self::OursElastic => bytes >= 1 << 20,
+            // Large frames that are copied have the elastic writer.
+            Self::OursRoomy => bytes <= SMALL || mode == Mode::Loaned,
             // Where a frame is its bytes, and the rest hardly counts.
             Self::Bare => bytes >= 64 << 10,
             _ => true,
@@ -190,7 +202,8 @@ impl Kind {
             Mode::Copied => true,
             Mode::Batched => matches!(self, Self::Ours | Self::Aeron),
             Mode::Loaned => {
-                matches!(self, Self::Ours | Self::OursV1 | Self::Iceoryx2 | Self::Aeron)
+                use Kind::*;
+                matches!(self, Ours | OursRoomy | OursV1 | Iceoryx2 | Aeron)
             }
         };
         self.missing().is_none() && sized && waits && does
@@ -204,6 +217,7 @@ impl Kind {
             (
                 Self::Ours
                 | Self::OursElastic
+                | Self::OursRoomy
                 | Self::OursV1
                 | Self::Iceoryx2
                 | Self::Aeron

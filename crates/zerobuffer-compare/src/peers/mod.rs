@@ -143,6 +143,7 @@ pub(crate) fn with<J: Job>(kind: Kind, bytes: usize, job: J) -> anyhow::Result<J
     match kind {
         Kind::Ours => job.run::<ours::Ours>(),
         Kind::OursElastic => job.run::<ours::OursElastic>(),
+        Kind::OursRoomy => job.run::<ours::OursRoomy>(),
         Kind::OursV1 => job.run::<ours_v1::OursV1>(),
         #[cfg(feature = "peers")]
         Kind::Iceoryx2 => job.run::<iceoryx2::Iceoryx2>(),

@@ -13,6 +13,10 @@ pub(crate) struct Ours;
 #[derive(Debug)]
 pub(crate) struct OursElastic;
 
+/// The same, with a ring of the default size.
+#[derive(Debug)]
+pub(crate) struct OursRoomy;
+
 pub(super) const CLOSED: &str = "the writer closed in the middle";
 
 pub(crate) fn strategy(wait: Wait) -> WaitStrategy {
@@ -21,6 +25,9 @@ pub(crate) fn strategy(wait: Wait) -> WaitStrategy {
         Wait::Park => WaitStrategy::Park,
     }
 }
+
+/// Of [`BufferConfig`].
+const DEFAULT_RING: usize = 32 << 20;
 
 fn config(link: &Link) -> BufferConfig {
     BufferConfig::new().payload_bytes(link.ring).payload_sharing(link.sharing)
@@ -46,6 +53,27 @@ impl Peer for OursElastic {
     fn receiver(link: &Link, index: usize) -> anyhow::Result<Reader> {
         Ours::receiver(link, index)
     }
+}
+
+impl Peer for OursRoomy {
+    type Sender = Writer;
+    type Receiver = Reader;
+
+    fn sender(link: &Link) -> anyhow::Result<Writer> {
+        writer(&roomy(link), Elastic::Auto)
+    }
+
+    fn receiver(link: &Link, index: usize) -> anyhow::Result<Reader> {
+        Ours::receiver(&roomy(link), index)
+    }
+
+    fn lap(link: &Link) -> usize {
+        roomy(link).ring
+    }
+}
+
+fn roomy(link: &Link) -> Link {
+    Link { ring: DEFAULT_RING, ..link.clone() }
 }
 
 impl Peer for Ours {

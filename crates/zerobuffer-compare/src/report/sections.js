@@ -3,12 +3,13 @@
 const { run, groups } = JSON.parse(document.getElementById("data").textContent);
 const OURS = "zerobuffer 2.0";
 const COLOURS = {
-  "zerobuffer 2.0": "ours", "zerobuffer 2.0 elastic": "ours", "zerobuffer 1.0": "older", "iceoryx2": "s1", "rtrb": "s2",
+  "zerobuffer 2.0": "ours", "zerobuffer 2.0 elastic": "ours", "zerobuffer 2.0, default ring": "ours", "zerobuffer 1.0": "older",
+  "iceoryx2": "s1", "rtrb": "s2",
   "unix socket": "s3", "pipe": "s4", "ipc-channel": "s5", "zeromq": "s6", "python zerobuffer-ipc": "s7",
   "aeron": "s8",
 };
 
-const DASHES = { "zerobuffer 2.0 elastic": "8 3", "zerobuffer 1.0": "3 3" };
+const DASHES = { "zerobuffer 2.0 elastic": "8 3", "zerobuffer 2.0, default ring": "12 4", "zerobuffer 1.0": "3 3" };
 
 function look(peer) {
   const dash = peer.startsWith("floor") ? "1 3" : DASHES[peer];

@@ -6,7 +6,7 @@ use super::cost::{cpu_seconds, memory_bytes};
 use super::{BEGIN, END, header, sum};
 use crate::other::Say;
 use crate::pair::Pair;
-use crate::peers::kind::{Kind, Mode};
+use crate::peers::kind::{Kind, Mode, SMALL};
 use crate::peers::{self, Job, Link, Peer, Receiver as _, Sender as _, Wait};
 use crate::request::{Outcome, Reply, Request};
 
@@ -313,7 +313,7 @@ impl Job for Send<'_> {
 
 /// Room of a link for frames of this size, the same for all who can choose: two and a half frames fit in any case.
 pub(crate) fn ring_for(bytes: usize) -> usize {
-    let suitable = if bytes <= 4096 { 256 << 10 } else { 8 << 20 };
+    let suitable = if bytes <= SMALL { 256 << 10 } else { 8 << 20 };
     suitable.max(bytes / 2 * 5 + 4096)
 }
 
