@@ -582,6 +582,7 @@ impl Reading {
 
     /// Receives the next frame, which is then [`lent`](Self::lent), from `other` for those who do not remember it themselves;
     /// false when the writer has closed.
+    #[cold]
     #[inline(never)]
     pub(crate) fn receive(
         &mut self,
