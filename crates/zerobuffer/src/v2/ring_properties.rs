@@ -417,6 +417,39 @@ fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before
 }
 
 #[test]
+fn large_frames_that_are_waited_for_use_one_place_unless_they_come_in_twos() {
+    const SIZE: u64 = 64 << 10;
+    let farthest = |burst: usize| {
+        let frames = FrameGeometry::new(16 * SIZE, 8, 1024);
+        let heap = Heap::new(frames, 1, Position(0));
+        heap.reserve(0, Position(0));
+        let mut producer = Producer::attach(&heap, Footprint::Window(4 * SIZE)).unwrap();
+        let mut consumer = Consumer::attach(&heap, 0).unwrap();
+        let mut farthest = 0;
+        for round in 0..60 {
+            for _ in 0..burst {
+                let claim = producer.claim(&heap, SIZE);
+                if round < 30 {
+                    // Behind the first lap, which began where the ring does, one has to wait.
+                    claim.into_iter().for_each(|claim| producer.commit(&heap, &claim));
+                    continue;
+                }
+                let claim = claim.expect("nobody has to wait");
+                producer.commit(&heap, &claim);
+                farthest = farthest.max(frames.offset(claim.header()));
+            }
+            while let Some(found) = consumer.poll(&heap).unwrap() {
+                consumer.take(&heap.slots()[0], &found);
+                ring::release(&heap.slots()[0], found.end);
+            }
+        }
+        farthest
+    };
+    assert!(farthest(1) < SIZE, "{} to the last of them", farthest(1));
+    assert!((SIZE..2 * SIZE).contains(&farthest(2)), "{} to the last of them", farthest(2));
+}
+
+#[test]
 fn frames_that_are_better_off_in_a_window_keep_to_it() {
     const LEN: u64 = 100;
     let mut bench = Bench::new(8, 0, Footprint::Suited { window: 512, cached: || 0 });

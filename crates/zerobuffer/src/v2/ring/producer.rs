@@ -34,6 +34,9 @@ const FAR: u64 = 1 << 62;
 /// were not prepared.
 const STREAM_LAG: u64 = if cfg!(loom) { 1 } else { 4 };
 
+/// So many large frames in a row are waited for before the place of one is enough for them.
+const ALONE: u32 = 16;
+
 /// The end of a row of frames, and the accounts up to there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tail {
@@ -144,6 +147,8 @@ pub(crate) struct Producer {
     part: Part,
     /// See [`Producer::expect_one_alone`].
     is_next_alone: bool,
+    /// Frames in a row, as far as was looked, before which readers had released everything.
+    alone: u32,
     lap: Lap,
     /// Up to here, what readers gave back is filled.
     #[cfg(all(feature = "fault-points", not(loom)))]
@@ -220,6 +225,7 @@ impl Producer {
             reserve,
             part: Part::new(footprint, frames.capacity),
             is_next_alone: false,
+            alone: 0,
             lap: Lap::at(tail.position, &tail),
             #[cfg(all(feature = "fault-points", not(loom)))]
             poisoned: head,
@@ -370,7 +376,7 @@ impl Producer {
     }
 
     /// Finds room at the start of the ring's next lap, if the readers have left that free; within the narrow part of a
-    /// window, if they have left everything free.
+    /// window, or of one or two frames, if they have left everything free.
     #[cold]
     fn place_at_ring_start(&mut self, memory: &impl Memory, len: u64) -> Option<Position> {
         let frames = memory.frames();
@@ -378,12 +384,16 @@ impl Producer {
         let frame = self.ring_start(frames);
         let extent = frames.extent(frame, len);
         let size = extent.end.since(frame);
-        // In a window of less than two frames both sides would take turns.
-        if offset < size.saturating_mul(2) {
+        let has_two = offset >= size.saturating_mul(2);
+        if offset < size {
             return None;
         }
-        if offset + size <= self.part.window() {
-            return self.place_if_all_is_free(memory, frame, len);
+        if !has_two || offset + size <= self.part.window() {
+            let is_all_free = self.lowest_cursor(memory) == self.tail.position;
+            self.alone = if is_all_free { self.alone.saturating_add(1) } else { 0 };
+            // In a window of less than two frames both sides take turns. So only if they did anyway.
+            let is_enough = has_two || self.alone > ALONE;
+            return if is_enough { self.place_if_all_is_free(memory, frame, len) } else { None };
         }
         // One long skip at a time, or what one of them leads over would be forgotten.
         let is_free = |room: &Room| !room.has_gap() && room.holds(frames, frame, extent);
