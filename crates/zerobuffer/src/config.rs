@@ -248,7 +248,7 @@ pub enum StreamingStores {
 }
 
 /// Whether a writer uses only a part of a large ring while readers keep up, so that frames stay in the cache: 4 MiB, or two frames;
-/// 1 MiB, or two frames, while readers wait for each. Bulk throughput grows severalfold, and large frames are there sooner.
+/// 1 MiB, or one or two frames, while readers wait for each. Bulk throughput grows severalfold, and large frames are there sooner.
 ///
 /// When a reader lags by more than that, the writer has the rest of the ring, less at most 4 MiB while the reader has yet to come
 /// to where the writer went back to the start. A call that may wait for room does so for 20 µs and a nanosecond per byte of the

@@ -202,8 +202,10 @@ impl Kind {
             Mode::Copied => true,
             Mode::Batched => matches!(self, Self::Ours | Self::Aeron),
             Mode::Loaned => {
-                use Kind::*;
-                matches!(self, Ours | OursRoomy | OursV1 | Iceoryx2 | Aeron)
+                matches!(
+                    self,
+                    Self::Ours | Self::OursRoomy | Self::OursV1 | Self::Iceoryx2 | Self::Aeron
+                )
             }
         };
         self.missing().is_none() && sized && waits && does

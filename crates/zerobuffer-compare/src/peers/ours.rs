@@ -1,7 +1,10 @@
 //! ZeroBuffer, protocol 2.0.
 
 use anyhow::Context as _;
-use zerobuffer::{BufferConfig, Elastic, FullPolicy, Reader, WaitStrategy, WriteBatch, Writer};
+use zerobuffer::{
+    BufferConfig, DEFAULT_PAYLOAD_BYTES, Elastic, FullPolicy, Reader, WaitStrategy, WriteBatch,
+    Writer,
+};
 
 use super::{Link, Peer, Receiver, Sender, Wait};
 use crate::work::header;
@@ -25,9 +28,6 @@ pub(crate) fn strategy(wait: Wait) -> WaitStrategy {
         Wait::Park => WaitStrategy::Park,
     }
 }
-
-/// Of [`BufferConfig`].
-const DEFAULT_RING: usize = 32 << 20;
 
 fn config(link: &Link) -> BufferConfig {
     BufferConfig::new().payload_bytes(link.ring).payload_sharing(link.sharing)
@@ -67,13 +67,13 @@ impl Peer for OursRoomy {
         Ours::receiver(&roomy(link), index)
     }
 
-    fn lap(link: &Link) -> usize {
-        roomy(link).ring
+    fn lap(_: &Link) -> usize {
+        DEFAULT_PAYLOAD_BYTES
     }
 }
 
 fn roomy(link: &Link) -> Link {
-    Link { ring: DEFAULT_RING, ..link.clone() }
+    Link { ring: DEFAULT_PAYLOAD_BYTES, ..link.clone() }
 }
 
 impl Peer for Ours {

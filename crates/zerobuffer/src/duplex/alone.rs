@@ -266,7 +266,7 @@ impl LentRequest<'_> {
         }
     }
 
-    /// Answers with a copy of what `choose` picks: some of the request's bytes, or others.
+    /// Answers with a copy of what `choose` picks of the request's bytes.
     ///
     /// # Errors
     /// As [`answer`](Self::answer).

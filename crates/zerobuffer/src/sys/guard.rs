@@ -51,7 +51,7 @@ pub(crate) enum Lost {
 /// Watches over one mapping. Dropped before the mapping is unmapped.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// The entry's.
+    /// The entry's, at hand: every call asks it.
     word: &'static AtomicU64,
     entry: &'static Entry,
 }

@@ -390,14 +390,28 @@ fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
     }
 }
 
+/// A ring for sixteen frames of `size` bytes, headers included, of which a window is used, and its two ends.
+fn large_frames(size: u64, window: u64) -> (Heap, Producer, Consumer) {
+    let heap = Heap::new(FrameGeometry::new(16 * size, 8, 1024), 1, Position(0));
+    heap.reserve(0, Position(0));
+    let producer = Producer::attach(&heap, Footprint::Window(window)).unwrap();
+    let consumer = Consumer::attach(&heap, 0).unwrap();
+    (heap, producer, consumer)
+}
+
+/// Receives and releases all that is there.
+fn read_all(heap: &Heap, consumer: &mut Consumer) {
+    while let Some(found) = consumer.poll(heap).unwrap() {
+        consumer.take(&heap.slots()[0], &found);
+        ring::release(&heap.slots()[0], found.end);
+    }
+}
+
 #[test]
 fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before_is_passed() {
     const SIZE: u64 = 32 << 10;
-    let frames = FrameGeometry::new(16 * SIZE, 8, 1024);
-    let heap = Heap::new(frames, 1, Position(0));
-    heap.reserve(0, Position(0));
-    let mut producer = Producer::attach(&heap, Footprint::Window(2 * SIZE)).unwrap();
-    let mut consumer = Consumer::attach(&heap, 0).unwrap();
+    let (heap, mut producer, mut consumer) = large_frames(SIZE, 2 * SIZE);
+    let frames = heap.frames();
     let mut refused = 0;
     for lap in 0..160 {
         for _ in 0..2 {
@@ -408,10 +422,7 @@ fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before
             assert!(frames.offset(claim.header()) < 3 * SIZE, "lap {lap}");
             producer.commit(&heap, &claim);
         }
-        while let Some(found) = consumer.poll(&heap).unwrap() {
-            consumer.take(&heap.slots()[0], &found);
-            ring::release(&heap.slots()[0], found.end);
-        }
+        read_all(&heap, &mut consumer);
     }
     assert!((1..=12).contains(&refused), "{refused} of 160, when laps are back where they began");
 }
@@ -420,11 +431,8 @@ fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before
 fn large_frames_that_are_waited_for_use_one_place_unless_they_come_in_twos() {
     const SIZE: u64 = 64 << 10;
     let farthest = |burst: usize| {
-        let frames = FrameGeometry::new(16 * SIZE, 8, 1024);
-        let heap = Heap::new(frames, 1, Position(0));
-        heap.reserve(0, Position(0));
-        let mut producer = Producer::attach(&heap, Footprint::Window(4 * SIZE)).unwrap();
-        let mut consumer = Consumer::attach(&heap, 0).unwrap();
+        let (heap, mut producer, mut consumer) = large_frames(SIZE, 4 * SIZE);
+        let frames = heap.frames();
         let mut farthest = 0;
         for round in 0..60 {
             for _ in 0..burst {
@@ -438,10 +446,7 @@ fn large_frames_that_are_waited_for_use_one_place_unless_they_come_in_twos() {
                 producer.commit(&heap, &claim);
                 farthest = farthest.max(frames.offset(claim.header()));
             }
-            while let Some(found) = consumer.poll(&heap).unwrap() {
-                consumer.take(&heap.slots()[0], &found);
-                ring::release(&heap.slots()[0], found.end);
-            }
+            read_all(&heap, &mut consumer);
         }
         farthest
     };

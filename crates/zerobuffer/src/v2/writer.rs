@@ -422,11 +422,15 @@ impl Engine {
         let Self { segment, producer, copying, .. } = self;
         let way = copying.run(part.len(), |way| match way {
             Way::ThroughCaches => {
-                whole.into_iter().for_each(|claim| producer.prepare_copy(segment, claim));
+                if let Some(claim) = whole {
+                    producer.prepare_copy(segment, claim);
+                }
                 segment.copy_large_in(start, part);
             }
             Way::PastCaches => {
-                whole.into_iter().for_each(|claim| producer.leave_unprepared(claim));
+                if let Some(claim) = whole {
+                    producer.leave_unprepared(claim);
+                }
                 segment.stream_in(start, part);
             }
         });

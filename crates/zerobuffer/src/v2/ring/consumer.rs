@@ -196,7 +196,8 @@ impl Consumer {
         self.guess.is_right(memory.word(self.position()).load(Ordering::Relaxed))
     }
 
-    // Cold, so that it is not in the way of the others. Field by field: a `Found` that is moved is loaded in wider pieces than it was just stored, which stalls.
+    // Cold, so that it is not in the way of the others. Field by field: a `Found` that is moved is loaded in wider pieces than it
+    // was just stored, which stalls.
     #[cold]
     #[inline(never)]
     fn advance_unguessed(&mut self, memory: &impl Memory) -> bool {

@@ -384,16 +384,16 @@ impl Producer {
         let frame = self.ring_start(frames);
         let extent = frames.extent(frame, len);
         let size = extent.end.since(frame);
-        let has_two = offset >= size.saturating_mul(2);
         if offset < size {
             return None;
         }
+        let has_two = offset >= size.saturating_mul(2);
         if !has_two || offset + size <= self.part.window() {
-            let is_all_free = self.lowest_cursor(memory) == self.tail.position;
+            let is_all_free = self.is_all_free(memory);
             self.alone = if is_all_free { self.alone.saturating_add(1) } else { 0 };
             // In a window of less than two frames both sides take turns. So only if they did anyway.
-            let is_enough = has_two || self.alone > ALONE;
-            return if is_enough { self.place_if_all_is_free(memory, frame, len) } else { None };
+            let is_wanted = is_all_free && (has_two || self.alone > ALONE);
+            return if is_wanted { self.place_if_all_is_free(memory, frame, len) } else { None };
         }
         // One long skip at a time, or what one of them leads over would be forgotten.
         let is_free = |room: &Room| !room.has_gap() && room.holds(frames, frame, extent);
@@ -422,7 +422,7 @@ impl Producer {
             frames.extent(*frame, len).end.plus(8).since(position) <= frames.capacity
         };
         let frame = places.into_iter().flatten().find(fits)?;
-        self.place_if_all_is_free(memory, frame, len)
+        if self.is_all_free(memory) { self.place_if_all_is_free(memory, frame, len) } else { None }
     }
 
     /// Where the ring's next lap begins, or a little behind.
@@ -431,7 +431,13 @@ impl Producer {
         position.plus(frames.capacity - frames.offset(position) + self.part.start())
     }
 
-    /// Takes a place if the readers have released everything.
+    /// Whether the readers have released everything, at a glance.
+    fn is_all_free(&self, memory: &impl Memory) -> bool {
+        self.lowest_cursor(memory) == self.tail.position
+    }
+
+    /// Takes a place if the readers have released everything. For those whom [`is_all_free`](Self::is_all_free) gave hope: this
+    /// look is the one that counts, and costs a fence.
     fn place_if_all_is_free(
         &mut self,
         memory: &impl Memory,
@@ -440,10 +446,7 @@ impl Producer {
     ) -> Option<Position> {
         let frames = memory.frames();
         let extent = frames.extent(frame, len);
-        let position = self.tail.position;
-        // The second look is the one that counts.
-        let is_taken = self.lowest_cursor(memory) == position
-            && self.refresh_floor(memory).cursor == position
+        let is_taken = self.refresh_floor(memory).cursor == self.tail.position
             && self.room.holds(frames, frame, extent);
         if is_taken {
             self.raise_reserve(memory, extent);
