@@ -131,12 +131,22 @@ impl BufferConfig {
         self
     }
 
-    /// Makes the ring large enough for `count` frames of `frame_bytes` each.
+    /// Makes the ring large enough for `count` frames of up to `frame_bytes` bytes at once: those from the oldest one that a
+    /// reader has not released up to the newest, and the one that is being written.
+    ///
+    /// A reader that always keeps its last five frames and may be three behind needs `room_for(9, …)`. Then a write waits for
+    /// nobody, whatever the sizes and the order in which frames were written, held and released, and with every
+    /// [`Elastic`](crate::Elastic). One that keeps a single old frame needs room for all that came after it, released or
+    /// not: room is given back in the order of frames.
+    ///
+    /// The ring has room for one frame more than asked for, since two stretches of free bytes may each be too short
+    /// for it: at the end of a lap, and before the oldest frame.
     #[must_use]
     pub fn room_for(self, count: usize, frame_bytes: usize) -> Self {
-        // 16 header + up to 56 alignment + 8 rounding a frame, and the terminator after the last.
+        // 16 header + up to 56 alignment + 8 rounding a frame; terminators and the lines behind the words of skips.
         let per_frame = frame_bytes.saturating_add(80);
-        self.payload_bytes(count.saturating_mul(per_frame).saturating_add(64))
+        let frames = count.saturating_add(1);
+        self.payload_bytes(frames.saturating_mul(per_frame).saturating_add(5 * 64))
     }
 
     /// Room for metadata in bytes; default [`DEFAULT_METADATA_BYTES`]. Zero: a buffer without metadata.

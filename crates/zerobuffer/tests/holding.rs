@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use common::{
     some_len, until, writer_in,
 };
 use zerobuffer::{
-    BufferConfig, OpenError, OwnedFrame, ReadError, Reader, WaitStrategy, WriteError, Writer,
+    BufferConfig, Elastic, OpenError, OwnedFrame, ReadError, Reader, WaitStrategy, WriteError,
+    Writer,
 };
 
 const NAME: &str = "held";
@@ -519,4 +521,50 @@ fn frames_loans_and_ends_can_be_sent_and_shared() {
     shared::<zerobuffer::Frame<'_>>();
     shared::<zerobuffer::FrameMut<'_>>();
     shared::<OwnedFrame>();
+}
+
+/// Frames that readers may keep, or not have read, in a ring of `capacity` bytes while each further one finds room: as
+/// `BufferConfig::room_for` says.
+fn promised(capacity: usize, bytes: usize) -> usize {
+    (capacity - 5 * 64) / (bytes + 80) - 2
+}
+
+const ELASTICS: [Elastic; 3] = [Elastic::Auto, Elastic::Always, Elastic::Never];
+
+#[test]
+fn a_reader_that_keeps_its_last_frames_never_stops_the_writer() {
+    for (elastic, bytes) in
+        ELASTICS.into_iter().flat_map(|elastic| [100_000, 1_382_400].map(|bytes| (elastic, bytes)))
+    {
+        let dir = shm_dir();
+        let options = writer_in(dir.path()).elastic(elastic);
+        let mut writer = options.create(NAME, &BufferConfig::new()).unwrap();
+        let mut reader = reader_in(dir.path()).join(NAME).unwrap();
+        let most = promised(writer.payload_bytes(), bytes);
+        let mut kept = VecDeque::new();
+        let mut unread = 0;
+        for number in 0..40 * most as u64 {
+            // How many frames are kept, and how many not read yet, goes up and down in steps of different lengths.
+            let keeps = some_len(number / 7, most);
+            writer
+                .try_loan(bytes)
+                .unwrap_or_else(|error| {
+                    panic!(
+                        "{elastic:?}, {bytes} bytes, frame {number}, {} kept: {error}",
+                        kept.len()
+                    )
+                })
+                .commit();
+            unread += 1;
+            while unread > some_len(number / 5, most) || kept.len() + unread > most {
+                if unread > 0 {
+                    kept.push_back(reader.try_read().unwrap().unwrap().into_owned());
+                    unread -= 1;
+                }
+                while kept.len() > keeps.min(most - unread) {
+                    kept.pop_front();
+                }
+            }
+        }
+    }
 }

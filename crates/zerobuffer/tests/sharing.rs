@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::*;
 use zerobuffer::{
-    BufferConfig, FullPolicy, OpenError, ReadError, Reader, ReaderKind, WaitStrategy, WhyCopied,
-    Writer, inspect,
+    BufferConfig, Elastic, FullPolicy, OpenError, ReadError, Reader, ReaderKind, WaitStrategy,
+    WhyCopied, Writer, inspect,
 };
 
 const LEN: usize = 10_000;
@@ -119,6 +119,33 @@ fn frames_kept_and_released_in_any_order_stay_until_then() {
     assert!(is_frame(1, kept[0].as_ref().unwrap()));
     kept[0] = None;
     assert_eq!(chain.room(), 5);
+}
+
+#[test]
+fn a_viewer_that_keeps_its_last_frames_never_stops_the_camera() {
+    for elastic in [Elastic::Auto, Elastic::Always, Elastic::Never] {
+        const LEN: usize = 300_000;
+        const MOST: usize = 24;
+        let dir = shm_dir();
+        let (origin, target) = (origin().room_for(MOST + 1, LEN), target());
+        let mut camera = writer_in(dir.path()).elastic(elastic).create("camera", &origin).unwrap();
+        let mut input = reader_in(dir.path()).join("camera").unwrap();
+        let mut output = writer_in(dir.path()).create("checked", &target).unwrap();
+        let mut viewer = reader_in(dir.path()).join("checked").unwrap();
+        let mut kept = std::collections::VecDeque::new();
+        for number in 1..1000 {
+            camera
+                .try_loan(LEN)
+                .unwrap_or_else(|error| panic!("{elastic:?}, frame {number}, {error}"))
+                .commit();
+            let forwarded = output.forward(&input.read().unwrap().unwrap()).unwrap();
+            assert_eq!(forwarded.copied, None);
+            kept.push_back(viewer.read().unwrap().unwrap().into_owned());
+            while kept.len() > some_len(number / 9, MOST) {
+                kept.pop_front();
+            }
+        }
+    }
 }
 
 #[test]

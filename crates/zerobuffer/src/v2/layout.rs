@@ -25,6 +25,8 @@ pub(crate) const MAX_METADATA: u64 = 1 << 30;
 pub(crate) const ALIGN_THRESHOLD: u64 = 1024;
 /// Bits of a frame's number in its commit word.
 pub(crate) const FRAME_NUMBER_BITS: u32 = 28;
+/// Skips longer than a line that readers may be before; see `ring::Room`.
+pub(crate) const GAPS: usize = 3;
 /// Size of the head of each metadata copy: length and generation.
 pub(crate) const METADATA_HEAD: u64 = 16;
 /// Where the part of the OIEB begins that changes after creation.
@@ -111,9 +113,9 @@ pub(crate) struct WriterArea {
     pub(crate) wakes: AtomicU64,
     /// Sum of all skip frames.
     pub(crate) skipped_bytes: AtomicU64,
-    /// Position of the skip whose bytes the Writer may use while readers are before it, or of any frame.
-    pub(crate) gap: AtomicU64,
-    _pad5: Pad<9>,
+    /// Positions of the skips whose bytes the Writer may use while readers are before them, or of any frame.
+    pub(crate) gaps: [AtomicU64; GAPS],
+    _pad5: Pad<7>,
     /// 0: none yet.
     pub(crate) metadata_generation: AtomicU64,
     _pad6: Pad<15>,
@@ -301,7 +303,7 @@ const _: () = {
     assert!(at(offset_of!(WriterArea, high_water_bytes)) == 0x318);
     assert!(at(offset_of!(WriterArea, wakes)) == 0x320);
     assert!(at(offset_of!(WriterArea, skipped_bytes)) == 0x328);
-    assert!(at(offset_of!(WriterArea, gap)) == 0x330);
+    assert!(at(offset_of!(WriterArea, gaps)) == 0x330);
     assert!(at(offset_of!(WriterArea, metadata_generation)) == 0x380);
     assert!(at(offset_of!(WriterArea, segment_state)) == 0x400);
     assert!(at(size_of::<WriterArea>()) <= OIEB_BYTES);

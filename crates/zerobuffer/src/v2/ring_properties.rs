@@ -16,6 +16,8 @@ use crate::config::StartAt;
 use crate::sync::{AtomicU64, Ordering};
 
 const CAPACITY: u64 = 4096;
+/// What terminators, the lines behind the words of skips, and skips of no more than a line take.
+const SEAMS: u64 = 4 * CACHE_LINE + 16;
 const READERS: usize = 3;
 
 /// What decides whether frames are better off in a window: whether they are copied past the caches, whether time goes by while
@@ -123,12 +125,30 @@ impl Bench {
         if let Some(claim) = producer.claim_ready(heap, len) {
             return Some(claim);
         }
-        let claim = if self.goes_beyond {
-            producer.claim_beyond(heap, len)
-        } else {
-            producer.claim(heap, len)
-        };
-        claim.ok()
+        if !self.goes_beyond {
+            return producer.claim(heap, len).ok();
+        }
+        let claim = producer.claim_beyond(heap, len).ok();
+        if claim.is_none() {
+            let room = self.room_needed(len);
+            assert!(room > CAPACITY, "{len} bytes are refused, though {room} are enough");
+        }
+        claim
+    }
+
+    /// Bytes of a ring that are enough for all frames that a reader has not released and one more of `len` bytes: as much as
+    /// they take, and as the largest of them takes once more, which may fit neither at the end of a lap nor between two rows.
+    fn room_needed(&self, len: u64) -> u64 {
+        let oldest = self.sides.iter().flatten().map(|side| side.expected - side.open.len() as u64);
+        // What is staged counts, whoever reads.
+        let staged = self.heap.writer().sequence.load(Ordering::Relaxed) + 1;
+        let oldest = oldest.min().unwrap_or(staged).min(staged);
+        let frames = self.heap.frames();
+        // From where its alignment costs most.
+        let bytes = |len: u64| frames.extent(Position(0), len).end.0;
+        let kept = self.lens[oldest as usize - 1..].iter().map(|&len| bytes(len));
+        let largest = kept.clone().max().unwrap_or(0).max(bytes(len));
+        kept.sum::<u64>() + largest + bytes(len) + SEAMS
     }
 
     fn write(&mut self, lens: &[u64], publish: bool) {
@@ -544,6 +564,42 @@ fn wherever_readers_stop_an_elastic_writer_has_room_for_the_whole_ring_if_it_wan
                 for _ in 0..reads {
                     bench.run(Action::Release(0, 0));
                     bench.run(Action::Read(0));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_keeps_its_last_frames_never_stops_the_writer() {
+    let footprints = [
+        Footprint::Whole,
+        Footprint::Window(512),
+        Footprint::Window(WINDOW),
+        Footprint::Suited { window: 512, cached: || 0 },
+        Footprint::Suited { window: 512, cached: || CAPACITY },
+    ];
+    let lens = (8..CAPACITY / 3).step_by(56).chain([168, 1016, 1024, CAPACITY / 3]);
+    for (footprint, len) in footprints.into_iter().flat_map(|f| lens.clone().map(move |l| (f, l))) {
+        for readers in 1..=2 {
+            let mut bench = Bench::new(8, 0, footprint);
+            bench.goes_beyond = true;
+            for reader in 0..readers {
+                bench.join(reader, true);
+            }
+            // How many it keeps goes up and down, and the second reader keeps half as many.
+            let bytes = bench.heap.frames().extent(Position(0), len).end.0;
+            let most = (CAPACITY - SEAMS) / bytes - 2;
+            for round in 0..200 + 40 * most {
+                let keeps = most.min(round / 20 % (2 * most + 1)) as usize;
+                let before = bench.lens.len();
+                bench.write(&[len], true);
+                assert!(bench.lens.len() > before, "{footprint:?}, {len} bytes, round {round}");
+                for reader in 0..readers {
+                    bench.read(reader);
+                    while bench.sides[reader].as_ref().unwrap().held.len() > keeps / (1 + reader) {
+                        bench.release(reader, 0);
+                    }
                 }
             }
         }

@@ -344,7 +344,7 @@ impl Engine {
     ) -> Result<Claim, WriteError> {
         if self.producer.place_beyond(&self.layout().frames, len as u64).is_some() {
             let reluctance = patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
-            let (claim, _) = self.wait_for_room(len, full, reluctance)?;
+            let (claim, _) = self.wait_for_room(len, full, reluctance, Producer::claim)?;
             let beyond = || self.producer.claim_beyond(&self.segment, len as u64).ok();
             if let Some(claim) = claim.or_else(beyond) {
                 return Ok(claim);
@@ -356,7 +356,7 @@ impl Engine {
         area.full_waits
             .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
-        let (claim, holder) = self.wait_for_room(len, full, patience)?;
+        let (claim, holder) = self.wait_for_room(len, full, patience, Producer::claim_beyond)?;
         claim.ok_or_else(|| WriteError::Full {
             name: self.name().clone(),
             waited: patience.limit(),
@@ -364,19 +364,20 @@ impl Engine {
         })
     }
 
-    /// Waits for room within a lap of the lowest cursor; in the end also whose that was.
+    /// Waits until `claim` finds room; in the end also whose cursor the lowest was.
     fn wait_for_room(
         &mut self,
         len: usize,
         full: Full,
         patience: Patience,
+        claim: fn(&mut Producer, &Segment, u64) -> Result<Claim, Full>,
     ) -> Result<(Option<Claim>, Option<u32>), WriteError> {
         let spin = self.begin_wait();
         if patience != Patience::None {
             let (producer, segment) = (&mut self.producer, &self.segment);
             let mut claimed = None;
             self.spinner.poll_briefly(spin, || {
-                claimed = producer.claim(segment, len as u64).ok();
+                claimed = claim(producer, segment, len as u64).ok();
                 claimed.is_some()
             });
             if claimed.is_some() {
@@ -387,12 +388,13 @@ impl Engine {
             segment: &self.segment,
             producer: &mut self.producer,
             len: len as u64,
+            claim,
             full,
             told: &mut self.told,
             stats: &mut self.stats,
         };
-        let claim = wait(&mut room, &mut self.spinner, spin, patience)?;
-        Ok((claim, room.full.holder))
+        let claimed = wait(&mut room, &mut self.spinner, spin, patience)?;
+        Ok((claimed, room.full.holder))
     }
 
     /// Copies a frame to where it was claimed.
@@ -731,6 +733,7 @@ struct Room<'a> {
     segment: &'a Segment,
     producer: &'a mut Producer,
     len: u64,
+    claim: fn(&mut Producer, &Segment, u64) -> Result<Claim, Full>,
     full: Full,
     told: &'a mut [u64; MAX_SLOTS as usize],
     stats: &'a mut WriterStats,
@@ -751,7 +754,7 @@ impl Awaited for Room<'_> {
     type Error = WriteError;
 
     fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
-        match self.producer.claim(self.segment, self.len) {
+        match (self.claim)(self.producer, self.segment, self.len) {
             Ok(claim) => Ok(Some(claim)),
             Err(full) => {
                 self.full = full;

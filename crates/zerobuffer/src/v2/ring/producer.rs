@@ -310,8 +310,8 @@ impl Producer {
     pub(crate) fn claim(&mut self, memory: &impl Memory, len: u64) -> Result<Claim, Full> {
         self.try_claim(memory, len).ok_or_else(|| {
             let frames = memory.frames();
-            let place = self.lap.place(frames, &self.tail, len);
-            let wants = frames.extent(place, len).end.plus(8).minus(frames.capacity);
+            let end = frames.extent(self.place(frames, len), len).end;
+            let wants = self.room.wants(frames, end, len);
             let holder = lowest_cursor(memory, self.room.floor(), self.head()).slot;
             Full { holder, wants }
         })
@@ -330,8 +330,17 @@ impl Producer {
 
     /// Where [`claim_beyond`](Self::claim_beyond) finds room for what [`claim`](Self::claim) has none for, if it does.
     pub(crate) fn place_beyond(&self, frames: &FrameGeometry, len: u64) -> Option<Position> {
-        let frame = self.room.beyond(frames)?;
-        self.room.holds(frames, frame, frames.extent(frame, len)).then_some(frame)
+        self.room.beyond(frames, len)
+    }
+
+    /// Where a frame goes that is not to go to the start of the ring: to the tail, or where the lap before began. While
+    /// readers are before a skip there is no second one but hops, or what both lead over would be too short for either.
+    fn place(&self, frames: &FrameGeometry, len: u64) -> Position {
+        if self.room.is_whole() {
+            self.lap.place(frames, &self.tail, len)
+        } else {
+            self.tail.position
+        }
     }
 
     /// Finds room behind what is staged: where the frame's header goes.
@@ -356,12 +365,14 @@ impl Producer {
         {
             return Some(frame);
         }
-        let frame = self.lap.place(frames, &self.tail, len);
-        let extent = frames.extent(frame, len);
+        let mut frame = self.place(frames, len);
+        let mut extent = frames.extent(frame, len);
         let mut lowest = None;
-        if !self.room.holds(frames, frame, extent) {
+        if !self.room.holds(frames, extent) {
             lowest = Some(self.refresh_floor(memory).cursor);
-            if !self.room.holds(frames, frame, extent) {
+            frame = self.place(frames, len);
+            extent = frames.extent(frame, len);
+            if !self.room.holds(frames, extent) {
                 return None;
             }
         }
@@ -395,8 +406,8 @@ impl Producer {
             let is_wanted = is_all_free && (has_two || self.alone > ALONE);
             return if is_wanted { self.place_if_all_is_free(memory, frame, len) } else { None };
         }
-        // One long skip at a time, or what one of them leads over would be forgotten.
-        let is_free = |room: &Room| !room.has_gap() && room.holds(frames, frame, extent);
+        // As in `place`.
+        let is_free = |room: &Room| room.is_whole() && room.holds(frames, extent);
         if !is_free(&self.room) {
             self.refresh_floor(memory);
             if !is_free(&self.room) {
@@ -447,7 +458,7 @@ impl Producer {
         let frames = memory.frames();
         let extent = frames.extent(frame, len);
         let is_taken = self.refresh_floor(memory).cursor == self.tail.position
-            && self.room.holds(frames, frame, extent);
+            && self.room.holds(frames, extent);
         if is_taken {
             self.raise_reserve(memory, extent);
         }
