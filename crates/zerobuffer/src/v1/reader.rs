@@ -186,8 +186,8 @@ impl V1Reader {
 
     /// Fails if the segment's memory is not to be used any more.
     pub(crate) fn check(&self) -> Result<(), ReadError> {
-        let mapping = &self.seat.segment.mapping;
-        if mapping.is_sound() { Ok(()) } else { Err(mapping.lost().to_read_error(self.name())) }
+        let segment = &self.seat.segment;
+        if segment.is_sound() { Ok(()) } else { Err(segment.lost().to_read_error(self.name())) }
     }
 
     /// The frame behind the one handed out last, if it is there already.

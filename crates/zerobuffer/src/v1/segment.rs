@@ -25,6 +25,7 @@ use super::mapping::Mapping;
 use super::process;
 use super::ring::Memory;
 use crate::error::OpenError;
+use crate::sys::guard::Lost;
 use crate::sys::lock;
 use crate::sys::semaphore::{self, Semaphore};
 
@@ -127,7 +128,7 @@ impl Names {
 
     /// Values of the data and the space semaphore; `None` for one that cannot be opened.
     pub(crate) fn semaphore_values(&self) -> [Option<u32>; 2] {
-        [&self.data, &self.space].map(|name| Semaphore::open(name).ok().map(|s| s.value()))
+        [&self.data, &self.space].map(|name| semaphore::look(name).ok())
     }
 
     /// Removes everything that carries this name: segment, semaphores, lock files. Without `force` only while
@@ -312,6 +313,21 @@ impl Segment {
         is_peer_alive(&self.fd, role, pid)
     }
 
+    /// Whether all of it is this process's, and whole as far as is known.
+    #[inline]
+    pub(crate) fn is_sound(&self) -> bool {
+        self.mapping.is_sound() && self.data.is_sound() && self.space.is_sound()
+    }
+
+    /// Why it is not sound.
+    #[cold]
+    pub(crate) fn lost(&self) -> Lost {
+        if !self.mapping.is_sound() {
+            return self.mapping.lost();
+        }
+        if self.data.is_sound() { self.space.lost() } else { self.data.lost() }
+    }
+
     /// Whether an endpoint of this library in that role lives, whatever its pid.
     pub(crate) fn is_role_held(&self, role: Role) -> bool {
         lock::is_held(self.fd.as_fd(), role.byte()).unwrap_or(false)
@@ -412,6 +428,10 @@ fn open_semaphore(names: &Names, name: &str) -> Result<Semaphore, OpenError> {
         io::ErrorKind::NotFound => OpenError::MissingSemaphores {
             name: names.name.to_string(),
             semaphore: semaphore::path(name),
+        },
+        io::ErrorKind::InvalidData => OpenError::Damaged {
+            name: names.name.to_string(),
+            problem: format!("{}: {e}", semaphore::path(name).display()),
         },
         _ => names.io(format!("opening the semaphore {name}"))(e),
     })

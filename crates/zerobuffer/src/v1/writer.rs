@@ -230,7 +230,7 @@ impl V1Writer {
             self.until_drain.saturating_sub(u32::try_from(frames).unwrap_or(u32::MAX));
         if self.until_drain == 0 {
             self.until_drain = FRAMES_PER_DRAIN;
-            while self.segment.space.try_wait() {}
+            self.segment.space.take_all();
         }
         frames
     }
@@ -279,12 +279,15 @@ impl V1Writer {
 
     /// Waits until the reader has released everything; false when `timeout` passed or the reader went.
     pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
-        if !self.segment.mapping.is_sound() {
+        if !self.segment.is_sound() {
             return false;
         }
         let capacity = self.segment.mapping.sizes().payload_bytes;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
+        while self.segment.is_sound() {
+            // As in `Room::sleep`: what is released from here on posts.
+            self.segment.space.take_all();
+            std::sync::atomic::fence(Ordering::SeqCst);
             let counted = self.segment.oieb().payload_free_bytes.load(Ordering::Acquire);
             if counted >= capacity && self.segment.data.value() == 0 {
                 return true;
@@ -297,6 +300,7 @@ impl V1Writer {
             }
             self.segment.space.wait(left);
         }
+        false
     }
 
     /// What this writer has done.
@@ -332,8 +336,8 @@ impl V1Writer {
 
     /// Fails if the segment's memory is not to be used any more.
     fn check_memory(&self) -> Result<(), WriteError> {
-        let (mapping, name) = (&self.segment.mapping, &self.segment.names.name);
-        if mapping.is_sound() { Ok(()) } else { Err(mapping.lost().to_write_error(name)) }
+        let (segment, name) = (&self.segment, &self.segment.names.name);
+        if segment.is_sound() { Ok(()) } else { Err(segment.lost().to_write_error(name)) }
     }
 
     fn check(&mut self) -> Result<(), WriteError> {
@@ -488,8 +492,10 @@ impl Awaited for Room<'_> {
 
     fn sleep(&mut self, limit: Duration) -> bool {
         let writer = &mut *self.writer;
-        // WAKE: pairs with `V1Reader::release`: either it sees the units that we took before, and posts, or we
-        // see the bytes that it freed.
+        // However many peers have left (L9). One by one they would keep us awake, each for a look at the ring.
+        writer.segment.space.take_all();
+        // WAKE: pairs with `V1Reader::release`: either it sees that the units are taken, and posts, or we see the bytes
+        // that it freed.
         std::sync::atomic::fence(Ordering::SeqCst);
         let found = writer.ring.claim(&writer.segment.mapping, self.len, self.fit);
         if found != Err(ClaimError::Full) {

@@ -6,4 +6,5 @@ mod engines;
 mod heap;
 mod peers;
 mod python;
+mod semaphores;
 mod support;
