@@ -78,6 +78,8 @@ pub(crate) fn look(name: &str) -> io::Result<u32> {
 #[derive(Debug)]
 pub(crate) struct Semaphore {
     base: NonNull<u8>,
+    /// Device and inode of the file.
+    id: (u64, u64),
     /// Dropped by hand, before the page is unmapped.
     guard: ManuallyDrop<Guard>,
     /// Where the address used is instead.
@@ -116,6 +118,7 @@ impl Semaphore {
 
     fn map(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
+        let facts = rustix::fs::fstat(fd)?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe { mmap(std::ptr::null_mut(), BYTES, access, MapFlags::SHARED, fd, 0)? };
         // SAFETY: our own mapping; a child must not keep it, see `guard`.
@@ -124,6 +127,7 @@ impl Semaphore {
         let guard = ManuallyDrop::new(Guard::new(base, BYTES));
         Ok(Self {
             base,
+            id: (facts.st_dev, facts.st_ino),
             guard,
             #[cfg(tsan)]
             view: super::one_view::OneView::of(fd, BYTES as u64, BYTES as u64)?,
@@ -139,6 +143,11 @@ impl Semaphore {
     /// Why it is not sound.
     pub(crate) fn lost(&self) -> Lost {
         self.guard.lost()
+    }
+
+    /// Whether the name stands for this semaphore. Others may have removed or replaced it.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        rustix::fs::lstat(path(name)).is_ok_and(|named| (named.st_dev, named.st_ino) == self.id)
     }
 
     /// Units and sleepers.
@@ -403,8 +412,11 @@ mod tests {
             assert!(waiter.join().unwrap());
         });
         assert_eq!(name.word(), 0, "nobody sleeps any more");
+        assert!(ours.is_named(&name.0) && theirs.is_named(&name.0));
         unlink(&name.0).unwrap();
-        assert!(!path(&name.0).exists());
+        assert!(!path(&name.0).exists() && !ours.is_named(&name.0));
+        let _successor = Semaphore::create(&name.0).unwrap();
+        assert!(!ours.is_named(&name.0));
     }
 
     #[test]

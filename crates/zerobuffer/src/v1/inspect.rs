@@ -69,7 +69,7 @@ pub(crate) fn is_live(name: &str) -> bool {
         return false;
     };
     let pid = header.reader_pid;
-    pid != 0 && (segment::is_peer_alive(&fd, Role::Reader, pid) || names.is_kept_locked())
+    pid != 0 && (segment::is_peer_alive(&fd, Role::Reader, pid) || names.is_kept_locked_for(&fd))
 }
 
 /// Looks at one buffer; changes nothing, and needs no more than read permission.
@@ -107,7 +107,7 @@ pub(crate) fn snapshot(name: &str) -> Result<V1Snapshot, OpenError> {
         sizes,
         file_bytes: rustix::fs::fstat(&fd).map_or(0, |stat| stat.st_size as u64),
         writer_alive: alive(Role::Writer, header.writer_pid),
-        reader_alive: alive(Role::Reader, header.reader_pid) || names.is_kept_locked(),
+        reader_alive: alive(Role::Reader, header.reader_pid) || names.is_kept_locked_for(&fd),
         data_units,
         metadata,
         problems,

@@ -166,6 +166,11 @@ impl Locks {
         })
     }
 
+    /// Whether there is a lock file of `name`, held or not.
+    pub(crate) fn exist(dirs: &LockDirs, name: &str) -> bool {
+        dirs.paths(name).any(|path| path.symlink_metadata().is_ok())
+    }
+
     /// Whether somebody holds a lock of `name` in another directory than the one held here.
     pub(crate) fn are_held_beside(dirs: &LockDirs, name: &str, own: &LockFile) -> bool {
         dirs.paths(name).any(|path| path != own.path && is_held(&path))
@@ -187,8 +192,8 @@ fn is_forbidden(error: &io::Error) -> bool {
 /// Which file something is, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
-    device: u64,
-    inode: u64,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
 }
 
 impl FileId {

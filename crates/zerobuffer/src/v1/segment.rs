@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use super::layout::{Header, HeaderProblem, OIEB_BYTES, Oieb, Sizes};
 use super::locks::{FileId, LockDirs, LockFile, Locks};
 use super::mapping::Mapping;
-use super::process;
+use super::process::{self, Process};
 use super::ring::Memory;
 use crate::error::OpenError;
 use crate::sys::guard::Lost;
@@ -34,6 +34,8 @@ pub(crate) const SHM_DIR: &str = "/dev/shm";
 /// So that every name derived from it is still a file name.
 const MAX_NAME_BYTES: usize = 200;
 
+/// What a deployed reader needs at most, if it is not held up, from its segment to its semaphores.
+const UNTIL_SEMAPHORES: Duration = Duration::from_millis(20);
 /// A lock file without a segment is not called stale before this age.
 const YOUNG: Duration = Duration::from_secs(2);
 
@@ -116,14 +118,34 @@ impl Names {
         }
     }
 
-    /// Whether some reader holds a lock file of this name.
-    pub(crate) fn is_locked(&self) -> bool {
-        Locks::are_held(&self.locks, &self.name)
+    /// Whether the reader of this very segment holds a lock file.
+    ///
+    /// A lock file belongs to the name. Once the name stands for another segment, it is that one's reader who holds it,
+    /// and says nothing of this one's.
+    pub(crate) fn is_locked_for(&self, segment: impl AsFd) -> bool {
+        Locks::are_held(&self.locks, &self.name) && !self.stands_for_another(segment)
     }
 
-    /// As [`is_locked`](Self::is_locked), and not only by somebody who looks for leavings. Takes some milliseconds if so.
-    pub(crate) fn is_kept_locked(&self) -> bool {
-        Locks::are_kept(&self.locks, &self.name)
+    /// As [`is_locked_for`](Self::is_locked_for), and not only by somebody who looks for leavings. Takes some
+    /// milliseconds if so.
+    pub(crate) fn is_kept_locked_for(&self, segment: impl AsFd) -> bool {
+        Locks::are_kept(&self.locks, &self.name) && !self.stands_for_another(segment)
+    }
+
+    /// Whether the name was given to another file. A name that is gone is nobody's yet.
+    fn stands_for_another(&self, segment: impl AsFd) -> bool {
+        FileId::of_path(&self.path).is_some_and(|named| Some(named) != FileId::of(segment))
+    }
+
+    /// Whether a deployed reader may be about to replace the semaphores, which a predecessor left (L4): it makes its own
+    /// behind the segment, so that they are not older.
+    fn may_get_other_semaphores(&self, segment: &OwnedFd) -> bool {
+        let is_ours = lock::is_held(segment.as_fd(), Role::Reader.byte()).unwrap_or(false);
+        let time = |facts: rustix::fs::Stat| (facts.st_mtime, facts.st_mtime_nsec);
+        let Ok(made) = rustix::fs::fstat(segment).map(time) else { return false };
+        let is_older =
+            |name| rustix::fs::lstat(semaphore::path(name)).is_ok_and(|facts| time(facts) < made);
+        !is_ours && [&self.data, &self.space].iter().any(|name| is_older(name))
     }
 
     /// Values of the data and the space semaphore; `None` for one that cannot be opened.
@@ -168,10 +190,21 @@ pub(crate) fn own_pid() -> u64 {
 /// Whether the endpoint that announced `pid` still runs.
 ///
 /// A lock on its byte says so whatever the pid says. Without one, our own pid is a dead predecessor's: our live
-/// endpoints hold their byte (a restarted container often has the pid of the one before it).
+/// endpoints hold their byte (a restarted container often has the pid of the one before it). So is a pid that another
+/// process has by now, which has not mapped the segment.
 pub(crate) fn is_peer_alive(fd: impl AsFd, role: Role, pid: u64) -> bool {
     lock::is_held(fd.as_fd(), role.byte()).unwrap_or(false)
-        || (pid != own_pid() && process::is_alive(pid))
+        || (pid != own_pid() && process::is_alive(pid) && !process::is_stranger(pid, fd))
+}
+
+/// Whether somebody reads what is written here, before a writer attaches.
+///
+/// In another pid namespace a pid stands for somebody else than here. So a process that has not mapped the segment
+/// counts against its reader only beside a lock file that its reader would hold.
+fn has_live_reader(names: &Names, fd: &OwnedFd, pid: u64) -> bool {
+    let benefit_of_doubt =
+        || pid != own_pid() && process::is_alive(pid) && !Locks::exist(&names.locks, &names.name);
+    is_peer_alive(fd, Role::Reader, pid) || names.is_kept_locked_for(fd) || benefit_of_doubt()
 }
 
 /// A buffer in use by one endpoint.
@@ -275,7 +308,7 @@ impl Segment {
         if header.reader_pid == 0 {
             return Err(OpenError::NoReader { name: name.to_owned(), pid: 0 });
         }
-        if !is_peer_alive(&fd, Role::Reader, header.reader_pid) && !names.is_kept_locked() {
+        if !has_live_reader(&names, &fd, header.reader_pid) {
             let pid = announced(header.reader_pid);
             return Err(OpenError::NoReader { name: name.to_owned(), pid });
         }
@@ -287,6 +320,9 @@ impl Segment {
         // Before our pid stands in the control block, so that a failure leaves no trace (L1).
         let data = open_semaphore(&names, &names.data)?;
         let space = open_semaphore(&names, &names.space)?;
+        if names.may_get_other_semaphores(&fd) {
+            std::thread::sleep(UNTIL_SEMAPHORES);
+        }
         let mapping = Mapping::new(fd.as_fd(), sizes).map_err(names.io("mapping its segment"))?;
         if !lock::try_exclusive(fd.as_fd(), Role::Writer.byte()).unwrap_or(true) {
             return Err(connected(header.writer_pid));
@@ -296,9 +332,11 @@ impl Segment {
             .compare_exchange(header.writer_pid, own_pid(), Ordering::AcqRel, Ordering::Acquire)
             .map_err(connected)?;
         let left = mapping.oieb().reader_pid.load(Ordering::Acquire) == 0;
-        if left || FileId::of(&fd) != FileId::of_path(&names.path) {
+        let replaced = !data.is_named(&names.data) || !space.is_named(&names.space);
+        if left || replaced || FileId::of(&fd) != FileId::of_path(&names.path) {
             let _ = announce.compare_exchange(own_pid(), 0, Ordering::AcqRel, Ordering::Acquire);
-            return Err(names.not_ready("its reader left while we attached"));
+            let what = if left { "left" } else { "replaced what we found" };
+            return Err(names.not_ready(format!("its reader {what} while we attached")));
         }
         Ok(Self { names, mapping, data, space, fd, owned: Mutex::new(None) })
     }
@@ -311,6 +349,17 @@ impl Segment {
     /// Whether the endpoint that announced `pid` still runs.
     pub(crate) fn is_peer_alive(&self, role: Role, pid: u64) -> bool {
         is_peer_alive(&self.fd, role, pid)
+    }
+
+    /// Whether this segment's reader lives; `seen` is the process that had its pid when this end attached.
+    pub(crate) fn is_reader_alive(&self, pid: u64, seen: Option<Process>) -> bool {
+        let is_running = || match seen {
+            Some(seen) if seen.pid == pid => pid != own_pid() && seen.is_alive(),
+            _ => self.is_peer_alive(Role::Reader, pid),
+        };
+        // A held lock file is a living reader's, perhaps in another pid namespace (L13).
+        let is_locked = || self.names.is_locked_for(&self.fd);
+        pid != 0 && (self.is_role_held(Role::Reader) || is_running() || is_locked())
     }
 
     /// Whether all of it is this process's, and whole as far as is known.
@@ -573,6 +622,10 @@ fn remove_stale_buffer(names: &Names, lock: LockFile) {
     if Locks::are_held_beside(&names.locks, &names.name, &lock) {
         return lock.leave();
     }
+    let semaphores = [&names.data, &names.space].map(|name| {
+        let path = semaphore::path(name);
+        (FileId::of_path(&path), path)
+    });
     match open_checked(names, Access::ReadWrite) {
         Ok((fd, header, _)) => {
             let is_alive = |role, pid| pid != 0 && is_peer_alive(&fd, role, pid);
@@ -589,8 +642,10 @@ fn remove_stale_buffer(names: &Names, lock: LockFile) {
         // Half made, or not a 1.0 buffer: left to whoever creates one under that name.
         Err(_) => return lock.leave(),
     }
-    let _ = semaphore::unlink(&names.data);
-    let _ = semaphore::unlink(&names.space);
+    // Not those that a peer has made meanwhile.
+    for (id, path) in semaphores {
+        remove_if_same(&path, id);
+    }
     // Dropping a lock removes its file, still locked.
     for path in names.locks.paths(&names.name) {
         drop(LockFile::try_stale(&path));

@@ -62,12 +62,14 @@ impl V1Writer {
                 OpenError::Damaged { name: name.to_owned(), problem: corrupt.problem().to_owned() }
             })?;
         let capacity = segment.mapping.sizes().payload_bytes;
+        // Now, while its pid is known to be its own: another process may have it later.
+        let reader = Process::observe(segment.oieb().reader_pid.load(Ordering::Acquire));
         Ok(Self {
             segment,
             ring,
             spinner: Spinner::new(strategy),
             copying: Copying::new(stores, capacity),
-            reader: None,
+            reader: Some(reader),
             broken: None,
             metadata_set: false,
             until_drain: FRAMES_PER_DRAIN,
@@ -247,8 +249,7 @@ impl V1Writer {
             return false;
         }
         let pid = self.segment.oieb().reader_pid.load(Ordering::Acquire);
-        pid != 0
-            && (self.segment.is_peer_alive(Role::Reader, pid) || self.segment.names.is_locked())
+        self.segment.is_reader_alive(pid, self.reader)
     }
 
     /// The one reader that such a buffer has.
@@ -461,17 +462,7 @@ impl Awaited for Room<'_> {
     }
 
     fn probe(&mut self) -> Result<Option<Claim>, WriteError> {
-        let writer = &mut *self.writer;
-        let pid = writer.segment.oieb().reader_pid.load(Ordering::Acquire);
-        let reader = match writer.reader {
-            Some(reader) if reader.pid == pid => reader,
-            _ => *writer.reader.insert(Process::observe(pid)),
-        };
-        // A held lock file is a living reader's, perhaps in another pid namespace (L13).
-        if writer.segment.is_role_held(Role::Reader)
-            || reader.is_alive()
-            || (pid != 0 && writer.segment.names.is_locked())
-        {
+        if self.writer.is_reader_alive() {
             return Ok(None);
         }
         // It may have released frames before it died.

@@ -6,5 +6,6 @@ mod engines;
 mod heap;
 mod peers;
 mod python;
+mod restarts;
 mod semaphores;
 mod support;

@@ -1,11 +1,22 @@
 //! Deployed peers as models, for the languages that cannot run here: one switch for each disagreement of theirs
-//! that concerns the ring (D6 to D10). They are models of the accounting, not the peers themselves.
+//! that concerns the ring (D6 to D10), or who takes over from whom (D2). They are models of the accounting, and of what
+//! lies in the file system, not the peers themselves.
 
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::super::layout::HEADER_BYTES;
+use rustix::fs::{FlockOperation, flock};
+
+use super::super::layout::{HEADER_BYTES, Sizes};
+use super::super::locks::FileId;
+use super::super::mapping::Mapping;
 use super::super::ring::{FrameHeader, Memory};
+use super::super::segment::own_pid;
 use super::heap::Heap;
+use super::support::{Unique, until};
+use crate::sys::semaphore::{self, glibc::Theirs};
 
 /// What a writer does with 1 to 15 bytes at the end (D7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,5 +168,82 @@ impl PeerReader {
 
     pub(super) fn release(&self, heap: &Heap, length: u64) {
         heap.oieb().payload_free_bytes.fetch_add(HEADER_BYTES + length, SeqCst);
+    }
+}
+
+/// What a reader of theirs does with a buffer that it finds under its name (D2).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TakeOver {
+    /// Clears `reader_pid` of the old buffer before it removes it, so that a writer that is still there learns of it.
+    pub(super) clears_reader_pid: bool,
+    /// Removes old semaphores only when it makes its own, behind the segment (D3).
+    pub(super) leaves_semaphores_until_last: bool,
+}
+
+impl TakeOver {
+    pub(super) const CPP: Self =
+        Self { clears_reader_pid: false, leaves_semaphores_until_last: false };
+    pub(super) const PYTHON: Self =
+        Self { clears_reader_pid: true, leaves_semaphores_until_last: true };
+}
+
+/// A reader of theirs as it stands in the file system, in the process that calls: it reads nothing.
+#[derive(Debug)]
+pub(super) struct PeerOwner {
+    _lock: Option<File>,
+    mapping: Mapping,
+    _semaphores: [Theirs; 2],
+}
+
+impl PeerOwner {
+    /// Takes the lock file, removes what has the name, and makes the buffer, in the order of section 3. `before_semaphores`
+    /// runs while the segment is complete and its semaphores are not there yet.
+    pub(super) fn create(
+        name: &Unique,
+        how: TakeOver,
+        payload_bytes: u64,
+        before_semaphores: impl FnOnce(),
+    ) -> Self {
+        let path = Path::new("/tmp/zerobuffer").join(format!("{}.lock", name.0));
+        std::fs::create_dir_all("/tmp/zerobuffer").unwrap();
+        let mut locked = None;
+        // Other tests' readers look at locks, and remove those that nobody holds.
+        until(|| {
+            let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+            let taken = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+            locked = (taken && FileId::of(&file) == FileId::of_path(&path)).then_some(file);
+            locked.is_some()
+        });
+        let sizes = Sizes::rounded(64, payload_bytes).unwrap();
+        let open = |new: bool| {
+            OpenOptions::new().read(true).write(true).create_new(new).open(name.segment())
+        };
+        if let Ok(old) = open(false) {
+            if how.clears_reader_pid {
+                Mapping::new(old.as_fd(), sizes).unwrap().oieb().reader_pid.store(0, SeqCst);
+            }
+            std::fs::remove_file(name.segment()).unwrap();
+        }
+        let semaphores = ["sem-w-", "sem-r-"].map(|which| format!("{which}{}", name.0));
+        let remove_semaphores = || semaphores.iter().for_each(|name| drop(semaphore::unlink(name)));
+        if !how.leaves_semaphores_until_last {
+            remove_semaphores();
+        }
+        let file = open(true).unwrap();
+        file.set_len(sizes.total_bytes()).unwrap();
+        let mapping = Mapping::new(file.as_fd(), sizes).unwrap();
+        mapping.oieb().initialize(sizes, own_pid());
+        before_semaphores();
+        remove_semaphores();
+        Self {
+            _lock: locked,
+            mapping,
+            _semaphores: semaphores.each_ref().map(|n| Theirs::create(n)),
+        }
+    }
+
+    /// Announces this process as the buffer's writer as well.
+    pub(super) fn announce_writer(&self) {
+        self.mapping.oieb().writer_pid.store(own_pid(), SeqCst);
     }
 }
