@@ -1,4 +1,5 @@
-//! Any bytes as a 1.0 segment: connected to by our writer, or changed under our reader's eyes.
+//! Any bytes as a 1.0 segment, and as the files of its semaphores: connected to by our writer, or changed under our
+//! reader's eyes.
 #![no_main]
 
 mod common;
@@ -10,6 +11,20 @@ use std::path::{Path, PathBuf};
 use libfuzzer_sys::fuzz_target;
 use zerobuffer::{BufferConfig, FullPolicy, Reader, Writer};
 
+/// Size of a semaphore's file.
+const SEMAPHORE: usize = 32;
+
+/// Changes both semaphores as `input` says, in place: the data semaphore's bytes, and behind them the space semaphore's.
+fn change_semaphores(name: &str, input: &[u8]) {
+    let paths = ["w", "r"].map(|side| format!("/dev/shm/sem.sem-{side}-{name}"));
+    let mut bytes: Vec<u8> = paths.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    common::change(&mut bytes, input);
+    bytes.resize(2 * SEMAPHORE, 0);
+    for (path, bytes) in paths.iter().zip(bytes.chunks(SEMAPHORE)) {
+        OpenOptions::new().write(true).open(path).unwrap().write_all(bytes).unwrap();
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
     let name = format!("zerobuffer-fuzz-{}", std::process::id());
     let path: PathBuf = Path::new("/dev/shm").join(&name);
@@ -17,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
     let config = BufferConfig::v1().payload_bytes(4096).metadata_bytes(64);
     // Never waits, so that an input that takes long is a finding.
     let connect = || Writer::options().full_policy(FullPolicy::Fail).connect(&name);
-    // Its semaphores and its lock are what they should be; the segment is what the input says.
+    // Its lock is what it should be; semaphores and segment are what the input says.
     let mut reader = Reader::create(&name, &config).unwrap();
     let mut writer = None;
     if how & 1 != 0 {
@@ -30,6 +45,14 @@ fuzz_target!(|input: &[u8]| {
             let _ = reader.try_read();
         }
         writer = (how & 4 != 0).then_some(connected);
+    }
+    let mut changes = changes;
+    if how & 16 != 0
+        && let [len, rest @ ..] = changes
+    {
+        let (semaphores, segment) = rest.split_at(usize::from(*len).min(rest.len()));
+        change_semaphores(&name, semaphores);
+        changes = segment;
     }
     let mut bytes = std::fs::read(&path).unwrap();
     let size = bytes.len();
