@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::layout::{WRITER_LOCK, writer_state};
 use super::memory::Memory;
 use super::position::Position;
-use super::ring::{Damage, Found};
+use super::ring::{Damage, Found, WIPED_OUT};
 use super::segment::Segment;
 use super::wake::Announced;
 use crate::config::WaitStrategy;
@@ -32,6 +32,9 @@ pub(crate) trait Source {
     }
     /// Where that is, or will be.
     fn position(&self) -> Position;
+    /// Whether the next frame was committed, and is not to be seen because its word is gone. To be asked before it is
+    /// said that there is none; see `ring/missing.rs`.
+    fn is_wiped_out(&self) -> bool;
     /// Whether the buffer may be removed while this reader looks at it, as one that nobody uses.
     fn only_looks_on(&self) -> bool {
         false
@@ -201,6 +204,7 @@ impl Watch {
             && (!has_closed || self.noticed.ended == generation)
             && self.damage.is_none()
             && matches!(source.poll(), Ok(None))
+            && !source.is_wiped_out()
     }
 
     fn poll_briefly(&mut self, source: &mut impl Source, spin: Spin) -> Option<Found> {
@@ -279,7 +283,16 @@ impl<S: Source> Arrival<'_, S> {
     /// The last look before the end of a Writer is told.
     fn poll_last(&mut self) -> Result<Option<Found>, End> {
         let polled = self.source.poll_last();
-        self.judged(polled)
+        match self.judged(polled)? {
+            Some(found) => Ok(Some(found)),
+            None => self.check_nothing_is_lost().map(|()| None),
+        }
+    }
+
+    /// Fails if what was found is nothing because it was wiped out.
+    fn check_nothing_is_lost(&mut self) -> Result<(), End> {
+        let is_lost = self.source.is_wiped_out();
+        self.judged(if is_lost { Err(WIPED_OUT) } else { Ok(None) }).map(drop)
     }
 
     fn judged(&mut self, polled: Result<Option<Found>, Damage>) -> Result<Option<Found>, End> {
@@ -322,7 +335,7 @@ impl<S: Source> Awaited for Arrival<'_, S> {
             return self.failed(retired);
         }
         if was_told {
-            return Ok(None);
+            return self.check_nothing_is_lost().map(|()| None);
         }
         // Closed, seen with Acquire: every frame of that Writer is visible by now.
         if let Some(found) = self.poll_last()? {

@@ -342,6 +342,17 @@ impl Claimant {
         Ok(None)
     }
 
+    /// Whether the word of a committed frame is gone: where this member looks for the next one, or where the group's cursor
+    /// stands, which could not be moved on then.
+    pub(crate) fn is_wiped_out(&self, memory: &impl Memory) -> bool {
+        let is_gone = |position| {
+            // As in `look`: the words that are loaded while the cursor is not beyond are those that were committed.
+            ring::is_wiped_out(memory, position)
+                && self.member.cursor(memory).is_at_or_before(position)
+        };
+        is_gone(self.position) || is_gone(self.member.cursor(memory))
+    }
+
     /// Takes over a frame whose holder does not live any more, if there is one.
     pub(crate) fn reclaim(
         &mut self,

@@ -161,6 +161,7 @@ impl Bench {
             Action::Claim(index) => {
                 let side = &mut self.sides[index];
                 let found = side.claimant.claim(&self.heap).unwrap();
+                assert!(!side.claimant.is_wiped_out(&self.heap));
                 let oldest = self.oldest_open();
                 let taken = |n: &u64| self.done.contains(n) || self.in_hand.contains(n);
                 let next = (oldest..).find(|n| !taken(n)).unwrap();
@@ -215,6 +216,7 @@ impl Bench {
             }
             Action::Look => {
                 let looked = self.onlooker.look(&self.heap, &mut self.copied).unwrap();
+                assert!(!self.onlooker.is_wiped_out(&self.heap));
                 let Some(found) = looked else {
                     assert_eq!(self.seen, self.newest(), "there is a newer one");
                     return;

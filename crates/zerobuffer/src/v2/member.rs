@@ -317,6 +317,10 @@ impl Source for Claiming<'_> {
         self.claims.claimant.position()
     }
 
+    fn is_wiped_out(&self) -> bool {
+        self.claims.claimant.is_wiped_out(&self.seat.segment)
+    }
+
     fn is_registered(&self) -> bool {
         self.seat.is_taken()
     }

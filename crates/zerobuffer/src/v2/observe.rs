@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::position::Position;
-use super::ring::{Damage, Found, number_in_sight};
+use super::ring::{self, Damage, Found, number_in_sight};
 use super::word::{self, Word};
 use crate::config::StartAt;
 use crate::sync::{Ordering, fence};
@@ -244,6 +244,12 @@ impl Observation {
             let found = Found::copied(position, extent, len, self.number, skipped, refers);
             return Ok(Sight::Frame(found));
         }
+    }
+
+    /// Whether the word of a committed frame is gone where the next one is looked for.
+    pub(crate) fn is_wiped_out(&self, memory: &impl Memory) -> bool {
+        // Not overtaken, either: then the word may be anything.
+        ring::is_wiped_out(memory, self.position) && is_whole(memory, self.position)
     }
 
     /// Goes behind a frame that was looked at and cannot be had.

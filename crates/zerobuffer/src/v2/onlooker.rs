@@ -267,6 +267,10 @@ impl Source for Looking<'_> {
         self.view.observation.position()
     }
 
+    fn is_wiped_out(&self) -> bool {
+        self.view.observation.is_wiped_out(&self.view.segment)
+    }
+
     fn only_looks_on(&self) -> bool {
         self.view.post.is_none()
     }

@@ -261,6 +261,10 @@ impl Export {
             }
             (position, number) = (found.end, number.wrapping_add(1));
         }
+        if position != head {
+            // Damaged: behind it may lie references, so nothing that was passed on is given back.
+            return;
+        }
         match newest {
             Some(end) => export.exported.store(end.0, Ordering::Release),
             None => {

@@ -567,6 +567,11 @@ impl Source for Every<'_> {
         self.consumer.position()
     }
 
+    fn is_wiped_out(&self) -> bool {
+        // As long as the seat is taken, its cursor keeps the Writer away.
+        ring::is_wiped_out(&self.seat.segment, self.consumer.position()) && self.seat.is_taken()
+    }
+
     fn is_registered(&self) -> bool {
         self.seat.is_taken()
     }

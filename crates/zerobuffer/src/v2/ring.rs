@@ -20,6 +20,7 @@
 mod consumer;
 mod footprint;
 mod lap;
+mod missing;
 mod nearness;
 mod producer;
 mod room;
@@ -32,6 +33,7 @@ use crate::sync::Ordering;
 
 pub(crate) use consumer::{Consumer, release};
 pub(crate) use footprint::Footprint;
+pub(crate) use missing::{WIPED_OUT, is_wiped_out};
 pub(crate) use producer::Producer;
 
 /// Space for one frame, claimed and not yet visible.

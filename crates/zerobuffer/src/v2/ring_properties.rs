@@ -197,6 +197,7 @@ impl Bench {
         if side.expected % 2 == 0 && side.consumer.pass_skip(&self.heap, slot) {
             assert!(side.consumer.poll_ready(&self.heap).is_some());
         }
+        assert!(!ring::is_wiped_out(&self.heap, side.consumer.position()));
         let polled = side.consumer.poll(&self.heap).unwrap();
         // So does either way to take a plain one.
         let is_taken = side.expected % 3 != 0 && side.consumer.take_ready(&self.heap, slot);
