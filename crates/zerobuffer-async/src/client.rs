@@ -154,6 +154,9 @@ impl Doorbell for Bell {
     fn ends_go(&self) {
         self.answers.0.forget();
         self.room.0.forget();
+        if !self.room.0.is_ours() {
+            return;
+        }
         // They sleep for a writer that is gone.
         self.queue.wake_all();
     }
@@ -176,6 +179,10 @@ impl Drop for AsyncClient {
     /// A look that is under way ends first: it would have the client leave its channel in the waiting thread, or not at all
     /// if the process ends meanwhile.
     fn drop(&mut self) {
+        // A forked child may have inherited the lock taken.
+        if !self.bell.room.0.is_ours() {
+            return;
+        }
         let client = if hub::is_waiting_thread() {
             // Dropped by a task that it runs in its waker: that look is its own.
             self.look.0.try_lock().ok()
@@ -232,6 +239,9 @@ impl QueuePlace<'_> {
 
 impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
+        if !self.bell.room.0.is_ours() {
+            return;
+        }
         let name = self.name();
         let mut tasks = self.bell.queue.tasks();
         let own = tasks.iter().position(|(task, _)| *task == name);

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use rustix::thread::futex;
-use zerobuffer::{Armed, PeerWatch, WaitWord};
+use zerobuffer::{Armed, ForkMark, PeerWatch, WaitWord};
 
 use crate::words::{self, MOST_AWAITED, Sleep};
 
@@ -26,7 +26,7 @@ static THREADS: Mutex<Vec<Arc<Post>>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 struct Post {
     /// Threads stay behind when a process forks: a child needs its own.
-    process: u32,
+    process: ForkMark,
     table: Mutex<Table>,
     /// Changes when the thread must look at the table although nobody called.
     news: AtomicU32,
@@ -74,12 +74,12 @@ impl Registration {
     /// A place for one who waits for one endpoint.
     pub(crate) fn new() -> io::Result<Self> {
         let mut threads = lock(&THREADS);
-        let process = std::process::id();
-        threads.retain(|post| post.process == process);
+        threads.retain(|post| post.process.is_current());
         let mut room = threads.iter();
         let post = match room.find(|post| lock(&post.table).reserved < MOST_AWAITED) {
             Some(post) => Arc::clone(post),
             None => {
+                let process = ForkMark::current();
                 let post = Post { process, table: Mutex::default(), news: AtomicU32::new(0) };
                 let post = Arc::new(post);
                 let thread = Arc::clone(&post);
@@ -93,14 +93,25 @@ impl Registration {
         Ok(Self { post, index, words: 1 })
     }
 
+    /// Whether this is the process that made it. A forked child has no waiting thread, and perhaps its table locked.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.post.process.is_current()
+    }
+
     /// Whose writer the thread looks after while the reader of this place is armed.
     pub(crate) fn look_after(&self, peer: Option<PeerWatch>) {
+        if !self.is_ours() {
+            return;
+        }
         let replaced = std::mem::replace(&mut lock(&self.post.table).places[self.index].peer, peer);
         drop(replaced);
     }
 
     /// Makes room for one more endpoint; false if its thread has none.
     pub(crate) fn grow(&mut self) -> bool {
+        if !self.is_ours() {
+            return false;
+        }
         let mut table = lock(&self.post.table);
         let has_room = table.reserved < MOST_AWAITED;
         table.reserved += usize::from(has_room);
@@ -110,7 +121,7 @@ impl Registration {
 
     /// For how many endpoints it has room.
     pub(crate) fn room(&self) -> usize {
-        self.words
+        if self.is_ours() { self.words } else { 0 }
     }
 
     /// Has `waker` called when the armed endpoint is to be tried again. False: try now.
@@ -118,13 +129,18 @@ impl Registration {
         let Armed::Asleep { word, look_again_after: every, peer_lived } = armed else {
             return false;
         };
+        if !self.is_ours() {
+            return false;
+        }
         self.begin(word.as_slice(), every, peer_lived, waker);
         true
     }
 
     /// Has `waker` called when one of `words` is called, or at the latest after some time.
     pub(crate) fn call_when_any(&self, words: &[WaitWord], after: Duration, waker: &Waker) {
-        self.begin(words, after, None, waker);
+        if self.is_ours() {
+            self.begin(words, after, None, waker);
+        }
     }
 
     fn begin(&self, words: &[WaitWord], every: Duration, peer_lived: Option<bool>, waker: &Waker) {
@@ -157,6 +173,9 @@ impl Registration {
 
     /// Whether nothing has happened since it began to wait; from now on `waker` is called.
     pub(crate) fn is_still_waiting(&self, waker: &Waker) -> bool {
+        if !self.is_ours() {
+            return false;
+        }
         let mut table = lock(&self.post.table);
         let place = &mut table.places[self.index];
         let Some(waiting) = &mut place.waker else { return false };
@@ -175,19 +194,27 @@ impl Registration {
 
     /// Waits for nothing any more: the words are not read again, unless it begins to wait for them anew.
     pub(crate) fn pause(&self) {
+        if !self.is_ours() {
+            return;
+        }
         let forgotten = lock(&self.post.table).places[self.index].waker.take();
         drop(forgotten);
     }
 
     /// Waits for nothing any more, and the words are about to go: other words may come to lie at their addresses.
     pub(crate) fn forget(&self) {
-        lock(&self.post.table).places[self.index].is_slept_on = false;
-        self.pause();
+        if self.is_ours() {
+            lock(&self.post.table).places[self.index].is_slept_on = false;
+            self.pause();
+        }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if !self.is_ours() {
+            return;
+        }
         let mut table = lock(&self.post.table);
         table.reserved -= self.words;
         // The thread may still sleep on its words. It is the kernel that finds out then that they are gone.

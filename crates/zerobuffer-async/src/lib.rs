@@ -24,7 +24,8 @@
 //!   that completes. Nothing is lost, doubled, or left half done, and nobody stays behind who waits.
 //! * **Deaths** of the other side are told as by the blocking calls, by futures, sets and descriptors alike.
 //! * **Where nobody wakes** (protocol 1.0, observers, members of a work group) endpoints are looked at every millisecond.
-//! * **Fork.** The waiting thread stays with the parent, as the endpoints do.
+//! * **Fork.** The waiting thread stays with the parent, as the endpoints do: futures and sets of a child that still use
+//!   those are told so (`Forked`). A child's own endpoints get a waiting thread of its own.
 //!
 //! Which form for what: [`AsyncReader`] and [`AsyncWriter`] (also as `Stream` and `Sink`), [`PolledReader`] and
 //! [`PolledWriter`] with a descriptor, [`WaitSet`] (blocking) and [`AsyncWaitSet`] for many buffers, [`AsyncClient`] and

@@ -340,7 +340,9 @@ impl Registrations {
     }
 
     fn are_still_waiting(&self, waker: &Waker) -> bool {
-        self.0.iter().all(|registration| registration.is_still_waiting(waker))
+        // Those of a parent process, in a child that goes on with its set, wait for nothing.
+        let mut own = self.0.iter().filter(|registration| registration.is_ours());
+        own.all(|registration| registration.is_still_waiting(waker))
     }
 
     fn pause(&self) {

@@ -269,10 +269,20 @@ impl Writing {
         found: &Found,
         patience: Patience,
     ) -> Result<Result<u64, WhyCopied>, WriteError> {
+        seat.check()?;
         match (self, seat.elsewhere(found)) {
             (Self::V2(engine), Ok(frame)) => engine.pass_on(&frame, patience),
             (Self::V1(_), _) => Ok(Err(WhyCopied::Protocol)),
             (_, Err(why)) => Ok(Err(why)),
+        }
+    }
+
+    /// Whether this is the process that attached; in a forked child nothing is committed.
+    #[inline(always)]
+    pub(crate) fn is_ours(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.segment().is_ours(),
+            Self::V1(engine) => engine.segment().mapping.is_ours(),
         }
     }
 
@@ -600,6 +610,8 @@ impl Reading {
 
     /// Finds the next frame without receiving it.
     pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        // Some remember what they found before a fork.
+        self.check()?;
         match self {
             Self::V2(engine) => engine.find(patience),
             Self::V1(engine) => Ok(engine.find(patience)?.map(foreign)),
@@ -639,6 +651,7 @@ impl Reading {
 
     /// Looks after the writer from outside; `None` where nobody is announced who would need it.
     pub(crate) fn peer_watch(&self) -> std::io::Result<Option<PeerWatch>> {
+        self.check().map_err(std::io::Error::other)?;
         match self {
             Self::V2(engine) => PeerWatch::of(engine.segment()).map(Some),
             Self::Onlooker(engine) => PeerWatch::of(engine.segment()).map(Some),
@@ -886,6 +899,33 @@ impl<'a> SeatRef<'a> {
             Self::Member(seat) => seat.segment().copy_out(start, space),
             Self::Referred(shared) => shared.origin.segment.copy_out(start, space),
         }
+    }
+
+    /// Whether the bytes are this process's to look at; in a forked child they are not there.
+    pub(crate) fn is_ours(self) -> bool {
+        match self {
+            Self::V2(seat) => seat.segment().is_ours(),
+            Self::V1(seat) => seat.segment().mapping.is_ours(),
+            Self::Copied(_) => true,
+            Self::Member(seat) => seat.segment().is_ours(),
+            Self::Referred(shared) => shared.origin.segment.is_ours(),
+        }
+    }
+
+    /// Fails if the memory that the frame lies in is not to be used any more.
+    fn check(self) -> Result<(), WriteError> {
+        let segment = match self {
+            Self::V2(seat) => seat.segment(),
+            Self::V1(seat) => {
+                let (mapping, name) = (&seat.segment().mapping, &seat.segment().names.name);
+                let lost = || mapping.lost().to_write_error(name);
+                return if mapping.is_sound() { Ok(()) } else { Err(lost()) };
+            }
+            Self::Copied(_) => return Ok(()),
+            Self::Member(seat) => seat.segment(),
+            Self::Referred(shared) => &shared.origin.segment,
+        };
+        segment.check_for_writing()
     }
 
     pub(crate) fn committed_at(self, found: &Found) -> Option<Duration> {

@@ -22,6 +22,9 @@ impl Facts {
     }
 
     fn copy_to(&self, seat: SeatRef<'_>, skip: usize, space: &mut [u8]) -> usize {
+        if !seat.is_ours() {
+            return 0;
+        }
         let len = space.len().min((self.found.len as usize).saturating_sub(skip));
         seat.copy_out(&self.found, skip, &mut space[..len]);
         len
@@ -34,7 +37,8 @@ impl Facts {
 /// program that does not trust its peers uses [`copy_to`](Self::copy_to), which never forms a reference to
 /// shared bytes, instead of dereferencing.
 ///
-/// A frame stays with the process that read it: a forked child must neither look at it nor drop it.
+/// A frame stays with the process that read it. A forked child sees zeros in its place, [`copy_to`](Self::copy_to) copies
+/// nothing, and dropping it releases nothing. Children made without libc's `fork` must neither look at it nor drop it.
 #[derive(Debug)]
 #[must_use = "dropping a frame releases it"]
 pub struct Frame<'a> {

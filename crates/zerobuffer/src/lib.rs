@@ -41,8 +41,10 @@
 //! * **Protocol 1.0**, which deployed C++, C# and Python programs speak: [`Writer::connect`] finds such a buffer by itself, and
 //!   [`BufferConfig::v1`] makes a [`Reader`] create one. It has one reader, who owns it, and nothing survives a crash.
 //! * **Request and response**: the [`duplex`] module, two buffers under one name.
-//! * **Fork.** Endpoints stay with the parent; in the child every call says so. A frame lent before a fork must not
-//!   be touched in the child: its memory is not there.
+//! * **Fork.** Endpoints stay with the parent. In the child every call on one says so (`Forked`), or does nothing where it
+//!   cannot fail: [`FrameMut::commit`] and [`WriteBatch::commit`] return 0. The bytes of frames, loans and metadata that
+//!   were lent before the fork are zeros there, and what the child stores in them nobody sees. Children that come about
+//!   without libc's `fork` (a bare `clone`, `vfork`) have no memory at all in their place: these must not touch them.
 //! * **Platform.** Linux, 64-bit, little-endian.
 //!
 //! The bytes are specified in `PROTOCOL.md`, the code's layers in `ARCHITECTURE.md`.
@@ -111,6 +113,9 @@ pub use name::{DIR_VARIABLE, default_dir};
 #[cfg(not(loom))]
 pub use reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
 pub use stats::{Forwarded, ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub use sys::fork::ForkMark;
 #[cfg(not(loom))]
 pub use sys::guard::survive_truncation;
 #[cfg(not(loom))]

@@ -603,6 +603,10 @@ impl<'a> Batch<'a> {
 
     #[inline(never)]
     fn next_with_care(&mut self) -> bool {
+        // A forked child must not be handed what was found before the fork.
+        if self.reader.engine.check().is_err() {
+            return false;
+        }
         let newest = *self.reader.lent().1;
         let Reader { engine, lent } = &mut *self.reader;
         let found = match self.first.take() {

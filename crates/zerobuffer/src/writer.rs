@@ -505,6 +505,9 @@ impl Writer {
     /// # Panics
     /// If they do not fit.
     pub(crate) fn copy_in(&mut self, claimed: &Claimed, skip: usize, bytes: &[u8]) {
+        if !self.engine.is_ours() {
+            return;
+        }
         claimed.copy_in(&mut self.engine, skip, bytes);
     }
 
@@ -639,9 +642,14 @@ pub struct FrameMut<'a> {
 
 impl FrameMut<'_> {
     /// Commits the frame; its number.
+    ///
+    /// In a forked child nothing is committed, and the result is 0, which no frame has for its number.
     #[inline(always)]
     pub fn commit(self) -> u64 {
         let Writer { engine, loaned: Claimed { claim, len }, .. } = self.writer;
+        if !engine.is_ours() {
+            return 0;
+        }
         if (*len as u64) < claim.len() {
             return engine.commit_shortened(claim, *len);
         }
@@ -674,7 +682,9 @@ impl FrameMut<'_> {
     /// ```
     pub fn copy_from_slice(&mut self, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.writer.loaned.len, "copied from one length to another");
-        self.copy_in(0, bytes);
+        if self.writer.engine.is_ours() {
+            self.copy_in(0, bytes);
+        }
     }
 
     /// Copies `bytes` behind the first `skip` bytes, a multiple of 8.
@@ -763,17 +773,21 @@ impl WriteBatch<'_> {
     }
 
     /// Makes the frames visible and wakes readers once; how many frames the batch had in all.
+    ///
+    /// In a forked child nothing is committed, and the result is 0.
     pub fn commit(mut self) -> usize {
+        let frames = std::mem::take(&mut self.frames);
+        if !self.writer.engine.is_ours() {
+            return 0;
+        }
         self.writer.engine.publish();
-        let all = self.committed + self.frames as usize;
-        self.frames = 0;
-        all
+        self.committed + frames as usize
     }
 }
 
 impl Drop for WriteBatch<'_> {
     fn drop(&mut self) {
-        if self.frames > 0 {
+        if self.frames > 0 && self.writer.engine.is_ours() {
             self.writer.engine.abort();
         }
     }

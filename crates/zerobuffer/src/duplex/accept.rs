@@ -20,6 +20,7 @@ use crate::error::{OpenError, ReadError, WriterPresence};
 use crate::inspect;
 use crate::name::default_dir;
 use crate::reader::Reader;
+use crate::sys::fork::ForkMark;
 use crate::writer::WriterOptions;
 
 /// Begins a hello; the number follows, little-endian.
@@ -128,6 +129,7 @@ pub struct ManyServer {
     /// Numbers of the clients that are served.
     clients: Mutex<HashSet<u64>>,
     refused: AtomicU64,
+    mark: ForkMark,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
 }
@@ -153,6 +155,7 @@ impl ManyServer {
             hellos: Mutex::new(reader),
             clients: Mutex::default(),
             refused: AtomicU64::new(0),
+            mark: ForkMark::current(),
             counters: Arc::default(),
             stop: Arc::default(),
         })
@@ -175,6 +178,9 @@ impl ManyServer {
 
     /// Clients that are served at the moment.
     pub fn clients(&self) -> usize {
+        if !self.mark.is_current() {
+            return 0;
+        }
         lock(&self.clients).len()
     }
 
@@ -193,6 +199,9 @@ impl ManyServer {
         &self,
         handler: impl Fn(&Request) -> Result<A, Failure> + Sync,
     ) -> Result<(), ReadError> {
+        if !self.mark.is_current() {
+            return Err(ReadError::Forked { name: self.name.clone() });
+        }
         let serve = |server: &Server| self.serve_one(server, &handler);
         std::thread::scope(|scope| {
             for number in self.left_by_a_predecessor() {

@@ -39,6 +39,8 @@ impl Counters {
 /// The response buffer of one client.
 #[derive(Debug)]
 pub(crate) struct Answers {
+    /// Of the buffer that they go through.
+    name: Arc<str>,
     sending: Slot<Sending>,
     protocol: Protocol,
     /// How long an answer waits for room: a client that keeps its answers must not stop the server for good.
@@ -71,9 +73,9 @@ struct Order {
 
 impl Answers {
     pub(crate) fn new(writer: Writer, patience: Duration, counters: Arc<Counters>) -> Arc<Self> {
-        let protocol = writer.protocol();
+        let (protocol, name) = (writer.protocol(), writer.name().into());
         let sending = Slot::new(Sending { writer, order: Order::default() });
-        Arc::new(Self { sending, protocol, patience, counters })
+        Arc::new(Self { name, sending, protocol, patience, counters })
     }
 
     pub(super) fn count_request(&self) {
@@ -88,12 +90,21 @@ impl Answers {
 
     /// What is needed to answer, for one who has all of this alone; `None` in protocol 1.0, which has an order to keep.
     pub(super) fn alone(&mut self) -> Option<Alone<'_>> {
-        let Self { sending, protocol, patience, counters } = self;
+        let Self { sending, protocol, patience, counters, .. } = self;
         let sending = sending.get_mut().filter(|_| *protocol == Protocol::V2)?;
         Some(Alone { writer: &mut sending.writer, patience: *patience, counters })
     }
 
+    /// Fails in a forked child.
+    pub(super) fn check_process(&self) -> Result<(), WriteError> {
+        match self.sending.is_ours() {
+            true => Ok(()),
+            false => Err(WriteError::Forked { name: self.name.clone() }),
+        }
+    }
+
     fn take(&self, deadline: Deadline) -> Result<Taken<'_, Sending>, WriteError> {
+        self.check_process()?;
         self.sending.take(deadline).ok_or_else(|| WriteError::Full {
             name: "(kept by other threads that answer)".into(),
             waited: deadline.waited(),
@@ -235,6 +246,11 @@ impl Request {
     }
 
     /// The whole frame, to be changed where it lies; `None` if that cannot be.
+    /// Fails in a forked child.
+    pub(super) fn check_process(&self) -> Result<(), WriteError> {
+        self.answers.check_process()
+    }
+
     pub(super) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         self.frame.bytes_mut()
     }
@@ -398,7 +414,7 @@ impl Request {
     }
 
     pub(crate) fn refuse(&self, status: Status, code: u32, message: &str) {
-        if !self.is_answered.swap(true, Ordering::Relaxed) {
+        if self.check_process().is_ok() && !self.is_answered.swap(true, Ordering::Relaxed) {
             let deadline = Deadline::after(self.answers.patience);
             let sent = self.answers.refuse(&self.ticket, status, code, message, deadline);
             self.answers.count_refused(sent.is_ok());
@@ -459,6 +475,9 @@ impl AnswerLoan<'_> {
 
     /// Sends the answer.
     pub fn commit(mut self) -> Answered {
+        if self.request.check_process().is_err() {
+            return Answered(());
+        }
         self.request.is_answered.store(true, Ordering::Relaxed);
         self.request.answers.counters.answers.fetch_add(1, Ordering::Relaxed);
         // For those whose turn comes with this one's.

@@ -56,6 +56,7 @@ impl<'a> RequestLoan<'a> {
     }
 
     pub(super) fn send(mut self) -> Result<u64, CallError> {
+        self.client.check_process()?;
         let mut table = lock(&self.client.table);
         if let Server::Gone(server) = table.server {
             return Err(CallError::NoServer { name: self.client.name.clone(), server });
@@ -151,6 +152,9 @@ impl<'a> PendingCall<'a> {
 
 impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
+        if !self.client.is_ours() {
+            return;
+        }
         if self.was_polled && self.client.protocol() == Protocol::V1 {
             self.client.abandon(self.number);
         }
@@ -169,6 +173,9 @@ pub struct Canceller<'a> {
 impl Canceller<'_> {
     /// Cancels; does nothing if the call is over.
     pub fn cancel(&self) {
+        if !self.client.is_ours() {
+            return;
+        }
         let error = CallError::Cancelled { name: self.client.name.clone() };
         let waiter = lock(&self.client.table).pending.settle_one(self.number, Err(error));
         if let Some(waiter) = waiter {

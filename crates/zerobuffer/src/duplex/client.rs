@@ -306,6 +306,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Response, CallError> {
         let deadline = Deadline::after(timeout);
+        self.check_process()?;
         // A deployed server whose handler fails says nothing, and the next answer would be taken for its. With one
         // call at a time there is no next answer.
         let turn = match self.protocol {
@@ -360,6 +361,19 @@ impl Client {
     }
 
     /// Whether requests may be changed in place.
+    /// Whether this is the process that connected.
+    pub(super) fn is_ours(&self) -> bool {
+        self.requests.is_ours()
+    }
+
+    /// Fails in a forked child, before any lock is taken: a thread that the child has not may have it.
+    pub(super) fn check_process(&self) -> Result<(), CallError> {
+        match self.is_ours() {
+            true => Ok(()),
+            false => Err(WriteError::Forked { name: self.name.clone() }.into()),
+        }
+    }
+
     pub(super) fn consent(&self) -> Consent {
         if self.options.in_place { Consent::Change } else { Consent::Keep }
     }
@@ -395,7 +409,7 @@ impl Client {
                 is_attached
             }
             // Somebody waits for an answer, and notices when it goes.
-            None => lock(&self.table).server == Server::Attached,
+            None => self.is_ours() && lock(&self.table).server == Server::Attached,
         }
     }
 
@@ -420,6 +434,7 @@ impl Client {
 
     /// Fails if there is no server; when it was gone, looks whether one is back.
     fn require_server(&self, deadline: Deadline) -> Result<(), CallError> {
+        self.check_process()?;
         let (gone, in_step) = {
             let table = lock(&self.table);
             (table.server != Server::Attached, table.pending.is_in_step())
@@ -501,6 +516,9 @@ impl Client {
 
     /// Waits for the answer to a request; whoever of the waiting threads has the reader looks for the answers of all.
     pub(super) fn wait(&self, number: u64, deadline: Deadline) -> Outcome {
+        if !self.is_ours() {
+            return Err(ReadError::Forked { name: self.name.clone() }.into());
+        }
         let outcome = loop {
             if let Some(outcome) = lock(&self.table).pending.take(number, Waiter::current_thread) {
                 break outcome;
@@ -657,6 +675,9 @@ impl Client {
 
     /// Requests under way whose answers have not come.
     pub fn in_flight(&self) -> usize {
+        if !self.is_ours() {
+            return 0;
+        }
         lock(&self.table).pending.in_flight()
     }
 }

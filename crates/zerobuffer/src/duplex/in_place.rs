@@ -39,6 +39,7 @@ impl Request {
     /// # Panics
     /// If it was answered before.
     pub fn in_place(&mut self) -> Result<InPlace<'_>, WriteError> {
+        self.check_process()?;
         if self.may_be_changed() {
             assert!(!self.is_answered(), "a request is answered once");
             self.beginning()[..].copy_from_slice(&Consent::Changing.to_bytes());

@@ -444,6 +444,9 @@ impl Server {
     /// [`ReadError`]: no request can be read any more. Clients that die or leave are no error.
     pub fn receive(&self, timeout: Duration) -> Result<Option<Request>, ReadError> {
         let deadline = Deadline::after(timeout);
+        if !self.receiving.is_ours() {
+            return Err(ReadError::Forked { name: self.name.clone() });
+        }
         loop {
             let Some(receiving) = self.receiving.take(deadline) else { return Ok(None) };
             if let Some(request) = self.receive_once(receiving, deadline)? {

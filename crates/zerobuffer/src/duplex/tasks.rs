@@ -19,6 +19,7 @@ use super::error::CallError;
 use super::server::Server;
 use super::turn::{Taken, lock};
 use crate::armed::Armed;
+use crate::error::ReadError;
 use crate::reader::Reader;
 
 /// Who waits for an answer.
@@ -64,7 +65,7 @@ impl Client {
     /// Looks for answers and gives them to their callers, then arms the doorbell: also while nobody waits, for answers that
     /// nobody wants any more must not fill their buffer.
     pub fn look_for_answers(&self) {
-        let Some(bell) = self.bell.get() else { return };
+        let Some(bell) = self.bell.get().filter(|_| self.is_ours()) else { return };
         while let Some(mut reader) = self.take_reader_or_want_it() {
             self.is_reader_wanted.store(false, Ordering::SeqCst);
             while self.receive(&mut reader, Duration::ZERO).is_some() {}
@@ -113,6 +114,10 @@ impl PendingCall<'_> {
     /// In protocol 1.0 a call that was polled and is dropped puts the channel [out of step](CallError::OutOfStep) until its
     /// answer has come.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response, CallError>> {
+        if !self.client.is_ours() {
+            let name = self.client.name.clone();
+            return Poll::Ready(Err(ReadError::Forked { name }.into()));
+        }
         self.was_polled = true;
         let mut outcome = self.take(context.waker());
         if outcome.is_none() {

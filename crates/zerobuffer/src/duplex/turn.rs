@@ -4,6 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::sys::fork::ForkMark;
+
 /// Locks; what a panicking thread left is used all the same, for nothing here is ever left half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,8 +42,11 @@ impl Deadline {
 
 /// A thing that one thread has at a time. It is moved out and back, so what is taken can be kept beside what was
 /// made with it.
+///
+/// In a forked child it stays empty, and its lock is left alone: a thread that the child has not may have it.
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
+    mark: ForkMark,
     inside: Mutex<Inside<T>>,
     returned: Condvar,
 }
@@ -55,17 +60,29 @@ struct Inside<T> {
 impl<T> Slot<T> {
     pub(crate) fn new(thing: T) -> Self {
         let inside = Inside { thing: Some(Box::new(thing)), waiting: 0 };
-        Self { inside: Mutex::new(inside), returned: Condvar::new() }
+        Self { mark: ForkMark::current(), inside: Mutex::new(inside), returned: Condvar::new() }
+    }
+
+    /// Whether this is the process that made it.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.mark.is_current()
     }
 
     /// Takes it if nobody has it.
     pub(crate) fn try_take(&self) -> Option<Taken<'_, T>> {
+        if !self.is_ours() {
+            return None;
+        }
         let thing = lock(&self.inside).thing.take()?;
         Some(Taken { slot: self, thing: Some(thing) })
     }
 
     /// Takes it; waits until the deadline for whoever has it.
     pub(crate) fn take(&self, deadline: Deadline) -> Option<Taken<'_, T>> {
+        if !self.is_ours() {
+            return None;
+        }
         let mut inside = lock(&self.inside);
         loop {
             if let Some(thing) = inside.thing.take() {
@@ -90,7 +107,7 @@ impl<T> Slot<T> {
 
     /// Whether somebody has it.
     pub(crate) fn is_taken(&self) -> bool {
-        lock(&self.inside).thing.is_none()
+        !self.is_ours() || lock(&self.inside).thing.is_none()
     }
 
     /// Takes it out for good; nobody can have it now.
@@ -123,6 +140,9 @@ impl<T> DerefMut for Taken<'_, T> {
 
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
+        if !self.slot.is_ours() {
+            return;
+        }
         let mut inside = lock(&self.slot.inside);
         inside.thing = self.thing.take();
         let someone_waits = inside.waiting > 0;

@@ -42,16 +42,16 @@ fn map_wiped_words() -> &'static [AtomicU64; WORDS] {
     }
 }
 
-/// Tells a process from its forked children.
+/// Tells a process from its forked children, without a system call. For `zerobuffer-async`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ForkMark {
+pub struct ForkMark {
     word: &'static AtomicU64,
     mark: u64,
 }
 
 impl ForkMark {
     /// This process's mark.
-    pub(crate) fn current() -> Self {
+    pub fn current() -> Self {
         static WORD: OnceLock<&'static AtomicU64> = OnceLock::new();
         let word = WORD.get_or_init(wiped_word);
         match word.load(Ordering::Relaxed) {
@@ -61,7 +61,8 @@ impl ForkMark {
     }
 
     /// Whether this is still the process that took the mark.
-    pub(crate) fn is_current(&self) -> bool {
+    #[inline]
+    pub fn is_current(&self) -> bool {
         self.word.load(Ordering::Relaxed) == self.mark
     }
 

@@ -1,5 +1,9 @@
 //! What became of a mapping: still there, left behind by a fork, or cut short by another process.
 //!
+//! A forked child has none of its parent's mappings. Calls find that out by a word; but bytes that were lent before
+//! the fork are plain memory. So each child of `fork` gets private zeros where the mappings were, before anything else
+//! runs there: what it reads are zeros, and what it stores nobody sees.
+//!
 //! Who may write to a file may also shrink it, and touching a page beyond its end is a bus error (`SIGBUS`): the
 //! process ends. [`survive_truncation`] replaces such a mapping by private zeros instead and notes it, so that
 //! the endpoint's next call is an error.
@@ -8,6 +12,9 @@
 //! The signal handler runs at any instruction of any thread, so it only loads and stores atomics of entries that
 //! are never freed, and calls `mmap`, `sigaction` and the handler that was there before. It maps over nothing but
 //! the range of a live mapping of ours in which the fault lies: the faulting access proves that it is live.
+//!
+//! What runs in a forked child, before `fork` returns there, does as little: it loads and stores the entries' atomics and
+//! calls `mmap`, which never replaces what is mapped already.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -34,6 +41,8 @@ struct Entry {
     base: AtomicUsize,
     /// 0 while the entry stands for nothing.
     len: AtomicUsize,
+    /// In a forked child: zeros are mapped there instead.
+    has_zeros: AtomicBool,
     next: Option<&'static Self>,
 }
 
@@ -59,7 +68,9 @@ pub(crate) struct Guard {
 impl Guard {
     /// Begins to watch over a mapping of this process.
     pub(crate) fn new(base: NonNull<u8>, len: usize) -> Self {
+        stand_in_for_children();
         let entry = take_entry();
+        entry.has_zeros.store(false, Ordering::Relaxed);
         entry.word.store(SOUND, Ordering::Relaxed);
         entry.base.store(base.as_ptr().addr(), Ordering::Relaxed);
         entry.len.store(len, Ordering::Release);
@@ -73,8 +84,14 @@ impl Guard {
     }
 
     /// Whether this is the process that made the mapping.
+    #[inline(always)]
     pub(crate) fn is_ours(&self) -> bool {
         self.word.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether something of ours is mapped there: the mapping, or zeros instead of it.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.is_ours() || self.entry.has_zeros.load(Ordering::Relaxed)
     }
 
     /// Why it is not sound.
@@ -114,6 +131,7 @@ fn add_entry() -> &'static Entry {
         word: fork::wiped_word(),
         base: AtomicUsize::new(0),
         len: AtomicUsize::new(0),
+        has_zeros: AtomicBool::new(false),
         next: None,
     }));
     let mut first = ENTRIES.load(Ordering::Acquire);
@@ -124,6 +142,60 @@ fn add_entry() -> &'static Entry {
             Ok(_) => return entry,
             Err(other) => first = other,
         }
+    }
+}
+
+/// Has every child of `fork` get zeros in place of what it does not inherit.
+///
+/// Children that come about without libc's `fork` (a bare `clone`, `vfork`, `_Fork`) get none. Nor do those in which
+/// the system refuses: where memory is not to be promised beyond what there is, for reading only.
+fn stand_in_for_children() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handler is a function of this program that does only what is allowed in a child, see above.
+        unsafe { libc::pthread_atfork(None, None, Some(map_zeros_in_child)) };
+    }
+}
+
+extern "C" fn map_zeros_in_child() {
+    for entry in entries() {
+        let len = entry.len.load(Ordering::Acquire);
+        if len == 0 {
+            continue;
+        }
+        // The kernel has done so already, where it is not older than 4.14.
+        entry.word.store(0, Ordering::Relaxed);
+        // A child's child has inherited its parent's.
+        if !entry.has_zeros.load(Ordering::Relaxed) {
+            let base = entry.base.load(Ordering::Acquire);
+            let is_there = [libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ]
+                .into_iter()
+                // SAFETY: nothing is replaced.
+                .any(|access| unsafe { map_zeros(base, len, access, libc::MAP_FIXED_NOREPLACE) });
+            entry.has_zeros.store(is_there, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Maps zeros of this process alone at a place. `errno` is left as it was.
+///
+/// # Safety
+/// With `MAP_FIXED` the range is that of a mapping whose users expect any bytes at any time. With `MAP_FIXED_NOREPLACE`
+/// nothing that is mapped is replaced.
+unsafe fn map_zeros(base: usize, len: usize, access: libc::c_int, fixed: libc::c_int) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | fixed;
+    let start = ptr::with_exposed_provenance_mut::<c_void>(base);
+    // SAFETY: the caller answers for the range. What a kernel that does not know `MAP_FIXED_NOREPLACE` (before 4.17)
+    // maps elsewhere is unmapped again.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let mapped = libc::mmap(start, len, access, flags, -1, 0);
+        let is_there = mapped == start;
+        if !is_there && mapped != libc::MAP_FAILED {
+            libc::munmap(mapped, len);
+        }
+        *libc::__errno_location() = errno;
+        is_there
     }
 }
 
@@ -205,24 +277,12 @@ fn replace_around(address: usize) -> bool {
             && entry.word.load(Ordering::Relaxed) != 0
         {
             entry.word.store(CUT_SHORT, Ordering::Relaxed);
-            return replace(base, len);
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: the range of a mapping of ours that is in use at this moment, for its access brought us here.
+            return unsafe { map_zeros(base, len, access, libc::MAP_FIXED) };
         }
     }
     false
-}
-
-fn replace(base: usize, len: usize) -> bool {
-    let access = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-    // SAFETY: the range of a mapping of ours that is in use at this moment, for its access brought us here. Those
-    // who use it expect any bytes at any time. `errno` is put back, for the interrupted code may be about to look.
-    unsafe {
-        let errno = *libc::__errno_location();
-        let start = ptr::with_exposed_provenance_mut::<c_void>(base);
-        let mapped = libc::mmap(start, len, access, flags, -1, 0);
-        *libc::__errno_location() = errno;
-        mapped != libc::MAP_FAILED
-    }
 }
 
 /// Does what would have been done without us.

@@ -111,6 +111,12 @@ impl Mapping {
         self.guard.is_sound()
     }
 
+    /// Whether this process made the mapping.
+    #[inline(always)]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.guard.is_ours()
+    }
+
     /// Why it is not sound.
     pub(crate) fn lost(&self) -> Lost {
         self.guard.lost()
@@ -138,12 +144,12 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let is_ours = self.guard.is_ours();
+        let is_mapped = self.guard.is_mapped();
         // SAFETY: dropped here only, and not used behind it.
         unsafe { ManuallyDrop::drop(&mut self.guard) };
-        // In a forked child the range was never mapped, and may hold something else by now.
-        if is_ours {
-            // SAFETY: our reservation, and nobody uses pointers into it any more.
+        // In a forked child without zeros there the range was never mapped, and may hold something else by now.
+        if is_mapped {
+            // SAFETY: our reservation, or zeros in its place, and nobody uses pointers into it any more.
             let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
         }
     }

@@ -85,6 +85,11 @@ impl Mapping {
         self.guard.is_sound()
     }
 
+    /// Whether this process mapped it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.guard.is_ours()
+    }
+
     /// Why it is not sound.
     pub(crate) fn lost(&self) -> Lost {
         self.guard.lost()
@@ -282,12 +287,12 @@ struct Unaligned([u64; 2]);
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let is_ours = self.guard.is_ours();
+        let is_mapped = self.guard.is_mapped();
         // SAFETY: dropped here only, and not used behind it.
         unsafe { ManuallyDrop::drop(&mut self.guard) };
-        if is_ours {
+        if is_mapped {
             let len = self.sizes.total_bytes() as usize;
-            // SAFETY: our mapping, and nobody uses pointers into it any more.
+            // SAFETY: our mapping, or zeros in its place, and nobody uses pointers into it any more.
             let _ = unsafe { munmap(self.base.as_ptr().cast(), len) };
         }
     }

@@ -149,6 +149,10 @@ impl V1Reader {
 
     /// The metadata, copied out; `None` while there is none.
     pub(crate) fn metadata(&self) -> Result<Option<Vec<u8>>, MetadataError> {
+        let mapping = &self.seat.segment.mapping;
+        if !mapping.is_sound() {
+            return Err(mapping.lost().to_metadata_error(self.name()));
+        }
         // METADATA: pairs with `V1Writer::set_metadata`.
         let written = self.seat.segment.oieb().metadata_written_bytes.load(Ordering::Acquire);
         if written == 0 {
@@ -167,10 +171,10 @@ impl V1Reader {
     /// Finds the next frame without handing it out. `Ok(None)` once when the writer has closed and everything is
     /// read; then it waits for a successor.
     pub(crate) fn find(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        self.check()?;
         if self.found.is_some() {
             return Ok(self.found);
         }
-        self.check()?;
         let arrival = match (Frame { reader: self }).poll() {
             Ok(None) => self.wait_for_frame(patience),
             Ok(Some(arrival)) => Ok(arrival),
@@ -192,6 +196,10 @@ impl V1Reader {
 
     /// The frame behind the one handed out last, if it is there already.
     pub(crate) fn find_behind(&mut self) -> Option<Found> {
+        // The semaphore is there in a forked child, too.
+        if !self.seat.segment.mapping.is_ours() {
+            return None;
+        }
         if self.found.is_none()
             && let Ok(Some(Arrival::Frame(found))) = (Frame { reader: self }).poll()
         {

@@ -322,6 +322,9 @@ impl V1Writer {
 
     /// Where the ring stands behind what is published.
     pub(crate) fn head(&self) -> u64 {
+        if !self.segment.mapping.is_ours() {
+            return 0;
+        }
         self.segment.oieb().payload_write_pos.load(Ordering::Relaxed)
     }
 

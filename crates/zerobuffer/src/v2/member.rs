@@ -176,7 +176,10 @@ impl Engine {
 
     /// Claims one more frame, if one is plain to see and nobody else waits for it.
     pub(crate) fn find_behind(&mut self) -> Option<Found> {
-        if self.pending.is_none() && self.segment().is_sound() {
+        if !self.segment().is_sound() {
+            return None;
+        }
+        if self.pending.is_none() {
             let mut source = Claiming { seat: &self.seat, claims: &mut self.claims, waits: false };
             self.pending = source.poll_ready();
         }

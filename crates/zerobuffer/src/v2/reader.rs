@@ -73,6 +73,10 @@ impl Seat {
 
     #[cold]
     fn release_with_care(&self, end: Position) {
+        // A forked child may have inherited the lock taken, by a thread that it has not.
+        if !self.segment.is_ours() {
+            return;
+        }
         let mut holds = self.lock_holds();
         holds.push_back(Hold { end, released: true });
         self.pass_released(&mut holds);
@@ -80,6 +84,9 @@ impl Seat {
 
     /// Notes that the frame ending at `end`, the newest handed out, is kept.
     pub(crate) fn keep(&self, end: Position) {
+        if !self.segment.is_ours() {
+            return;
+        }
         let mut holds = self.lock_holds();
         holds.push_back(Hold { end, released: false });
         self.careful.store(true, Ordering::Release);
@@ -448,6 +455,9 @@ impl Engine {
 
     /// The frame behind one that was found, if it is there already.
     pub(crate) fn find_behind(&mut self, previous: &Found) -> Option<Found> {
+        if !self.segment().is_ours() {
+            return None;
+        }
         match self.consumer.poll_behind(&self.seat.segment, previous) {
             Ok(Some(found)) if found.is_reference() => self.follow_behind(previous, &found),
             Ok(found) => found,
@@ -529,6 +539,9 @@ impl Engine {
     }
 
     pub(crate) fn let_metadata_go(&self, generation: u64) {
+        if !self.segment().is_ours() {
+            return;
+        }
         let mut all = self.lock_metadata_looks();
         let looks = &mut all[(generation & 1) as usize];
         *looks -= 1;

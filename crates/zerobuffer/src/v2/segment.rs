@@ -27,7 +27,7 @@ use super::memory::Memory;
 use super::position::Position;
 use super::removal::{remove_if_unused, retire_damaged, retire_patiently};
 use super::unread::read_state;
-use crate::error::OpenError;
+use crate::error::{OpenError, WriteError};
 use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sys::copy::{self, copy};
@@ -282,6 +282,17 @@ impl Segment {
         self.mapping.is_sound()
     }
 
+    /// Fails if the memory is not to be used any more.
+    pub(crate) fn check_for_writing(&self) -> Result<(), WriteError> {
+        if self.is_sound() { Ok(()) } else { Err(self.lost().to_write_error(self.name())) }
+    }
+
+    /// Whether this is the process that mapped it.
+    #[inline(always)]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.mapping.is_ours()
+    }
+
     /// Why it is not sound.
     pub(crate) fn lost(&self) -> Lost {
         self.mapping.lost()
@@ -391,8 +402,7 @@ impl Segment {
     /// When the frame whose header is at a position was committed, if this buffer notes that.
     #[inline]
     pub(crate) fn committed_at(&self, header: Position) -> Option<Duration> {
-        self.layout
-            .timestamps()
+        (self.layout.timestamps() && self.is_ours())
             .then(|| Duration::from_nanos(self.word(header.plus(8)).load(Ordering::Relaxed)))
     }
 

@@ -282,8 +282,7 @@ impl Engine {
 
     /// Fails if the segment's memory is not to be used any more.
     fn check(&self) -> Result<(), WriteError> {
-        let segment = &self.segment;
-        if segment.is_sound() { Ok(()) } else { Err(segment.lost().to_write_error(segment.name())) }
+        self.segment.check_for_writing()
     }
 
     fn claim_in_sound(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
@@ -456,6 +455,7 @@ impl Engine {
         frame: &Elsewhere<'_>,
         patience: Patience,
     ) -> Result<Result<u64, WhyCopied>, WriteError> {
+        self.check()?;
         let export = match self.export_in(frame) {
             Ok(export) => export,
             Err(why) => return Ok(Err(why)),
