@@ -205,7 +205,9 @@ impl BufferConfig {
         self
     }
 
-    /// Permission bits of the buffer's file; default 0600, this user alone. Not subject to the umask.
+    /// Permission bits of the buffer's file, up to 0777 and at least 0600; default 0600, this user alone. Not subject to the
+    /// umask. Others make creating fail with [`InvalidConfig`](crate::OpenError::InvalidConfig): the owner has to read and write,
+    /// and a buffer is no program that runs with somebody else's rights. Protocol 1.0 knows none.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;

@@ -712,3 +712,29 @@ fn a_forked_child_can_connect_on_its_own() {
     drop((writer, reader));
     assert_eq!(left_behind(dir.path()), [""; 0]);
 }
+
+#[test]
+fn a_mode_that_makes_more_or_less_of_the_file_than_a_buffer_is_refused() {
+    let dir = shm_dir();
+    for (mode, part) in [
+        (0o7777, "set-uid"),
+        (0o4600, "set-uid"),
+        (0o1666, "sticky"),
+        (0o10_0600, "permission"),
+        (0o060, "owner"),
+        (0o400, "owner"),
+        (0, "owner"),
+    ] {
+        let config = config().mode(mode);
+        for error in [
+            writer_in(dir.path()).create(NAME, &config).unwrap_err(),
+            reader_in(dir.path()).create(NAME, &config).unwrap_err(),
+        ] {
+            assert!(matches!(error, OpenError::InvalidConfig { .. }), "{error}");
+            says(&error, &["`cam0`", &format!("{mode:#o}"), part]);
+        }
+        let server = zerobuffer::duplex::Server::options().dir(dir.path()).request_buffer(config);
+        assert!(matches!(server.create("ch"), Err(OpenError::InvalidConfig { .. })), "{mode:#o}");
+        assert_eq!(left_behind(dir.path()), [""; 0]);
+    }
+}

@@ -83,6 +83,7 @@ pub(crate) fn create_or_join<T>(
     attach: impl Fn(&Segment, std::os::fd::BorrowedFd<'_>) -> Result<T, OpenError>,
 ) -> Result<(Segment, T), OpenError> {
     let layout = layout_for(place, config)?;
+    check_mode(place, config.mode)?;
     let permissions = Permissions { mode: config.mode, group: config.group };
     // Somebody may create or remove between our two looks; that cannot go on for long.
     for _ in 0..100 {
@@ -109,6 +110,21 @@ pub(crate) fn create_or_join<T>(
     Err(OpenError::Damaged {
         name: place.name.to_string(),
         problem: "others keep creating and removing it".into(),
+    })
+}
+
+/// Refuses a mode that makes more of the file than a buffer, or less.
+fn check_mode(place: &Place, mode: u32) -> Result<(), OpenError> {
+    let problem = if mode & !0o777 != 0 {
+        "has more than permission bits (set-uid, set-gid, sticky, or none of a mode); possible are 0600 to 0777"
+    } else if mode & 0o600 != 0o600 {
+        "does not let its owner read and write, and then nobody can join it; use 0600, 0660 or 0666"
+    } else {
+        return Ok(());
+    };
+    Err(OpenError::InvalidConfig {
+        name: place.name.to_string(),
+        problem: format!("mode {mode:#o} {problem}"),
     })
 }
 
