@@ -186,3 +186,47 @@ fn a_client_too_many_is_told_and_comes_in_when_there_is_room() {
         drop(stops);
     });
 }
+
+/// Says hello as a client does that dies before it attaches; `shows` whether it shows that it waits.
+#[allow(unsafe_code)]
+fn say_hello_and_die(stage: &Stage, number: u64, shows: bool) {
+    use std::os::fd::AsRawFd as _;
+    let accept = format!("{NAME}_accept");
+    let path = stage.dir().join(format!("{accept}.zb2"));
+    let waits = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    if shows {
+        // SAFETY: a plain C structure for which zeros are valid; it lives across the call.
+        let locked = unsafe {
+            let mut lock: libc::flock = std::mem::zeroed();
+            lock.l_type = libc::F_WRLCK as libc::c_short;
+            (lock.l_start, lock.l_len) = ((1 << 62 | number >> 2) as libc::off_t, 1);
+            libc::fcntl(waits.as_raw_fd(), libc::F_OFD_SETLK, std::ptr::from_mut(&mut lock))
+        };
+        assert_eq!(locked, 0);
+    }
+    let mut hello = *b"ZBHELLO1........";
+    hello[8..].copy_from_slice(&number.to_le_bytes());
+    stage.writer().connect(&accept).unwrap().write(&hello).unwrap();
+    let channel = format!("{NAME}.{number:016x}_request.zb2");
+    until("its channel is made", || left_behind(&stage.dir()).contains(&channel));
+    drop(waits);
+    let begin = std::time::Instant::now();
+    until("its channel is given up", || !left_behind(&stage.dir()).contains(&channel));
+    // Ten seconds are what one has that lives and comes late.
+    assert!(begin.elapsed() < Duration::from_secs(8), "after {:?}", begin.elapsed());
+}
+
+#[test]
+fn the_channel_of_a_client_that_dies_before_it_attaches_is_given_up_soon() {
+    let stage = Stage::new(Threads, WaitStrategy::Park, role);
+    let server = stage.start("server", &[]);
+    until("the server is there", || !left_behind(&stage.dir()).is_empty());
+    say_hello_and_die(&stage, 0x8765_4321_0fed_cba9, true);
+    say_hello_and_die(&stage, 0x1234_5678_9abc_def0, false);
+    // And one that lives is served.
+    let last = client(&stage);
+    assert_eq!(last.call(b"hello", PATIENCE).unwrap()[..], *b"hello");
+    let _ = last.call(STOP, PATIENCE);
+    drop(last);
+    server.finish();
+}

@@ -4,7 +4,8 @@
 //! `{name}.{number}` for it and serves that as any other. A buffer has one writer, so clients say hello in turns.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
@@ -18,17 +19,20 @@ use super::{request_buffer, response_buffer};
 use crate::config::{BufferConfig, Protocol};
 use crate::error::{OpenError, ReadError, WriterPresence};
 use crate::inspect;
-use crate::name::default_dir;
+use crate::name::{Place, default_dir};
 use crate::reader::Reader;
 use crate::sys::fork::ForkMark;
+use crate::sys::{file, lock as os_lock};
 use crate::writer::WriterOptions;
 
 /// Begins a hello; the number follows, little-endian.
 const HELLO: [u8; 8] = *b"ZBHELLO1";
 /// Room for hellos that nobody has read yet.
 const ACCEPT_BYTES: usize = 4096;
-/// How long a client that said hello may take to attach to its channel.
+/// How long a client that said hello may take to attach to its channel, while it is seen to wait for that.
 const ADMISSION: Duration = Duration::from_secs(10);
+/// The same, if it is not: it died, or does not show that it waits.
+const ADMISSION_UNSEEN: Duration = Duration::from_secs(1);
 /// Between two tries of a client to say hello, while another one does.
 const RETRY: Duration = Duration::from_millis(1);
 /// How long one look takes at most: so soon a stopped server notices.
@@ -65,16 +69,37 @@ fn parse_hello(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(number.try_into().ok()?))
 }
 
+/// The byte of the accept buffer's file whose lock says that a client waits for its channel. Far behind those of roles.
+fn waiting_lock(number: u64) -> u64 {
+    1 << 62 | number >> 2
+}
+
+/// A client that waits for the channel which the server makes for it; until this is dropped the server sees that it lives.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) channel: String,
+    /// Holds the lock. Where there is none the server gives this client less time.
+    _lock: Option<OwnedFd>,
+}
+
+/// Takes the lock that says that a client waits.
+fn lock_as_waiting(place: &Place, number: u64) -> Option<OwnedFd> {
+    let fd = file::open(&place.path, true).ok()?;
+    os_lock::try_exclusive(fd.as_fd(), waiting_lock(number)).ok()?.then_some(fd)
+}
+
 /// Says hello to the server of many; the name of the channel that it makes for this client.
 ///
 /// # Errors
 /// [`is_not_found`](OpenError::is_not_found) if there is no such server, or others said hello until the deadline.
 pub(super) fn say_hello(
     options: &WriterOptions,
+    dir: Option<&Path>,
     channel: &str,
     deadline: Deadline,
-) -> Result<String, OpenError> {
+) -> Result<Waiting, OpenError> {
     let name = accept_buffer(channel);
+    let place = Place::new(&name, dir)?;
     let mut writer = loop {
         match options.connect(&name) {
             // Somebody else says hello.
@@ -91,10 +116,12 @@ pub(super) fn say_hello(
         return Err(not_ready("its server is gone".to_owned()));
     }
     let number = crate::sys::process::random_u64();
+    // Before the server can know of it.
+    let lock = lock_as_waiting(&place, number);
     writer
         .write_timeout(&hello(number), deadline.left())
         .map_err(|error| not_ready(error.to_string()))?;
-    Ok(own_channel(channel, number))
+    Ok(Waiting { channel: own_channel(channel, number), _lock: lock })
 }
 
 /// A server of many clients, each with a pair of buffers of its own: one that is slow, stopped, or dead costs the others
@@ -126,6 +153,8 @@ pub struct ManyServer {
     name: Arc<str>,
     options: ServerOptions,
     hellos: Mutex<Reader>,
+    /// The accept buffer's file, for looking who waits. Without it nobody is seen to.
+    accept_file: Option<OwnedFd>,
     /// Numbers of the clients that are served.
     clients: Mutex<HashSet<u64>>,
     refused: AtomicU64,
@@ -148,11 +177,13 @@ impl ManyServer {
             group: options.requests.group,
             ..BufferConfig::new().payload_bytes(ACCEPT_BYTES).metadata_bytes(0)
         };
-        let reader = options.reader().create(&accept_buffer(name), &config)?;
+        let accept = Place::new(&accept_buffer(name), options.dir.as_deref())?;
+        let reader = options.reader().create(&accept.name, &config)?;
         Ok(Self {
             name: name.into(),
             options,
             hellos: Mutex::new(reader),
+            accept_file: file::open(&accept.path, true).ok(),
             clients: Mutex::default(),
             refused: AtomicU64::new(0),
             mark: ForkMark::current(),
@@ -202,7 +233,7 @@ impl ManyServer {
         if !self.mark.is_current() {
             return Err(ReadError::Forked { name: self.name.clone() });
         }
-        let serve = |server: &Server| self.serve_one(server, &handler);
+        let serve = |server: &Server, number| self.serve_one(server, number, &handler);
         std::thread::scope(|scope| {
             for number in self.left_by_a_predecessor() {
                 self.admit(number, scope, &serve);
@@ -216,7 +247,7 @@ impl ManyServer {
     fn admit_all<'s, 'e: 's>(
         &'e self,
         scope: &'s Scope<'s, 'e>,
-        serve: &'e (impl Fn(&Server) + Sync),
+        serve: &'e (impl Fn(&Server, u64) + Sync),
     ) -> Result<(), ReadError> {
         let mut hellos = lock(&self.hellos);
         while !self.stop.load(Ordering::Acquire) {
@@ -242,7 +273,7 @@ impl ManyServer {
         &'e self,
         number: u64,
         scope: &'s Scope<'s, 'e>,
-        serve: &'e (impl Fn(&Server) + Sync),
+        serve: &'e (impl Fn(&Server, u64) + Sync),
     ) {
         {
             let mut clients = lock(&self.clients);
@@ -255,12 +286,12 @@ impl ManyServer {
             }
             clients.insert(number);
         }
-        let place = Place { clients: &self.clients, number };
+        let place = Admitted { clients: &self.clients, number };
         let channel = own_channel(&self.name, number);
         let (counters, stop) = (self.counters.clone(), self.stop.clone());
         let served = Server::open(&channel, &self.options, counters, stop).is_ok_and(|server| {
             let work = move || {
-                serve(&server);
+                serve(&server, number);
                 drop(server);
                 drop(place);
             };
@@ -275,12 +306,20 @@ impl ManyServer {
     fn serve_one<A: Answer>(
         &self,
         server: &Server,
+        number: u64,
         handler: impl Fn(&Request) -> Result<A, Failure>,
     ) {
-        let admission = Deadline::after(ADMISSION);
+        let was_seen = self.is_waiting(number);
+        let admission = Deadline::after(if was_seen { ADMISSION } else { ADMISSION_UNSEEN });
+        // It waits no more: it has attached by then, or died.
+        let has_not_come = || {
+            was_seen
+                && !self.is_waiting(number)
+                && server.client_presence() == WriterPresence::Never
+        };
         let is_over = || match server.client_presence() {
             WriterPresence::Attached => false,
-            WriterPresence::Never => admission.has_passed(),
+            WriterPresence::Never => admission.has_passed() || has_not_come(),
             WriterPresence::Closed | WriterPresence::Dead => true,
         };
         // A channel that is damaged is that client's own trouble.
@@ -289,6 +328,12 @@ impl ManyServer {
                 return;
             }
         }
+    }
+
+    /// Whether the client of that number is seen to wait for its channel.
+    fn is_waiting(&self, number: u64) -> bool {
+        let file = self.accept_file.as_ref();
+        file.is_some_and(|fd| os_lock::is_held(fd.as_fd(), waiting_lock(number)).unwrap_or(false))
     }
 
     /// Numbers of clients that are attached to channels of a server that died or left, and of those that left since.
@@ -300,12 +345,12 @@ impl ManyServer {
 }
 
 /// A client's place among those that are served.
-struct Place<'a> {
+struct Admitted<'a> {
     clients: &'a Mutex<HashSet<u64>>,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Admitted<'_> {
     fn drop(&mut self) {
         lock(self.clients).remove(&self.number);
     }

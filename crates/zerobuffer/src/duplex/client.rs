@@ -129,15 +129,18 @@ impl ClientOptions {
             Err(error) if error.is_not_found() => error,
             Err(error) => return Err(error),
         };
-        let channel = match say_hello(&self.writer(), name, deadline) {
-            Ok(channel) => channel,
+        let waiting = match say_hello(&self.writer(), self.dir.as_deref(), name, deadline) {
+            Ok(waiting) => waiting,
             Err(OpenError::NotFound { .. }) => return Err(not_found),
             Err(error) => return Err(error),
         };
+        let channel = waiting.channel.clone();
         let ends = look_until(Some(deadline.left()), || Ends::open(self, &channel)).map_err(|error| {
             let problem = format!("the server made no channel for this client, as if it had too many, or no room ({error})");
             if error.is_not_found() { OpenError::NotReady { name: channel.clone(), problem } } else { error }
         })?;
+        // The server sees by now that it came.
+        drop(waiting);
         Ok((channel.into(), ends))
     }
 
