@@ -154,3 +154,29 @@ fn a_removed_buffer_ends_the_waiting() {
     assert!(matches!(error, ReadError::Retired { .. }), "{error}");
     removing.join().unwrap();
 }
+
+#[test]
+fn a_buffer_whose_file_is_removed_by_others_ends_the_waiting() {
+    for writes in [false, true] {
+        let stage = stage();
+        let mut reader = Reader::options().dir(stage.dir()).create(NAME, &config()).unwrap();
+        let writer = stage.writer().connect(NAME).unwrap();
+        let file = stage.dir().join(format!("{NAME}.zb2"));
+        let removing = || soon(move || std::fs::remove_file(file).unwrap());
+        if writes {
+            let mut writer = AsyncWriter::new(writer).unwrap();
+            while writer.get_mut().try_write(&[1; 1000]).is_ok() {}
+            let removing = removing();
+            let error = block_on(writer.write(&[1; 1000])).unwrap_err();
+            assert!(matches!(error, WriteError::Retired { .. }), "{error}");
+            removing.join().unwrap();
+            while reader.try_read().is_ok_and(|frame| frame.is_some()) {}
+        } else {
+            let mut reader = AsyncReader::new(reader).unwrap();
+            let removing = removing();
+            let error = block_on(reader.read()).unwrap_err();
+            assert!(matches!(error, ReadError::Retired { .. }), "{error}");
+            removing.join().unwrap();
+        }
+    }
+}

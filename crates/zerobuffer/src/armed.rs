@@ -10,9 +10,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use crate::sync::AtomicU32;
+use crate::sys::file::Standing;
 use crate::sys::lock;
 use crate::v2::layout::WRITER_LOCK;
-use crate::v2::removal;
+use crate::v2::removal::{self, Whereabouts};
 use crate::v2::segment::Segment;
 use crate::v2::wake::Announced;
 use crate::wait::{SLICE, SLICE_WITHOUT_BARRIER};
@@ -72,17 +73,21 @@ impl Armed {
 #[derive(Debug)]
 pub struct PeerWatch {
     probe: OwnedFd,
+    whereabouts: Whereabouts,
 }
 
 impl PeerWatch {
     pub(crate) fn of(segment: &Segment) -> io::Result<Self> {
-        Ok(Self { probe: segment.probe().try_clone_to_owned()? })
+        let whereabouts = segment.whereabouts().clone();
+        Ok(Self { probe: segment.probe().try_clone_to_owned()?, whereabouts })
     }
 
     /// Whether an armed reader has something to tell that wakes nobody: the writer died, if it `lived` when the reader was
-    /// armed, or the buffer was removed. Asks the kernel. A writer that attaches, or closes, wakes its readers.
+    /// armed, or the buffer was removed, by whomever. Asks the kernel. A writer that attaches, or closes, wakes its readers.
     pub fn has_news(&self, lived: bool) -> bool {
         let probe = self.probe.as_fd();
-        !removal::is_ready(probe) || (lived && !lock::is_held(probe, WRITER_LOCK).unwrap_or(false))
+        !removal::is_ready(probe)
+            || self.whereabouts.look(probe) != Standing::Named
+            || (lived && !lock::is_held(probe, WRITER_LOCK).unwrap_or(false))
     }
 }

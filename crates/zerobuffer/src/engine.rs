@@ -334,6 +334,14 @@ impl Writing {
         }
     }
 
+    pub(crate) fn is_removed(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.is_removed(),
+            // It goes with its reader, of whose end the writer is told.
+            Self::V1(_) => false,
+        }
+    }
+
     pub(crate) fn has_had_reader(&self) -> bool {
         match self {
             Self::V2(engine) => engine.has_had_reader(),
@@ -770,6 +778,15 @@ impl Reading {
             Self::V1(engine) => engine.backlog_bytes(),
             Self::Onlooker(engine) => engine.backlog_bytes(),
             Self::Member(engine) => engine.backlog_bytes(),
+        }
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.segment().is_removed(),
+            Self::V1(_) => false,
+            Self::Onlooker(engine) => engine.segment().is_removed(),
+            Self::Member(engine) => engine.segment().is_removed(),
         }
     }
 

@@ -386,14 +386,15 @@ pub enum WriteError {
         /// What was found.
         problem: &'static str,
     },
-    /// The buffer was replaced or removed by force.
+    /// The buffer was removed or replaced while it was in use: by force, or its file by other programs. What was written there
+    /// and not read is lost.
     #[error("buffer `{name}` was retired: connect again to use its replacement")]
     Retired {
         /// Name of the buffer.
         name: Arc<str>,
     },
-    /// Another process made the buffer's file shorter, and [`survive_truncation`](crate::survive_truncation) was
-    /// called before. What was written lately is gone.
+    /// Another process made the buffer's file shorter, which was seen while waiting, or
+    /// [`survive_truncation`](crate::survive_truncation) had been called before. What was written lately is gone.
     #[error("buffer `{name}` was cut short by another process: drop this end, then create it anew")]
     CutShort {
         /// Name of the buffer.
@@ -512,7 +513,8 @@ pub enum ReadError {
         /// What was found.
         problem: &'static str,
     },
-    /// The buffer was replaced or removed by force.
+    /// The buffer was removed or replaced while it was in use: by force, or its file by other programs. What was committed
+    /// there had been read before this is told.
     #[error("buffer `{name}` was retired: join again to use its replacement")]
     Retired {
         /// Name of the buffer.
@@ -524,8 +526,8 @@ pub enum ReadError {
         /// Name of the buffer.
         name: Arc<str>,
     },
-    /// Another process made the buffer's file shorter, and [`survive_truncation`](crate::survive_truncation) was
-    /// called before. A frame that was being read may have ended in zeros.
+    /// Another process made the buffer's file shorter, which was seen while waiting, or
+    /// [`survive_truncation`](crate::survive_truncation) had been called before. A frame that was being read may have ended in zeros.
     #[error("buffer `{name}` was cut short by another process: drop this end, then create it anew")]
     CutShort {
         /// Name of the buffer.
@@ -626,8 +628,8 @@ pub enum MetadataError {
         /// What was found.
         problem: &'static str,
     },
-    /// Another process made the buffer's file shorter, and [`survive_truncation`](crate::survive_truncation) was
-    /// called before.
+    /// Another process made the buffer's file shorter, which was seen while waiting, or
+    /// [`survive_truncation`](crate::survive_truncation) had been called before.
     #[error("buffer `{name}` was cut short by another process: drop this end, then create it anew")]
     CutShort {
         /// Name of the buffer.

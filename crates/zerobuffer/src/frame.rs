@@ -65,7 +65,8 @@ impl<'a> Frame<'a> {
         Facts { found: *self.place().1 }
     }
 
-    /// Number of the frame: from 1, without gaps, across writers.
+    /// Number of the frame: from 1, without gaps, across writers, as long as the buffer lives. A new buffer of the same name begins
+    /// at 1 again: after everybody had left with nothing unread, after it was removed, or after a reboot.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.place().1.sequence
@@ -149,7 +150,8 @@ impl OwnedFrame {
         seat.segment().lend_to_change(found.start, found.len as usize, &mut self.facts)
     }
 
-    /// Number of the frame: from 1, without gaps, across writers.
+    /// Number of the frame: from 1, without gaps, across writers, as long as the buffer lives. A new buffer of the same name begins
+    /// at 1 again: after everybody had left with nothing unread, after it was removed, or after a reboot.
     pub fn sequence(&self) -> u64 {
         self.facts.found.sequence
     }

@@ -493,6 +493,15 @@ impl Reader {
         self.engine.backlog_bytes()
     }
 
+    /// Whether the buffer was removed or replaced, or its file cut short, so that no writer will find it any more. Asks the
+    /// system.
+    ///
+    /// A reader that waits finds out within 100 ms: it gets what was committed, then [`ReadError::Retired`]. Always false in
+    /// protocol 1.0, whose reader works on when the name vanishes.
+    pub fn is_removed(&self) -> bool {
+        self.engine.is_removed()
+    }
+
     /// Whether frames wait for this reader when it leaves or dies.
     pub fn is_durable(&self) -> bool {
         self.engine.is_durable()

@@ -187,7 +187,8 @@ pub struct Writer {
 /// What became of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// It is in the ring, under this number. Numbers start at 1 and have no gaps, across writers.
+    /// It is in the ring, under this number. Numbers start at 1 and have no gaps, across
+    /// writers, as long as the buffer lives: a new one of the same name (everybody had left, or it was removed) begins at 1 again.
     Committed(u64),
     /// The ring was full and the policy is [`FullPolicy::DropNewest`]: it is gone, and counted.
     Dropped,
@@ -565,6 +566,29 @@ impl Writer {
         self.engine.has_live_reader()
     }
 
+    /// Whether the buffer was removed or replaced, or its file cut short, so that nobody will get what is written from now on.
+    /// Asks the system.
+    ///
+    /// Calls find out for themselves and return [`WriteError::Retired`]: at once if it was removed by force
+    /// (`zerobuffer rm --force`), within 100 ms while a reader waits or this writer does, and otherwise (somebody's `rm` or `mv`,
+    /// small frames, and nobody waits) at the latest after an eighth of the ring. This is for those who write seldom, or want to
+    /// be sure before they end. Always false in protocol 1.0, whose buffer goes with its reader.
+    ///
+    /// # Examples
+    /// ```
+    /// # use zerobuffer::{BufferConfig, Writer, inspect};
+    /// # fn main() -> zerobuffer::Result<()> {
+    /// # let name = format!("doc-removed-{}", std::process::id());
+    /// let mut writer = Writer::create(&name, &BufferConfig::new())?;
+    /// assert!(!writer.is_removed());
+    /// inspect::remove(&name, &zerobuffer::default_dir(), true)?;
+    /// assert!(writer.is_removed());
+    /// # Ok(()) }
+    /// ```
+    pub fn is_removed(&self) -> bool {
+        self.engine.is_removed()
+    }
+
     /// Whether any reader has ever attached to this buffer.
     pub fn has_had_reader(&self) -> bool {
         self.engine.has_had_reader()
@@ -581,7 +605,7 @@ impl Writer {
         self.engine.wait_drained(timeout)
     }
 
-    /// Number that the next frame will have.
+    /// Number that the next frame will have: 1 in a new buffer, one more than that of the last frame in one that was joined.
     pub fn next_sequence(&self) -> u64 {
         self.engine.next_sequence()
     }

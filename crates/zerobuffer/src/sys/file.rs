@@ -135,6 +135,46 @@ pub(crate) fn is_named(fd: BorrowedFd<'_>, path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Which directory one is: another that comes to have its path is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DirectoryId(Option<(u64, u64)>);
+
+impl DirectoryId {
+    /// That of the directory which has this path now.
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self(rustix::fs::stat(dir).ok().map(|facts| (facts.st_dev, facts.st_ino)))
+    }
+}
+
+/// What became of a file that was opened by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is found by its name, as far as this process can tell.
+    Named,
+    /// Nobody finds it by that name any more: it was removed, renamed, or another file was put in its place.
+    Nameless,
+    /// It has fewer bytes than it had.
+    CutShort,
+}
+
+/// How a file stands that had `bytes` bytes and the name `path`, in the directory `dir`. In doubt it is what it was: this
+/// process may have changed its root or its rights, or the directory may have been moved.
+pub(crate) fn standing(fd: BorrowedFd<'_>, path: &Path, dir: DirectoryId, bytes: u64) -> Standing {
+    let Ok(own) = rustix::fs::fstat(fd) else { return Standing::Named };
+    if (own.st_size as u64) < bytes {
+        return Standing::CutShort;
+    }
+    if own.st_nlink == 0 {
+        return Standing::Nameless;
+    }
+    let is_other = match rustix::fs::lstat(path) {
+        Ok(named) => (own.st_dev, own.st_ino) != (named.st_dev, named.st_ino),
+        Err(error) => error == Errno::NOENT,
+    };
+    let is_same_dir = || path.parent().is_some_and(|now| DirectoryId::of(now) == dir);
+    if is_other && dir.0.is_some() && is_same_dir() { Standing::Nameless } else { Standing::Named }
+}
+
 /// Reads exactly `space` from `offset`. Never a bus error, whatever happened to the file.
 pub(crate) fn read_at(fd: BorrowedFd<'_>, space: &mut [u8], offset: u64) -> io::Result<()> {
     let mut done = 0;

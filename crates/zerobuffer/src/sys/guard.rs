@@ -94,6 +94,13 @@ impl Guard {
         self.is_ours() || self.entry.has_zeros.load(Ordering::Relaxed)
     }
 
+    /// Notes that the file was found to be shorter. Its memory stays as it is, for nobody has touched what is gone.
+    #[cold]
+    pub(crate) fn note_cut_short(&self) {
+        // Not in a forked child, where the word is 0.
+        let _ = self.word.compare_exchange(SOUND, CUT_SHORT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Why it is not sound.
     #[cold]
     pub(crate) fn lost(&self) -> Lost {

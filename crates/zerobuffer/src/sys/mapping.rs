@@ -117,6 +117,11 @@ impl Mapping {
         self.guard.is_ours()
     }
 
+    /// Notes that the file was found to be shorter than what is mapped of it.
+    pub(crate) fn note_cut_short(&self) {
+        self.guard.note_cut_short();
+    }
+
     /// Why it is not sound.
     pub(crate) fn lost(&self) -> Lost {
         self.guard.lost()

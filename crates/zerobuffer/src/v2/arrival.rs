@@ -332,7 +332,11 @@ impl<S: Source> Awaited for Arrival<'_, S> {
         let was_told = !has_closed || self.noticed.ended == generation;
         // One who only looks on may be the last to see a buffer that everybody has left: first the end.
         if segment.is_retired() && (was_told || !self.source.only_looks_on()) {
-            return self.failed(retired);
+            // What was committed there is read first.
+            return match self.poll_last()? {
+                Some(found) => Ok(Some(found)),
+                None => self.failed(retired),
+            };
         }
         if was_told {
             return self.check_nothing_is_lost().map(|()| None);
@@ -347,6 +351,11 @@ impl<S: Source> Awaited for Arrival<'_, S> {
     }
 
     fn probe(&mut self) -> Result<Option<Found>, End> {
+        let segment = self.source.segment();
+        segment.look_at_file();
+        if !segment.is_sound() || segment.is_retired() {
+            return self.glance();
+        }
         self.source.look_after_others();
         let area = self.source.segment().writer();
         let generation = area.writer_generation.load(Ordering::Acquire);

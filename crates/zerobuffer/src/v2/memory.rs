@@ -32,6 +32,8 @@ pub(crate) trait Memory {
     }
 
     /// A Release fence that orders streaming stores too: those that lent bytes may be filled with pass earlier stores.
+    ///
+    /// Executed so seldom that a segment takes it for an occasion to look at its file, too.
     #[inline(always)]
     fn order_streaming_stores(&self) {
         fence(Ordering::SeqCst);

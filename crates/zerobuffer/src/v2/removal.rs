@@ -5,17 +5,19 @@
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layout::{
-    LIFE_LOCK, Layout, REGISTRY_HEADER_BYTES, SLOT_BYTES, WriterArea, owner_state, segment_state,
-    slot_state, writer_state,
+    LIFE_LOCK, Layout, REGISTRY_HEADER_BYTES, RegistryHeader, SLOT_BYTES, WriterArea, owner_state,
+    segment_state, slot_state, writer_state,
 };
 use super::segment::{SEGMENT_STATE_OFFSET, in_oieb, io_error, open, read_layout};
 use super::unread::{SLOT_OWNER, SLOT_STATE, has_unread, read_state, read_u32};
 use crate::error::OpenError;
 use crate::fault::{self, Fault};
 use crate::name::Place;
+use crate::sys::file::{DirectoryId, Standing};
 use crate::sys::{file, lock};
 
 const WRITER_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, writer_state));
@@ -91,7 +93,7 @@ fn retire(
         {
             return Ok(Retired::HasUnread);
         }
-        file::write_at(probe, &segment_state::RETIRED.to_le_bytes(), SEGMENT_STATE_OFFSET)?;
+        mark_retired(probe)?;
         fault::point(Fault::RetireMarked);
         rustix::fs::unlink(&place.path)?;
         fault::point(Fault::RetireUnlinked);
@@ -141,8 +143,53 @@ pub(crate) fn remove_by_force(place: &Place) -> Result<(), OpenError> {
     let io = |operation| io_error(place, operation);
     let fd = open(place, true)?;
     if file::size(fd.as_fd()).map_err(io("measure"))? >= SEGMENT_STATE_OFFSET + 4 {
-        let retired = segment_state::RETIRED.to_le_bytes();
-        file::write_at(fd.as_fd(), &retired, SEGMENT_STATE_OFFSET).map_err(io("retire"))?;
+        mark_retired(fd.as_fd()).map_err(io("retire"))?;
+    }
+    if let Ok(layout) = read_layout(place, fd.as_fd(), true) {
+        have_writer_look(fd.as_fd(), layout.registry_offset).map_err(io("retire"))?;
     }
     rustix::fs::unlink(&place.path).map_err(|e| io("unlink")(e.into()))
+}
+
+/// Marks a segment as one that is not to be used any more.
+fn mark_retired(fd: BorrowedFd<'_>) -> io::Result<()> {
+    file::write_at(fd, &segment_state::RETIRED.to_le_bytes(), SEGMENT_STATE_OFFSET)
+}
+
+/// Has the Writer look around at its next commit, by the one word that it looks at each time: whoever seems to sleep is to be
+/// woken, and who wakes others looks around.
+fn have_writer_look(fd: BorrowedFd<'_>, registry_offset: u64) -> io::Result<()> {
+    let sleepers = registry_offset + offset_of!(RegistryHeader, sleepers) as u64;
+    file::write_at(fd, &u64::MAX.to_le_bytes(), sleepers)
+}
+
+/// Where a segment's file is found, and how long it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Whereabouts {
+    path: PathBuf,
+    dir: DirectoryId,
+    bytes: u64,
+    registry_offset: u64,
+}
+
+impl Whereabouts {
+    /// Of a segment that has its name in the directory which is there now.
+    pub(super) fn of(place: &Place, layout: &Layout) -> Self {
+        // Not relative to where this process may go.
+        let path = std::path::absolute(&place.path).unwrap_or_else(|_| place.path.clone());
+        let (bytes, registry_offset) = (layout.segment_bytes, layout.registry_offset);
+        Self { path, dir: DirectoryId::of(&place.dir), bytes, registry_offset }
+    }
+
+    /// How its file stands. One that lost its name without a mark (somebody's `rm` or `mv`, a cleaner) is marked, if
+    /// `probe` is open for that: the others who use it need not find out for themselves.
+    pub(crate) fn look(&self, probe: BorrowedFd<'_>) -> Standing {
+        let standing = file::standing(probe, &self.path, self.dir, self.bytes);
+        if standing == Standing::Nameless && is_ready(probe) {
+            // Where that fails each finds out by itself.
+            let _ =
+                mark_retired(probe).and_then(|()| have_writer_look(probe, self.registry_offset));
+        }
+        standing
+    }
 }

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::group::Table;
@@ -25,13 +25,14 @@ use super::layout::{
 };
 use super::memory::Memory;
 use super::position::Position;
-use super::removal::{remove_if_unused, retire_damaged, retire_patiently};
+use super::removal::{Whereabouts, remove_if_unused, retire_damaged, retire_patiently};
 use super::unread::read_state;
+use super::wake;
 use crate::error::{OpenError, WriteError};
 use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sys::copy::{self, copy};
-use crate::sys::file::{self, FileSystem, Unnamed};
+use crate::sys::file::{self, FileSystem, Standing, Unnamed};
 use crate::sys::fork::{self, ForkMark};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
@@ -40,6 +41,8 @@ use crate::sys::{barrier, futex, lock, processor, space, streaming};
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at the file by one who does not wait.
+const LOOK_INTERVAL_NS: u64 = 100_000_000;
 /// Up to this size frames are copied in word by word.
 const SMALL_COPY: usize = 128;
 pub(super) const SEGMENT_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, segment_state));
@@ -79,6 +82,10 @@ pub(crate) struct Segment {
     place: Place,
     /// The payload is mapped for writing.
     changes_payload: bool,
+    /// Its file was found to have lost its name.
+    is_nameless: AtomicBool,
+    /// When to look at it next, in nanoseconds of the coarse clock.
+    next_look_ns: AtomicU64,
 }
 
 /// Addresses in a mapping that every frame needs.
@@ -241,6 +248,7 @@ impl Segment {
             probe,
             layout: layout.clone(),
             place: place.clone(),
+            whereabouts: Whereabouts::of(place, layout),
             mark: ForkMark::current(),
         };
         let view = View::new(&mapping, layout);
@@ -251,6 +259,8 @@ impl Segment {
             layout: layout.clone(),
             place: place.clone(),
             changes_payload,
+            is_nameless: AtomicBool::new(false),
+            next_look_ns: AtomicU64::new(process::coarse_ns() + LOOK_INTERVAL_NS),
         })
     }
 
@@ -298,9 +308,53 @@ impl Segment {
         self.mapping.lost()
     }
 
-    /// Whether the segment was removed or replaced by force.
+    /// Whether the segment was removed or replaced, as far as is known.
     pub(crate) fn is_retired(&self) -> bool {
         self.writer().segment_state.load(Ordering::Acquire) != segment_state::READY
+            || self.is_nameless.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the file, which others may have cut short, removed or replaced without telling anybody; what is found
+    /// amiss, [`is_sound`](Self::is_sound) and [`is_retired`](Self::is_retired) say from then on, and all others who use the
+    /// segment are told. Two system calls: for those who wait, once in a while.
+    #[cold]
+    pub(crate) fn look_at_file(&self) {
+        if !self.is_sound() {
+            return;
+        }
+        match self.farewell.whereabouts.look(self.probe()) {
+            Standing::Named => {}
+            Standing::CutShort => self.mapping.note_cut_short(),
+            Standing::Nameless => {
+                // Only once, or whoever waits here would wake all the others each time.
+                if !self.is_nameless.swap(true, Ordering::Relaxed) && self.farewell.attached {
+                    wake::wake_everybody(self);
+                }
+            }
+        }
+    }
+
+    /// Looks at the file if that has not been done for a while.
+    ///
+    /// To be called where a look at the clock is little: for every large frame, when readers were woken, and when the Writer's
+    /// `reserve` is raised, which is once in an eighth of the ring.
+    pub(crate) fn look_around(&self) {
+        let now = process::coarse_ns();
+        if now >= self.next_look_ns.load(Ordering::Relaxed) {
+            self.next_look_ns.store(now + LOOK_INTERVAL_NS, Ordering::Relaxed);
+            self.look_at_file();
+        }
+    }
+
+    /// Whether its name leads elsewhere, or nowhere, or it was cut short. Asks the system.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.look_at_file();
+        if self.is_sound() { self.is_retired() } else { self.lost() == Lost::CutShort }
+    }
+
+    /// Where its file is found.
+    pub(crate) fn whereabouts(&self) -> &Whereabouts {
+        &self.farewell.whereabouts
     }
 
     /// Whether somebody else holds a lock, alone or with others.
@@ -613,6 +667,13 @@ impl Memory for Segment {
         fence(Ordering::Release);
         // SAFETY: every 64-bit processor has the instruction.
         unsafe { std::arch::x86_64::_mm_sfence() };
+        self.look_around();
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn order_streaming_stores(&self) {
+        fence(Ordering::SeqCst);
+        self.look_around();
     }
 
     #[inline(always)]
@@ -658,6 +719,7 @@ struct Farewell {
     probe: OwnedFd,
     layout: Layout,
     place: Place,
+    whereabouts: Whereabouts,
     mark: ForkMark,
 }
 

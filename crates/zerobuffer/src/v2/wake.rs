@@ -113,6 +113,17 @@ pub(crate) fn wake_every_reader(memory: &impl Memory) {
     }
 }
 
+/// Wakes everybody: there is something to tell that is neither a frame nor room.
+#[cold]
+pub(crate) fn wake_everybody(memory: &impl Memory) {
+    fence(Ordering::SeqCst);
+    for slot in memory.slots() {
+        slot.wait_flag.store(0, Ordering::Release);
+        memory.wake(&slot.wait_flag);
+    }
+    wake_writer_anyway(memory);
+}
+
 /// The Writer announces that it waits for the lowest cursor to reach `wants`. It must look again before
 /// [`writer_sleeps`].
 pub(crate) fn announce_writer(memory: &impl Memory, wants: Position) -> Announced {

@@ -37,6 +37,9 @@ const PLACED_AGAIN: usize = 32 << 10;
 /// core has had last are the worst to write to: each of their lines has to be taken from it.
 const OWN_CACHE: u64 = 1 << 20;
 
+/// Frames longer than this are worth a look at the clock each, for whether it is time to look at the file.
+const LOOKED_AROUND: u64 = 64 << 10;
+
 /// How long a Writer that may wait does so before it goes beyond what readers have yet to read, and a nanosecond more for each
 /// byte of the frame: as long as one who is kept busy by memory alone takes for it, amply. In a part of the ring that the cache
 /// holds such a reader and its Writer are faster than in all of it.
@@ -218,7 +221,7 @@ impl Engine {
         let max_frame = frames.max_frame();
         Self {
             segment,
-            plain_frame: if behaviour.require_reader { 0 } else { max_frame },
+            plain_frame: if behaviour.require_reader { 0 } else { max_frame.min(LOOKED_AROUND) },
             begun_at: (role.producer.next_sequence(), role.producer.bytes_committed()),
             producer: role.producer,
             barrier: role.barrier,
@@ -302,6 +305,10 @@ impl Engine {
     }
 
     fn claim_in_sound(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
+        self.look_around();
+        if self.segment.is_retired() {
+            return Err(WriteError::Retired { name: self.name().clone() });
+        }
         if self.behaviour.require_reader {
             self.check_reader()?;
         }
@@ -312,6 +319,19 @@ impl Engine {
             self.producer.claim(&self.segment, len as u64)
         };
         claimed.or_else(|full| self.claim_when_room(len, full, patience))
+    }
+
+    /// Looks whether the buffer was removed, and now and then whether its file was. From then on no frame is plain.
+    fn look_around(&mut self) {
+        self.segment.look_around();
+        if self.segment.is_retired() {
+            self.plain_frame = 0;
+        }
+    }
+
+    /// Whether the name leads elsewhere, or nowhere. Asks the system.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.segment.is_removed()
     }
 
     fn begin_wait(&mut self) -> Spin {
@@ -563,6 +583,7 @@ impl Engine {
     fn count_wakes(&mut self, woken: u32) {
         self.stats.wakes += u64::from(woken);
         self.segment.writer().wakes.store(self.stats.wakes, Ordering::Relaxed);
+        self.look_around();
     }
 
     /// Forgets what is staged.
@@ -788,6 +809,8 @@ impl Awaited for Room<'_> {
 
     /// Looks after the reader in the way: a dead ephemeral one is freed, the end of a durable one is told once.
     fn probe(&mut self) -> Result<Option<Claim>, WriteError> {
+        self.segment.look_at_file();
+        self.glance()?;
         let Some(index) = self.full.holder else {
             return Ok(None);
         };
@@ -857,6 +880,8 @@ impl Awaited for Drained<'_> {
 
     /// An ephemeral reader that died will release nothing more.
     fn probe(&mut self) -> Result<Option<()>, NeverDrained> {
+        self.segment.look_at_file();
+        self.glance()?;
         let Some(index) = self.holder else {
             return Ok(None);
         };
