@@ -2,20 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use zerobuffer::{Frame, ReadError, Reader, WriterPresence};
+use zerobuffer::{Frame, OpenError, ReadError, Reader, WriterPresence};
 
 use crate::exit::say;
 use crate::signals::{self, SLICE};
 
 /// A Reader with patience.
-pub(crate) struct Inlet {
+pub(crate) struct Inlet<'a> {
     reader: Reader,
     /// Longest wait for the first frame; `None`: no limit.
     first: Option<Duration>,
     /// Longest wait for any later one.
     each: Option<Duration>,
-    /// Whether the end of one writer is not the end.
-    follow: bool,
+    /// Where the end of one writer is not the end: how to open the buffer again when it was removed.
+    follow: Option<&'a dyn Fn() -> Result<Reader, OpenError>>,
+    /// Frames that came again, and that were missed, in buffers that were removed since.
+    before: (u64, u64),
     any: bool,
     told: bool,
     /// After a signal: bytes that were committed by then and are still to be read.
@@ -48,22 +50,42 @@ pub(crate) enum Next {
     Closed,
     /// A signal came and everything committed by then was read, or a second signal came.
     Stopped,
-    /// Nothing in time, the writer died, or the buffer is unusable.
-    Failed(ReadError),
+    /// Nothing in time, the writer died, or the buffer is unusable: what to say of it.
+    Failed(String),
 }
 
-impl Inlet {
+impl<'a> Inlet<'a> {
     pub(crate) fn new(
         reader: Reader,
         first: Option<Duration>,
         each: Option<Duration>,
-        follow: bool,
+        follow: Option<&'a dyn Fn() -> Result<Reader, OpenError>>,
     ) -> Self {
-        Self { reader, first, each, follow, any: false, told: false, drain: None }
+        let (any, told, drain, before) = (false, false, None, (0, 0));
+        Self { reader, first, each, follow, before, any, told, drain }
     }
 
     pub(crate) fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// Frames that came again because a reader had died with them.
+    pub(crate) fn redelivered(&self) -> u64 {
+        self.before.0 + self.reader.stats().redelivered
+    }
+
+    /// Frames that were overwritten before they were read.
+    pub(crate) fn missed(&self) -> u64 {
+        self.before.1 + self.reader.stats().missed
+    }
+
+    /// Goes on with the buffer that has the name now, after the one at hand was removed.
+    fn rejoin(&mut self, open: &dyn Fn() -> Result<Reader, OpenError>) -> Result<(), OpenError> {
+        let reader = open()?;
+        self.before = (self.redelivered(), self.missed());
+        self.reader = reader;
+        self.told = false;
+        Ok(())
     }
 
     pub(crate) fn into_reader(self) -> Reader {
@@ -93,15 +115,28 @@ impl Inlet {
                     }
                     return Next::Frames;
                 }
-                Ok(None) if self.follow => say("the writer closed; waiting for the next one"),
+                Ok(None) if self.follow.is_some() => {
+                    say("the writer closed; waiting for the next one")
+                }
                 Ok(None) => return Next::Closed,
                 Err(error) if error.is_timeout() && self.drain.is_some() => return Next::Stopped,
-                Err(error) if error.is_peer_gone() && self.follow => {
+                Err(error) if error.is_peer_gone() && self.follow.is_some() => {
                     say(format_args!("{error}; waiting for it"));
+                }
+                Err(ReadError::Retired { .. }) if self.drain.is_some() => return Next::Stopped,
+                Err(error @ ReadError::Retired { .. }) => {
+                    let Some(open) = self.follow else { return Next::Failed(error.to_string()) };
+                    let name = self.reader.name();
+                    say(format_args!(
+                        "buffer `{name}` was removed; going on with one of that name"
+                    ));
+                    if let Err(error) = self.rejoin(open) {
+                        return Next::Failed(error.to_string());
+                    }
                 }
                 Err(error) if error.is_timeout() => {
                     if self.limit().is_some_and(|limit| begun.elapsed() >= limit) {
-                        return Next::Failed(error_after(error, begun.elapsed()));
+                        return Next::Failed(error_after(error, begun.elapsed()).to_string());
                     }
                     if !self.any && !self.told {
                         self.told = true;
@@ -111,7 +146,7 @@ impl Inlet {
                         ));
                     }
                 }
-                Err(error) => return Next::Failed(error),
+                Err(error) => return Next::Failed(error.to_string()),
             }
         }
     }
@@ -149,7 +184,7 @@ impl Inlet {
     }
 
     fn limit(&self) -> Option<Duration> {
-        if self.follow && self.reader.writer_presence() != WriterPresence::Attached {
+        if self.follow.is_some() && self.reader.writer_presence() != WriterPresence::Attached {
             return None;
         }
         if self.any { self.each } else { self.first }

@@ -35,6 +35,15 @@ pub(crate) enum Sent {
     Stopped,
 }
 
+/// How a buffer was left.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Left {
+    /// Frames that nobody will get.
+    pub(crate) lost: u64,
+    /// Because the buffer was removed: its name leads elsewhere, or nowhere.
+    pub(crate) was_removed: bool,
+}
+
 /// Why a frame could not be written.
 #[derive(Debug)]
 pub(crate) enum SendError {
@@ -192,22 +201,23 @@ impl Outlet {
     }
 
     /// Leaves the buffer. Unread frames stay with the reader they are for; if none ever came, one is waited for,
-    /// and when none comes they are removed. Returns how many frames nobody will get.
-    pub(crate) fn leave(mut self, keep: bool, linger: Option<Duration>) -> u64 {
+    /// and when none comes they are removed.
+    pub(crate) fn leave(mut self, keep: bool, linger: Option<Duration>) -> Left {
         let begun = Instant::now();
         if self.writer.protocol() == Protocol::V1 {
-            return self.leave_v1(begun, linger);
+            return Left { lost: self.leave_v1(begun, linger), was_removed: false };
         }
         let mut told = false;
-        while !keep && !self.writer.has_had_reader() {
+        // Nothing stays in a buffer that nobody finds, and no reader comes.
+        while !keep && !self.writer.is_removed() && !self.writer.has_had_reader() {
             let unread = self.writer.undelivered().frames;
             if unread == 0 {
-                return 0;
+                return Left::default();
             }
             let over = linger.is_some_and(|limit| begun.elapsed() >= limit);
             if over || signals::insisting() {
                 self.writer.discard_undelivered();
-                return unread;
+                return Left { lost: unread, was_removed: false };
             }
             if !told {
                 let end = match linger {
@@ -226,6 +236,9 @@ impl Outlet {
             self.writer.wait_drained(Some(left));
         }
         let unread = self.writer.undelivered();
+        if self.writer.is_removed() {
+            return Left { lost: unread.frames, was_removed: true };
+        }
         if unread.frames > 0 && !self.writer.has_live_reader() {
             say(format_args!(
                 "{} frames stay in `{}` for the next reader (`zerobuffer ls` shows, `zerobuffer rm` removes them)",
@@ -233,7 +246,7 @@ impl Outlet {
                 self.writer.name()
             ));
         }
-        0
+        Left::default()
     }
 
     /// Leaves a 1.0 buffer: some deployed readers stop when the writer has closed, whatever is unread, so it

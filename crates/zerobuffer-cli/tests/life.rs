@@ -226,3 +226,105 @@ fn a_buffer_that_is_cut_short_ends_its_programs_with_a_message() {
     assert!(ended.stderr.contains("`cam` was cut short by another process"), "{}", ended.stderr);
     place.assert_empty();
 }
+
+/// A slow writer of many small frames, and a reader.
+fn slow_stream(place: &Place, reader: &[&str]) -> (common::Running, common::Running) {
+    let reader = place.start(&[reader, &["--buffer-size", SMALL]].concat());
+    place.inspect_until("cam", has_live_reader);
+    let writer = place.start(&["write", "cam", "-n", "1000000", "--delay-ms", "5", "-s", "100"]);
+    place.inspect_until("cam", |cam| cam["newest_sequence"].as_u64() > Some(3));
+    (reader, writer)
+}
+
+#[test]
+fn rm_by_force_ends_a_slow_stream_and_nothing_is_promised() {
+    let place = Place::new();
+    let (mut reader, mut writer) = slow_stream(&place, &["read", "cam", "-n", "0"]);
+    place.run(&["rm", "cam", "--force"]).expect_code(0);
+    let ended = writer.wait().expect_code(2);
+    assert!(ended.stderr.contains("`cam` was retired"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("stay in"), "{}", ended.stderr);
+    let ended = reader.wait().expect_code(2);
+    assert!(ended.stderr.contains("`cam` was retired"), "{}", ended.stderr);
+    place.assert_empty();
+}
+
+#[test]
+fn a_writer_that_ends_in_a_removed_buffer_counts_what_is_lost() {
+    let place = Place::new();
+    let words = ["write", "cam", "-n", "25", "--json-output"];
+    let mut writer = place.start(&[&words[..], &CREATE].concat());
+    place.inspect_until("cam", |cam| cam["newest_sequence"] == 25);
+    // It waits for a reader, which will never come.
+    std::fs::remove_file(place.path().join("cam.zb2")).unwrap();
+    let ended = writer.wait().expect_code(2);
+    assert_eq!(ended.json()["frames_undelivered"], 25);
+    assert!(ended.stderr.contains("was removed while it was written to"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("stay in"), "{}", ended.stderr);
+    place.assert_empty();
+}
+
+#[test]
+fn one_that_follows_goes_on_in_the_next_buffer_of_that_name() {
+    for force in [false, true] {
+        let place = Place::new();
+        let read = ["read", "cam", "-n", "0", "--follow", "--timeout-ms", "0", "--json-output"];
+        let (mut reader, mut writer) = slow_stream(&place, &read);
+        if force {
+            place.run(&["rm", "cam", "--force"]).expect_code(0);
+        } else {
+            std::fs::remove_file(place.path().join("cam.zb2")).unwrap();
+        }
+        writer.wait().expect_code(2);
+        // Whoever is there first makes the new one.
+        place.inspect_until("cam", has_live_reader);
+        place.run(&["write", "cam", "-n", "50", "-s", "100"]).expect_code(0);
+        place.inspect_until("cam", |cam| cam["newest_sequence"] == 50 && cam["fill_bytes"] == 0);
+        reader.signal(Signal::INT);
+        let ended = reader.wait().expect_code(0);
+        assert!(ended.stderr.contains("`cam` was removed"), "{}", ended.stderr);
+        assert!(ended.json()["frames_read"].as_u64() > Some(50));
+        place.assert_empty();
+    }
+}
+
+#[test]
+fn a_relay_that_follows_outlives_the_writer_and_the_buffer_of_its_input() {
+    let place = Place::new();
+    let sink = ["read", "out", "-n", "0", "--follow", "--timeout-ms", "0", "--json-output"];
+    let mut sink = place.start(&[&sink[..], &["--buffer-size", SMALL]].concat());
+    place.inspect_until("out", has_live_reader);
+    let relay = ["relay", "cam", "out", "--follow", "--timeout-ms", "0"];
+    let (mut relay, writer) = slow_stream(&place, &relay);
+    writer.kill();
+    place.run(&["write", "cam", "-n", "10", "-s", "100"]).expect_code(0);
+    place.inspect_until("cam", |cam| cam["fill_bytes"] == 0);
+    let before = place.inspect_until("out", |_| true)["newest_sequence"].as_u64().unwrap();
+    assert!(before >= 10);
+    std::fs::remove_file(place.path().join("cam.zb2")).unwrap();
+    place.inspect_until("cam", has_live_reader);
+    place.run(&["write", "cam", "-n", "10", "-s", "100"]).expect_code(0);
+    place.inspect_until("out", |out| out["newest_sequence"].as_u64() >= Some(before + 10));
+    relay.signal(Signal::INT);
+    relay.wait().expect_code(0);
+    sink.signal(Signal::INT);
+    assert_eq!(sink.wait().expect_code(0).json()["frames_read"], before + 10);
+    place.assert_empty();
+}
+
+#[test]
+fn without_following_a_killed_writer_ends_the_relay_as_it_ends_the_reader() {
+    for (words, code) in
+        [(&["read", "cam", "-n", "0"][..], 2), (&["relay", "cam", "out", "--create-output"], 3)]
+    {
+        let place = Place::new();
+        let (mut other, writer) = slow_stream(&place, words);
+        writer.kill();
+        if code == 3 {
+            // It leaves what it has passed on to a reader.
+            place.run(&["read", "out", "-n", "4"]).expect_code(0);
+        }
+        let ended = other.wait().expect_code(code);
+        assert!(ended.stderr.contains("died"), "{}", ended.stderr);
+    }
+}

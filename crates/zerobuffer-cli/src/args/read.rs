@@ -60,7 +60,8 @@ pub(crate) struct ReadArgs {
     /// Read as a member of this work group: its members divide the frames among them
     #[arg(long, value_name = "NAME")]
     pub(crate) work_group: Option<String>,
-    /// Stay when the writer leaves or dies, and read what its successor writes
+    /// Stay when the writer leaves or dies, and read what its successor writes; when the buffer is removed, go on with one
+    /// of that name, which is created if need be
     #[arg(long)]
     pub(crate) follow: bool,
     #[command(flatten)]

@@ -23,6 +23,9 @@ pub(crate) struct RelayArgs {
     /// How long to wait for each frame after the first, and for room in the output; 0: without limit
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     timeout_ms: u64,
+    /// Stay when the input's writer leaves or dies, or the input is removed, and pass on what comes next
+    #[arg(long)]
+    pub(crate) follow: bool,
     /// What to do to each frame
     #[arg(long, value_enum, default_value_t = Transform::None)]
     pub(crate) transform: Transform,

@@ -39,7 +39,8 @@ pub(crate) fn run(args: &ReadArgs, who: Personality) -> ExitCode {
 
 fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result<u8, Failure> {
     signals::install().map_err(|error| Failure::new(OPEN_FAILED, error))?;
-    let reader = open(args, who).map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    let open = || open(args, who);
+    let reader = open().map_err(|error| Failure::new(OPEN_FAILED, error))?;
     if args.verbose {
         say(format_args!(
             "reading from `{}`: ring of {} bytes, frames of up to {}",
@@ -49,7 +50,8 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
         ));
     }
     let first = args.wait.patience(who, args.timeout());
-    let mut inlet = Inlet::new(reader, first, args.timeout(), args.follow);
+    let follow = args.follow.then_some(&open as &dyn Fn() -> _);
+    let mut inlet = Inlet::new(reader, first, args.timeout(), follow);
     let mut examiner = Examiner::new(args, who, report);
     let begun = Instant::now();
     let end = pass(args, &mut inlet, &mut examiner);
@@ -57,8 +59,8 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
     examiner.report.latency_us = examiner.latencies.percentiles();
     report.took(begun.elapsed());
     note_metadata(args, inlet.reader(), report);
-    report.frames_redelivered = inlet.reader().stats().redelivered;
-    report.frames_missed = inlet.reader().stats().missed;
+    report.frames_redelivered = inlet.redelivered();
+    report.frames_missed = inlet.missed();
 
     // A reader under an older name owns its buffer: it leaves nothing that is kept for it.
     if who == Personality::Contract {
@@ -94,7 +96,11 @@ enum End {
     Stopped,
 }
 
-fn pass(args: &ReadArgs, inlet: &mut Inlet, examiner: &mut Examiner<'_>) -> Result<End, Failure> {
+fn pass(
+    args: &ReadArgs,
+    inlet: &mut Inlet<'_>,
+    examiner: &mut Examiner<'_>,
+) -> Result<End, Failure> {
     let mut metadata_shown = !args.print_metadata;
     let all = args.frames().unwrap_or(u64::MAX);
     while examiner.report.frames_read < all {

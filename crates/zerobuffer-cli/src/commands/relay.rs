@@ -33,13 +33,15 @@ pub(crate) fn run(args: &RelayArgs, who: Personality) -> ExitCode {
 
 fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Result<u8, Failure> {
     signals::install().map_err(|error| Failure::new(OPEN_FAILED, error))?;
-    let reader = open_input(args, who).map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    let open = || open_input(args, who);
+    let reader = open().map_err(|error| Failure::new(OPEN_FAILED, error))?;
     let writer = open_output(args, who).map_err(|error| Failure::new(OUTPUT_FAILED, error))?;
     let Some(writer) = writer else {
         return Ok(signals::exit_code());
     };
     let first = args.wait.patience(who, args.timeout());
-    let mut inlet = Inlet::new(reader, first, args.timeout(), false);
+    let follow = args.follow.then_some(&open as &dyn Fn() -> _);
+    let mut inlet = Inlet::new(reader, first, args.timeout(), follow);
     let room = if who == Personality::Contract { args.timeout() } else { None };
     // What the input had when Ctrl-C came is still passed on.
     let mut outlet = Outlet::new(writer, Full::Block, room, who).until_insisting();
@@ -51,20 +53,20 @@ fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Resu
         relay_metadata(&inlet, &mut outlet, report);
     }
     let v1 = outlet.writer().protocol() == Protocol::V1;
-    let lost = outlet.leave(who == Personality::Contract, None);
+    let left = outlet.leave(who == Personality::Contract, None);
     if who == Personality::Contract {
         inlet.into_reader().unsubscribe();
     }
-    if lost > 0 {
-        let message = lost_frames(v1, lost, &args.output);
-        return Err(Failure::new(RELAY_FAILED, message));
+    match lost_frames(v1, &left, &args.output) {
+        // Why it stopped, if it was not the end, says more.
+        Some(message) if result.is_ok() => Err(Failure::new(RELAY_FAILED, message)),
+        _ => result,
     }
-    result
 }
 
 fn pass(
     args: &RelayArgs,
-    inlet: &mut Inlet,
+    inlet: &mut Inlet<'_>,
     outlet: &mut Outlet,
     report: &mut RelayReport,
 ) -> Result<u8, Failure> {
@@ -183,7 +185,7 @@ fn transform(args: &RelayArgs, from: &[u8], to: &mut [u8]) {
 }
 
 /// Metadata may come before or after the first frame: it is passed on as soon as it is seen.
-fn relay_metadata(inlet: &Inlet, outlet: &mut Outlet, report: &mut RelayReport) {
+fn relay_metadata(inlet: &Inlet<'_>, outlet: &mut Outlet, report: &mut RelayReport) {
     if report.metadata_relayed {
         return;
     }

@@ -8,7 +8,7 @@ use zerobuffer::{FullPolicy, MetadataError, OpenError, Protocol, Writer};
 use crate::args::{Full, Personality, WriteArgs};
 use crate::exit::{Failure, OPEN_FAILED, TRANSFER_FAILED, say};
 use crate::opening::{join_or_create, wait_for};
-use crate::outlet::{Outlet, SendError, Sent};
+use crate::outlet::{Left, Outlet, SendError, Sent};
 use crate::pattern::Painter;
 use crate::pipes::{Arrival, Source};
 use crate::progress::Meter;
@@ -67,11 +67,10 @@ fn session(args: &WriteArgs, who: Personality, report: &mut WriteReport) -> Resu
     report.took(begun.elapsed());
 
     let v1 = outlet.writer().protocol() == Protocol::V1;
-    let lost = outlet.leave(args.keep || who == Personality::Contract, args.linger());
-    report.frames_undelivered = lost;
+    let left = outlet.leave(args.keep || who == Personality::Contract, args.linger());
+    report.frames_undelivered = left.lost;
     result.map_err(|error| Failure::new(TRANSFER_FAILED, error))?;
-    if lost > 0 {
-        let message = lost_frames(v1, lost, &args.name);
+    if let Some(message) = lost_frames(v1, &left, &args.name) {
         return Err(Failure::new(TRANSFER_FAILED, message));
     }
     let short =
@@ -79,12 +78,22 @@ fn session(args: &WriteArgs, who: Personality, report: &mut WriteReport) -> Resu
     Ok(if short && signals::stopping() { signals::exit_code() } else { 0 })
 }
 
-/// Why nobody will get the newest frames.
-pub(crate) fn lost_frames(v1: bool, lost: u64, name: &str) -> String {
-    if v1 {
-        return format!("the reader of `{name}` left or died before it had the last {lost} frames");
-    }
-    format!("no reader came: {lost} frames were removed with buffer `{name}`")
+/// Why nobody will get the newest frames, if nobody will.
+pub(crate) fn lost_frames(v1: bool, left: &Left, name: &str) -> Option<String> {
+    let lost = left.lost;
+    let told = match (lost, left.was_removed) {
+        (0, _) => return None,
+        (_, true) => {
+            format!(
+                "buffer `{name}` was removed while it was written to: {lost} frames that no reader had are gone with it"
+            )
+        }
+        _ if v1 => {
+            format!("the reader of `{name}` left or died before it had the last {lost} frames")
+        }
+        _ => format!("no reader came: {lost} frames were removed with buffer `{name}`"),
+    };
+    Some(told)
 }
 
 fn metadata(args: &WriteArgs) -> Result<Option<Vec<u8>>, Failure> {
