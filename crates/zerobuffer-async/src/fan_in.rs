@@ -8,8 +8,8 @@ use crate::wait_set::{Token, Told};
 use crate::when::unless_told;
 use crate::words;
 
-/// Deaths wake nobody: so often every reader is tried, quiet or not.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Deaths wake nobody: so often every reader is tried, quiet or not. They are to be told within 100 ms.
+const LOOK_AGAIN: Duration = Duration::from_millis(80);
 /// Frames between two looks at the clock.
 const FRAMES_PER_GLANCE: u32 = 64;
 

@@ -17,7 +17,7 @@
 //! # What to know
 //!
 //! * **One waiting thread** for the first 127 endpoints of a process, one more for each further 127. It sleeps on the words
-//!   that blocking endpoints sleep on (`futex_waitv`, Linux 5.16), calls wakers, and looks around ten times a second, so
+//!   that blocking endpoints sleep on (`futex_waitv`, Linux 5.16), calls wakers, and looks around a dozen times a second, so
 //!   that deaths are noticed as the blocking form notices them. Where the kernel has no `futex_waitv`, it looks every
 //!   millisecond instead.
 //! * **Cancellation.** Every future here may be dropped at any time: a frame is received, or written, only in the very poll

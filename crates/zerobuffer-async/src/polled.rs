@@ -167,7 +167,7 @@ impl AsRawFd for PolledReader {
 /// was full.
 ///
 /// As with a [`PolledReader`] it is readable as long as the last try was not in vain. While a writer waits for room it is
-/// also readable ten times a second, for dead readers have to be looked for by the writer itself.
+/// also readable a dozen times a second, for dead readers have to be looked for by the writer itself.
 #[derive(Debug)]
 pub struct PolledWriter {
     // Before the writer, which it must not outlive; see `words`.

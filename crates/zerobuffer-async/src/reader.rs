@@ -97,7 +97,7 @@ impl AsyncReader {
 
     fn arm(&mut self) -> Armed {
         if !self.is_looked_after {
-            // Without a descriptor for it, the task is called ten times a second, and looks by itself.
+            // Without a descriptor for it, the task is called a dozen times a second, and looks by itself.
             self.registration.look_after(self.reader.peer_watch().ok().flatten());
             self.is_looked_after = true;
         }

@@ -52,11 +52,29 @@ pub struct WaitWord {
 }
 
 impl Armed {
-    /// Sleeping on `word`, announced thus.
+    /// A reader's sleep on `word`, announced thus, after it was looked whether a writer lives.
     pub(crate) fn on(word: &AtomicU32, announced: Announced, peer_lived: Option<bool>) -> Self {
+        Self::for_time(word, announced, SLICE, peer_lived)
+    }
+
+    /// A writer's sleep on `word`, announced thus, until it is time to look whether a reader is in the way that does not live.
+    pub(crate) fn until(
+        word: &AtomicU32,
+        announced: Announced,
+        look_again_after: Duration,
+    ) -> Self {
+        Self::for_time(word, announced, look_again_after, None)
+    }
+
+    fn for_time(
+        word: &AtomicU32,
+        announced: Announced,
+        limit: Duration,
+        peer_lived: Option<bool>,
+    ) -> Self {
         let word = WaitWord { address: std::ptr::from_ref(word).addr(), expected: ANNOUNCED };
         let (look_again_after, peer_lived) = match announced {
-            Announced::Safely => (SLICE, peer_lived),
+            Announced::Safely => (limit, peer_lived),
             Announced::WithoutBarrier => (SLICE_WITHOUT_BARRIER, None),
         };
         Self::Asleep { word: Some(word), look_again_after, peer_lived }

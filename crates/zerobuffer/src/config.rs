@@ -235,7 +235,9 @@ impl BufferConfig {
 pub enum WaitStrategy {
     /// Never sleeps: lowest latency, one core at 100 % while waiting.
     Spin,
-    /// Spins as long as that has paid off lately, then sleeps. Does not spin where only one CPU is allowed.
+    /// Spins as long as that has paid off lately, then sleeps. Where spinning was in vain, waits sleep at once, and only if those
+    /// sleeps are brief one of many tries it again: so two sides that are pinned to a core each spin, and two that share one core
+    /// take turns.
     #[default]
     SpinThenPark,
     /// Sleeps as soon as there is nothing to do: no CPU while waiting, a wake-up (tens of µs) per arrival.

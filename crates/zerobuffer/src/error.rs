@@ -451,7 +451,7 @@ pub enum ReadError {
         name: Arc<str>,
         /// How long the call waited; zero for `try_` calls.
         waited: Duration,
-        /// Whether a writer is there. `try_` calls on a 2.0 buffer ask the kernel at most ten times a second; between
+        /// Whether a writer is there. `try_` calls on a 2.0 buffer ask the kernel at most fifteen times a second; between
         /// two questions this is the last answer.
         writer: WriterPresence,
     },

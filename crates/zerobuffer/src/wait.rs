@@ -1,14 +1,21 @@
 //! Waiting: spin, then sleep, look around now and then. The only place that sleeps or reads the clock.
 
+mod worth;
+
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::config::WaitStrategy;
 use crate::sys::process;
 use crate::v2::wake::Announced;
+use worth::Worth;
 
-/// Longest sleep before everything is looked at again; so also how soon a peer's death is noticed.
-pub(crate) const SLICE: Duration = Duration::from_millis(100);
+/// Longest sleep before everything is looked at again, and the time between two questions to the kernel whether the other side
+/// lives. A death is to be told within 100 ms of the kernel's release: the rest is for a processor that is busy.
+pub(crate) const SLICE: Duration = Duration::from_millis(80);
+/// The question is asked so much before it is due: the coarse clock is behind by up to a tick, which lasts 10 ms at most,
+/// and a sleep that ended a moment too soon would have to be followed by another one.
+const EARLY: Duration = Duration::from_millis(10);
 /// Sleep where the system has no barrier for sleepers: a wake-up may be missed, so not for long.
 pub(crate) const SLICE_WITHOUT_BARRIER: Duration = Duration::from_millis(1);
 /// First sleep of one whom nobody wakes, and the longest that it grows to.
@@ -27,11 +34,6 @@ const BYTES_PER_HINT: u64 = 32;
 const MAX_LAG: u64 = 32 * 1024;
 /// A wait behind a stream that takes more polls than this is no longer behind a stream.
 const STREAM_POLLS: u32 = 3;
-/// Polls that a wait may spin before it sleeps: about as long as falling asleep and waking takes.
-const MAX_BUDGET: u32 = 2048;
-const MIN_BUDGET: u32 = 16;
-/// After spinning has stopped paying, it is tried again in one wait of this many.
-const RETRY_INTERVAL: u32 = 32;
 
 /// How long a call is willing to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,18 +96,16 @@ pub(crate) struct Progress {
     pub(crate) bytes: u64,
 }
 
-/// Remembers whether spinning pays here.
+/// What an endpoint remembers from one wait to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spinner {
     strategy: WaitStrategy,
-    budget: u32,
-    waits_without_spinning: u32,
-    one_cpu: bool,
+    worth: Worth,
     /// What had been received, or written, when the last wait began.
     progress: Progress,
     pause: u32,
     trials: Trials,
-    /// When to ask next whether the other side lives, in nanoseconds of the coarse clock: kept across calls, so that
+    /// When to ask next whether the other side lives, in nanoseconds of the monotonic clock: kept across calls, so that
     /// short timeouts ask too.
     next_probe_ns: u64,
 }
@@ -184,7 +184,7 @@ impl Spinner {
     pub(crate) fn poll_briefly(&mut self, spin: Spin, mut is_there: impl FnMut() -> bool) -> bool {
         for polls in 0..spin.polls.min(BRISK_POLLS) {
             if is_there() {
-                self.learn(true);
+                self.worth.paid();
                 self.trials.was_brief = polls <= Trials::BRIEF_POLLS;
                 if polls > STREAM_POLLS {
                     self.pause = 0;
@@ -201,12 +201,9 @@ impl Spinner {
     }
 
     pub(crate) fn new(strategy: WaitStrategy) -> Self {
-        let one_cpu = process::allowed_cpus() == 1;
         Self {
             strategy,
-            budget: MAX_BUDGET,
-            waits_without_spinning: 0,
-            one_cpu,
+            worth: Worth::new(),
             progress: Progress::default(),
             pause: 0,
             trials: Trials::new(),
@@ -215,35 +212,40 @@ impl Spinner {
     }
 
     /// Polls to spin in this wait.
-    fn polls(&mut self) -> u32 {
+    fn polls(&self) -> u32 {
         match self.strategy {
             WaitStrategy::Spin => u32::MAX,
             WaitStrategy::Park => 0,
-            WaitStrategy::SpinThenPark if self.one_cpu => 0,
-            WaitStrategy::SpinThenPark if self.budget < MIN_BUDGET => {
-                self.waits_without_spinning += 1;
-                if self.waits_without_spinning < RETRY_INTERVAL {
-                    return 0;
-                }
-                self.waits_without_spinning = 0;
-                MAX_BUDGET
-            }
-            WaitStrategy::SpinThenPark => self.budget,
+            WaitStrategy::SpinThenPark => self.worth.polls(),
         }
     }
 
-    fn learn(&mut self, paid: bool) {
-        self.budget = if paid { MAX_BUDGET } else { self.budget / 2 };
+    /// Takes note of a wait that found what it waited for after it had announced a sleep, which began, if it did, at that time.
+    fn found_asleep(&mut self, since_ns: Option<u64>) {
+        if self.strategy != WaitStrategy::SpinThenPark || !self.worth.wants_to_know() {
+            return;
+        }
+        let slept = since_ns.map_or(0, |since| process::monotonic_ns().saturating_sub(since));
+        self.worth.slept(Duration::from_nanos(slept));
     }
 
-    /// Whether it is time to ask if the other side lives.
-    fn probe_is_due(&mut self) -> bool {
-        let now = process::coarse_ns();
-        let due = now >= self.next_probe_ns;
+    /// Whether it is time to ask if the other side lives. If so, it is taken for asked.
+    fn probe_is_due(&mut self, now_ns: u64) -> bool {
+        let due = now_ns.saturating_add(nanoseconds(EARLY)) >= self.next_probe_ns;
         if due {
-            self.next_probe_ns = now + SLICE.as_nanos() as u64;
+            self.next_probe_ns = now_ns.saturating_add(nanoseconds(SLICE));
         }
         due
+    }
+
+    /// Until it is time to ask if the other side lives.
+    fn until_probe(&self, now_ns: u64) -> Duration {
+        Duration::from_nanos(self.next_probe_ns.saturating_sub(now_ns))
+    }
+
+    /// When one whose calls do not wait, and who sleeps in between, is to try again: then the other side is asked for.
+    pub(crate) fn look_again_after(&self) -> Duration {
+        self.until_probe(process::monotonic_ns()).clamp(SLICE_WITHOUT_BARRIER, SLICE)
     }
 
     /// Has the next try ask if the other side lives, however short the time since the last.
@@ -325,29 +327,30 @@ pub(crate) fn wait<A: Awaited>(
             if let Some(found) = awaited.glance()? {
                 return Ok(Some(found));
             }
-            return if spinner.probe_is_due() { awaited.probe() } else { Ok(None) };
+            let now = process::coarse_ns();
+            return if spinner.probe_is_due(now) { awaited.probe() } else { Ok(None) };
         }
         Patience::For(limit) => limit,
     };
-    let begin = Instant::now();
-    let deadline = limit.and_then(|limit| begin.checked_add(limit));
+    let deadline = limit.map(|limit| process::monotonic_ns().saturating_add(nanoseconds(limit)));
     let mut spun = 0;
     while spun < spin.polls {
         if let Some(found) = awaited.glance()? {
             return Ok(Some(found));
         }
-        let now = Instant::now();
+        let now = process::monotonic_ns();
         if deadline.is_some_and(|deadline| now >= deadline) {
+            spinner.worth.was_cut_short();
             return Ok(None);
         }
-        if spinner.probe_is_due()
+        if spinner.probe_is_due(now)
             && let Some(found) = awaited.probe()?
         {
             return Ok(Some(found));
         }
         for _ in 0..POLLS_PER_GLANCE {
             if let Some(found) = awaited.poll()? {
-                spinner.learn(true);
+                spinner.worth.paid();
                 return Ok(Some(found));
             }
             std::hint::spin_loop();
@@ -357,41 +360,54 @@ pub(crate) fn wait<A: Awaited>(
         }
     }
     if spin.polls > 0 {
-        spinner.learn(false);
+        spinner.worth.was_in_vain();
     }
-    let mut announced = awaited.announce();
+    let mut announced = None;
+    let mut asleep_since = None;
     loop {
+        // One that still stands has had its barrier.
+        let standing = announced.filter(|_| awaited.is_announced());
+        let how = standing.unwrap_or_else(|| awaited.announce());
+        announced = Some(how);
         if let Some(found) = awaited.poll()? {
+            spinner.found_asleep(asleep_since);
             return Ok(Some(found));
         }
         if let Some(found) = awaited.glance()? {
             return Ok(Some(found));
         }
-        let now = Instant::now();
-        let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(now));
+        let now = process::monotonic_ns();
+        if spinner.probe_is_due(now) {
+            if let Some(found) = awaited.probe()? {
+                return Ok(Some(found));
+            }
+            // What the dead have left is found by the next poll.
+            continue;
+        }
+        let left = deadline
+            .map_or(Duration::MAX, |deadline| Duration::from_nanos(deadline.saturating_sub(now)));
         if left.is_zero() {
             return Ok(None);
         }
-        let slice = match announced {
-            Announced::Safely => SLICE,
+        // One sleep ends when the question is due: if it ended by itself, the question might wait for the next one's end.
+        let slice = match how {
+            Announced::Safely => spinner.until_probe(now),
             Announced::WithoutBarrier => SLICE_WITHOUT_BARRIER,
         };
+        asleep_since = asleep_since.or(Some(now));
         let woken = awaited.sleep(slice.min(left));
         if let Some(found) = awaited.poll()? {
-            if !woken && announced == Announced::Safely && left >= SLICE {
+            if !woken && how == Announced::Safely && slice <= left {
                 awaited.overslept();
             }
+            spinner.found_asleep(asleep_since);
             return Ok(Some(found));
-        }
-        if spinner.probe_is_due()
-            && let Some(found) = awaited.probe()?
-        {
-            return Ok(Some(found));
-        }
-        if !awaited.is_announced() {
-            announced = awaited.announce();
         }
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::reader::Reader;
 use crate::writer::{Writer, WriterOptions, look_until};
 
 /// How long one look for an answer takes at most: so soon a cancelled call is noticed by who looks for all.
-const SLICE: Duration = Duration::from_millis(100);
+const SLICE: Duration = Duration::from_millis(80);
 /// Between two looks for a server that is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// As long as a deployed server looks for its client.

@@ -88,11 +88,6 @@ pub(crate) fn random_u64() -> u64 {
     filled.map_or_else(|_| monotonic_ns(), |_| u64::from_le_bytes(token))
 }
 
-/// CPUs this process may run on.
-pub(crate) fn allowed_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

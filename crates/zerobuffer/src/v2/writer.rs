@@ -356,7 +356,8 @@ impl Engine {
             return Armed::Ready;
         }
         // Which reader is in the way changes: it is the next try that looks after it.
-        Armed::on(&self.segment.registry().writer_waiting, announced, None)
+        let look_again_after = self.spinner.look_again_after();
+        Armed::until(&self.segment.registry().writer_waiting, announced, look_again_after)
     }
 
     fn unfit(&self, len: usize) -> WriteError {
