@@ -56,6 +56,7 @@ pub fn zerobuffer() -> ExitCode {
         Command::Ls(args) => commands::ls::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Rm(args) => commands::rm::run(&args),
+        Command::Forget(args) => commands::forget::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::DemoWriter(args) => demo::writer::run(&args),

@@ -56,9 +56,26 @@ pub(crate) enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Write(error) => error.fmt(f),
+            Self::Write(error) => {
+                error.fmt(f)?;
+                f.write_str(&way_out(error))
+            }
             Self::Fill(error) => error.fmt(f),
         }
+    }
+}
+
+/// How this command is told that a reader which holds the ring back will not come back.
+fn way_out(error: &WriteError) -> String {
+    match error {
+        WriteError::Full { name, holder, .. }
+        | WriteError::ReaderGone { name, holder, took_buffer: false }
+            if holder.is_gone() =>
+        {
+            let reader = holder.name();
+            format!("; if it does not come back: `zerobuffer forget {name} {reader}`")
+        }
+        _ => String::new(),
     }
 }
 
@@ -190,7 +207,7 @@ impl Outlet {
             return Ok(false);
         }
         if !wait.told && (error.is_peer_gone() || !self.writer.has_had_reader()) {
-            say(format_args!("waiting for a reader: {error}"));
+            say(format_args!("waiting for a reader: {error}{}", way_out(&error)));
             wait.told = true;
         }
         if error.is_peer_gone() {

@@ -25,6 +25,9 @@ pub(crate) struct WriteReport {
     pub(crate) bytes_written: u64,
     pub(crate) frames_dropped: u64,
     pub(crate) frames_undelivered: u64,
+    /// Places of readers that were given up, and frames that were kept there.
+    pub(crate) forgotten_readers: u64,
+    pub(crate) forgotten_frames: u64,
 }
 
 /// What `read` did.
@@ -108,7 +111,12 @@ impl WriteReport {
             0 => String::new(),
             n => format!(", dropped {n}"),
         };
-        summary("wrote", self.frames_written, &dropped, self.duration_seconds, self.throughput_mbps)
+        let forgotten = match (self.forgotten_readers, self.forgotten_frames) {
+            (0, _) => String::new(),
+            (n, frames) => format!(", gave up the places of {n} readers with {frames} frames"),
+        };
+        let more = dropped + &forgotten;
+        summary("wrote", self.frames_written, &more, self.duration_seconds, self.throughput_mbps)
     }
 }
 

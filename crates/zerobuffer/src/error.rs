@@ -56,6 +56,12 @@ impl Peer {
     pub fn is_alive(&self) -> bool {
         matches!(self.presence, Presence::Attached | Presence::Group | Presence::Export)
     }
+
+    /// Whether it had died or left when this was noted, and has a name, by which a successor gets what is kept for it.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.presence, Presence::Died | Presence::Left | Presence::EmptyGroup)
+            && self.name[0] != 0
+    }
 }
 
 impl std::fmt::Display for Peer {
@@ -165,6 +171,26 @@ pub enum OpenError {
         name: String,
         /// Number of groups.
         groups: u32,
+    },
+    /// Nothing is kept for a reader of that name.
+    #[error("buffer `{name}` keeps no place for a reader named `{reader}`; it does for {kept}")]
+    NoSuchReader {
+        /// Name of the buffer.
+        name: String,
+        /// The name that was asked for.
+        reader: String,
+        /// For whom it does, each in backticks.
+        kept: String,
+    },
+    /// A place was to be given up whose owner lives.
+    #[error(
+        "buffer `{name}`: {reader} is alive: end it first (also one that is stopped), for it may be reading there"
+    )]
+    ReaderAlive {
+        /// Name of the buffer.
+        name: String,
+        /// Who has the place.
+        reader: String,
     },
     /// All reader slots are taken.
     #[error(
@@ -351,7 +377,8 @@ pub enum WriteError {
     },
     /// No room now; nothing was written.
     #[error(
-        "buffer `{name}` stayed full for {waited:?}, held back by {holder}: read faster, write less, enlarge the buffer, or choose another full-policy"
+        "buffer `{name}` stayed full for {waited:?}, held back by {holder}: {}",
+        what_to_do(holder)
     )]
     Full {
         /// Name of the buffer.
@@ -408,6 +435,17 @@ pub enum WriteError {
     },
 }
 
+/// How to come to a ring that is not full.
+fn what_to_do(holder: &Peer) -> String {
+    let other = "read faster, write less, enlarge the buffer, or choose another full-policy";
+    if holder.is_gone() {
+        return format!("start it again, or give its place up ({GIVE_UP}); otherwise {other}");
+    }
+    other.to_owned()
+}
+
+const GIVE_UP: &str = "`inspect::forget`, with the frames kept there";
+
 fn reader_gone(name: &str, holder: &Peer, took_buffer: bool) -> String {
     if took_buffer {
         return format!(
@@ -417,14 +455,14 @@ fn reader_gone(name: &str, holder: &Peer, took_buffer: bool) -> String {
     }
     if holder.presence == Presence::EmptyGroup {
         return format!(
-            "buffer `{name}` is full and work group `{}` has no member any more: start one (its frames are kept), or \
-             write again to wait for it",
+            "buffer `{name}` is full and work group `{}` has no member any more: start one (its frames are kept), \
+             write again to wait for it, or give it up ({GIVE_UP})",
             holder.name()
         );
     }
     format!(
-        "buffer `{name}` is full and {holder} is no longer attached: restart it (its frames are kept), or write \
-         again to wait for it"
+        "buffer `{name}` is full and {holder} is no longer attached: restart it (its frames are kept), write \
+         again to wait for it, or give its place up ({GIVE_UP})"
     )
 }
 

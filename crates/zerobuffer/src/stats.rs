@@ -27,6 +27,11 @@ pub struct WriterStats {
     pub skipped_bytes: u64,
     /// Frames copied in with [streaming stores](crate::StreamingStores).
     pub streamed_frames: u64,
+    /// Places of durable readers and work groups that were
+    /// [given up](crate::WriterOptions::forget_readers_after).
+    pub forgotten_readers: u64,
+    /// Frames that were kept there, and are lost.
+    pub forgotten_frames: u64,
 }
 
 /// How a frame was [forwarded](crate::Writer::forward).

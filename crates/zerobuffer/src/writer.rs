@@ -51,6 +51,7 @@ impl Default for WriterOptions {
             footprint: footprint(Elastic::default()),
             prefault: false,
             streaming: StreamingStores::default(),
+            forget_after: None,
         };
         Self { dir: None, behaviour, full: FullPolicy::default(), wait_for_buffer: None }
     }
@@ -112,6 +113,18 @@ impl WriterOptions {
     /// Which stores large frames are copied in with; default [`StreamingStores::Auto`].
     pub fn streaming_stores(mut self, stores: StreamingStores) -> Self {
         self.behaviour.streaming = stores;
+        self
+    }
+
+    /// Gives up the place of a durable reader, or of a work group, that holds this writer back and is gone for longer
+    /// than `limit`, with the frames that are kept there; default: never, they wait for its successor.
+    ///
+    /// Counted from when this writer notices, which it does while it waits for room, or meets a full ring again. It is
+    /// told first, as always ([`WriteError::ReaderGone`]); [`WriterStats`] tells what was given up. The place for the first
+    /// reader, before any has come, is kept. By hand: [`inspect::forget`](crate::inspect::forget). No effect in protocol
+    /// 1.0.
+    pub fn forget_readers_after(mut self, limit: Duration) -> Self {
+        self.behaviour.forget_after = Some(limit);
         self
     }
 

@@ -60,8 +60,11 @@ pub(crate) enum Command {
     Ls(LsArgs),
     /// Show one buffer: who is attached and alive, positions, fill, metadata; without joining it
     Inspect(InspectArgs),
-    /// Remove buffers that nobody uses
+    /// Remove buffers that nobody uses; `forget` gives up the place of one reader only
     Rm(RmArgs),
+    /// Give up the place of a durable reader, or work group, that does not come back: the frames kept there are lost, and
+    /// the writer goes on
+    Forget(ForgetArgs),
     /// Check whether this machine can carry frames, and say what to change
     Doctor(DoctorArgs),
     Bench(crate::bench::BenchArgs),
@@ -111,6 +114,25 @@ pub(crate) struct RmArgs {
     /// Also remove a buffer that is in use; its users get an error
     #[arg(long, short)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// Name of the buffer
+    #[arg(value_name = "BUFFER")]
+    pub(crate) name: String,
+    /// Name of the reader or the work group, as `zerobuffer inspect` shows it; `main` also stands for the first reader
+    /// before any has come
+    #[arg(value_name = "READER")]
+    pub(crate) reader: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Only say what would be lost
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print a JSON report
+    #[arg(long)]
+    pub(crate) json_output: bool,
 }
 
 #[derive(Debug, Args)]

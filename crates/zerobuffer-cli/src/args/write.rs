@@ -61,6 +61,10 @@ pub(crate) struct WriteArgs {
     /// With --full-policy block: how long [default: without limit; started as zerobuffer-test-…: 5000]
     #[arg(long, value_name = "MS")]
     full_timeout_ms: Option<u64>,
+    /// Give up the place of a durable reader that holds the ring back and is gone for so long, with the frames kept
+    /// there [default: never; by hand: `zerobuffer forget`]
+    #[arg(long, value_name = "MS")]
+    forget_after_ms: Option<u64>,
     /// While readers keep up, use only as much of the ring as stays in the cache (4 MiB, or two frames)
     #[arg(long, value_enum, default_value_t = Elastic::Auto)]
     pub(crate) elastic: Elastic,
@@ -141,6 +145,10 @@ impl WriteArgs {
             (None, Personality::Command) => None,
             (None, Personality::Contract) => Some(Duration::from_secs(5)),
         }
+    }
+
+    pub(crate) fn forget_after(&self) -> Option<Duration> {
+        self.forget_after_ms.map(Duration::from_millis)
     }
 
     pub(crate) fn linger(&self) -> Option<Duration> {

@@ -67,6 +67,9 @@ fn session(args: &WriteArgs, who: Personality, report: &mut WriteReport) -> Resu
     report.took(begun.elapsed());
 
     let v1 = outlet.writer().protocol() == Protocol::V1;
+    let stats = outlet.writer().stats();
+    (report.forgotten_readers, report.forgotten_frames) =
+        (stats.forgotten_readers, stats.forgotten_frames);
     let left = outlet.leave(args.keep || who == Personality::Contract, args.linger());
     report.frames_undelivered = left.lost;
     result.map_err(|error| Failure::new(TRANSFER_FAILED, error))?;
@@ -121,13 +124,16 @@ fn open(args: &WriteArgs, who: Personality) -> Result<Option<Writer>, OpenError>
         Full::Drop => FullPolicy::DropNewest,
     };
     let dir = args.place.dir();
-    let options = Writer::options()
+    let mut options = Writer::options()
         .dir(&dir)
         .wait_strategy(args.wait.strategy())
         .full_policy(policy)
         .elastic(args.elastic.choice())
         // Writing with nobody there is an error of the contract.
         .require_reader(who == Personality::Contract);
+    if let Some(limit) = args.forget_after() {
+        options = options.forget_readers_after(limit);
+    }
     if args.creates() {
         let mut config = args.creation.config();
         if args.stdin {

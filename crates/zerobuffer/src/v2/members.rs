@@ -275,7 +275,7 @@ fn take_free(segment: &Segment, fd: BorrowedFd<'_>, place: &Place) -> Result<u32
 
 /// Takes a role's lock. Waits a moment for one whose owner is not `attached` (any more): its mapping is just
 /// going, or a child that another thread is spawning has a copy of its descriptor until its `exec`.
-fn take_lock(
+pub(super) fn take_lock(
     fd: BorrowedFd<'_>,
     byte: u64,
     place: &Place,

@@ -6,9 +6,10 @@
 
 #[cfg(not(loom))]
 pub(crate) mod arrival;
+#[cfg(not(loom))]
+pub(crate) mod forget;
 pub(crate) mod group;
 pub(crate) mod layout;
-#[cfg(not(loom))]
 pub(crate) mod member;
 #[cfg(not(loom))]
 pub(crate) mod members;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::forget;
 use super::layout::{
     Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock, slot_state,
 };
@@ -53,6 +54,8 @@ pub(crate) struct Behaviour {
     pub(crate) footprint: Footprint,
     pub(crate) prefault: bool,
     pub(crate) streaming: StreamingStores,
+    /// Places whose durable owner has been gone for so long are given up.
+    pub(crate) forget_after: Option<Duration>,
 }
 
 /// The layout that a configuration asks for.
@@ -183,6 +186,7 @@ pub(crate) struct Engine {
     /// Number of the next frame, and payload bytes before it, when this writer attached.
     begun_at: (u64, u64),
     readers_checked: Option<Instant>,
+    absent: Option<Absent>,
     /// By which frames of other buffers are passed on here.
     exports: Vec<Arc<Export>>,
 }
@@ -232,6 +236,7 @@ impl Engine {
             told: [0; MAX_SLOTS as usize],
             stats: WriterStats::default(),
             readers_checked: None,
+            absent: None,
             exports: Vec::new(),
         }
     }
@@ -427,6 +432,8 @@ impl Engine {
             claim,
             full,
             told: &mut self.told,
+            forget_after: self.behaviour.forget_after,
+            absent: &mut self.absent,
             stats: &mut self.stats,
         };
         let claimed = wait(&mut room, &mut self.spinner, spin, patience)?;
@@ -774,10 +781,39 @@ struct Room<'a> {
     claim: fn(&mut Producer, &Segment, u64) -> Result<Claim, Full>,
     full: Full,
     told: &'a mut [u64; MAX_SLOTS as usize],
+    forget_after: Option<Duration>,
+    absent: &'a mut Option<Absent>,
     stats: &'a mut WriterStats,
 }
 
+/// Who held this writer back when it looked last, and was gone.
+#[derive(Debug, Clone, Copy)]
+struct Absent {
+    slot: u32,
+    generation: u64,
+    /// When that was noticed.
+    since: Instant,
+}
+
 impl Room<'_> {
+    /// Gives up the place of one who is gone, if he has been for as long as is waited for him.
+    fn gives_up(&mut self, slot: u32, generation: u64) -> bool {
+        let Some(limit) = self.forget_after else { return false };
+        let is_known = |absent: &Absent| (absent.slot, absent.generation) == (slot, generation);
+        let noticed_now = Absent { slot, generation, since: Instant::now() };
+        let absent = *self.absent.insert(self.absent.filter(is_known).unwrap_or(noticed_now));
+        if absent.since.elapsed() < limit {
+            return false;
+        }
+        let Some(loss) = forget::forget_absent(self.segment, slot, generation) else {
+            return false;
+        };
+        *self.absent = None;
+        self.stats.forgotten_readers += 1;
+        self.stats.forgotten_frames += loss.frames;
+        true
+    }
+
     fn gone(&self, slot: u32) -> WriteError {
         WriteError::ReaderGone {
             name: self.segment.name().clone(),
@@ -825,6 +861,9 @@ impl Awaited for Room<'_> {
             return self.poll();
         }
         let generation = slot.generation.load(Ordering::Acquire);
+        if self.gives_up(index, generation) {
+            return self.poll();
+        }
         if self.told[index as usize] == generation {
             return Ok(None);
         }
