@@ -23,6 +23,8 @@ pub(crate) struct Source(BufReader<Interruptible>);
 pub(crate) enum Arrival {
     /// It begins; so many bytes long.
     Frame(usize),
+    /// One of 0 bytes, all of which was read.
+    Empty,
     /// The stream ended between frames, or a signal came there.
     End,
 }
@@ -54,7 +56,7 @@ impl Source {
         let mut prefix = [0; 4];
         self.fill(&mut prefix)?;
         match u32::from_le_bytes(prefix) {
-            0 => Err(invalid("stdin: a frame of 0 bytes; a frame needs at least one")),
+            0 => Ok(Arrival::Empty),
             size => Ok(Arrival::Frame(size as usize)),
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct WriteReport {
     pub(crate) bytes_written: u64,
     pub(crate) frames_dropped: u64,
     pub(crate) frames_undelivered: u64,
+    /// Frames of 0 bytes on stdin.
+    pub(crate) skipped_empty: u64,
     /// Places of readers that were given up, and frames that were kept there.
     pub(crate) forgotten_readers: u64,
     pub(crate) forgotten_frames: u64,
@@ -111,11 +113,15 @@ impl WriteReport {
             0 => String::new(),
             n => format!(", dropped {n}"),
         };
+        let empty = match self.skipped_empty {
+            0 => String::new(),
+            n => format!(", skipped {n} empty"),
+        };
         let forgotten = match (self.forgotten_readers, self.forgotten_frames) {
             (0, _) => String::new(),
             (n, frames) => format!(", gave up the places of {n} readers with {frames} frames"),
         };
-        let more = dropped + &forgotten;
+        let more = dropped + &empty + &forgotten;
         summary("wrote", self.frames_written, &more, self.duration_seconds, self.throughput_mbps)
     }
 }

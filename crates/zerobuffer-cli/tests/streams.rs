@@ -91,6 +91,20 @@ fn frames_of_varying_size_keep_their_bounds() {
 }
 
 #[test]
+fn frames_of_no_bytes_are_skipped_and_counted() {
+    let place = Place::new();
+    let framed = b"\x03\0\0\0abc\0\0\0\0\0\0\0\0\x03\0\0\0def\0\0\0\0";
+    let words = ["write", "cam", "--stdin", "--framed", "--keep", "--json-output"];
+    let ended = place.start(&words).feed(framed).end().expect_code(0);
+    assert_eq!(ended.stderr.matches("frame of 0 bytes").count(), 1, "{}", ended.stderr);
+    let report = &ended.stderr[ended.stderr.find('{').unwrap()..];
+    let report: serde_json::Value = serde_json::from_str(report).unwrap();
+    assert_eq!((&report["frames_written"], &report["skipped_empty"]), (&2.into(), &3.into()));
+    let read = place.run(&["read", "cam", "--stdout", "-n", "2"]).expect_code(0);
+    assert_eq!(read.bytes, b"abcdef");
+}
+
+#[test]
 fn a_partial_last_frame_is_an_error_and_the_others_arrive() {
     let place = Place::new();
     let bytes = noise(2 * FRAME + 17, 3);

@@ -344,8 +344,11 @@ impl OpenError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// A frame of zero bytes cannot be told from no frame.
-    #[error("buffer `{name}`: a frame needs at least one byte")]
+    /// A frame of zero bytes cannot be told from no frame. For a heartbeat write a byte that says so; or, where frames
+    /// come from elsewhere, pass over those that are empty, as `zerobuffer write --stdin --framed` does.
+    #[error(
+        "buffer `{name}`: a frame needs at least one byte; nothing was written: skip empty ones, or write a byte that says so"
+    )]
     EmptyFrame {
         /// Name of the buffer.
         name: Arc<str>,

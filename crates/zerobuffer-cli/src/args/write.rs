@@ -48,7 +48,8 @@ pub(crate) struct WriteArgs {
     /// With --stdin: every frame has this size
     #[arg(long, value_name = "BYTES", value_parser = sizes::parse, requires = "stdin", conflicts_with = "framed")]
     frame_size: Option<usize>,
-    /// With --stdin: every frame is preceded by its size, as 4 bytes little-endian
+    /// With --stdin: every frame is preceded by its size, as 4 bytes little-endian; one of 0 bytes (a heartbeat) cannot
+    /// be in a buffer: it is skipped, and counted as skipped_empty
     #[arg(long, requires = "stdin")]
     pub(crate) framed: bool,
 

@@ -248,6 +248,15 @@ fn stream(
     while report.frames_written + report.frames_dropped < all {
         let len = match source.next(size).map_err(SendError::Fill)? {
             Arrival::Frame(len) => len,
+            Arrival::Empty => {
+                if report.skipped_empty == 0 {
+                    say(
+                        "stdin: a frame of 0 bytes cannot be in a buffer; such frames are skipped and counted",
+                    );
+                }
+                report.skipped_empty += 1;
+                continue;
+            }
             Arrival::End => break,
         };
         match outlet.send(len, |bytes| source.fill(bytes)) {
