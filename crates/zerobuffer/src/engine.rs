@@ -238,9 +238,23 @@ impl Writing {
         }
     }
 
-    /// Completes a claimed frame with its first `len` bytes only, and makes it visible. Returns its number.
+    /// As [`commit`](Self::commit), with the first `len` bytes of the frame, and for a claim that may be older than a fork:
+    /// in the child nothing is done, and the number 0.
+    #[inline(always)]
+    pub(crate) fn commit_loan(&mut self, claim: &Claim, len: usize) -> u64 {
+        match self {
+            Self::V2(engine) if engine.segment().if_sound(len as u64) == claim.len() => {
+                engine.commit(claim)
+            }
+            _ => self.commit_loan_with_care(claim, len),
+        }
+    }
+
     #[cold]
-    pub(crate) fn commit_shortened(&mut self, claim: &Claim, len: usize) -> u64 {
+    fn commit_loan_with_care(&mut self, claim: &Claim, len: usize) -> u64 {
+        if !self.is_ours() {
+            return 0;
+        }
         match self {
             Self::V2(engine) => {
                 let short = claim.shortened(&engine.layout().frames, len as u64);
@@ -945,7 +959,16 @@ impl<'a> SeatRef<'a> {
         segment.check_for_writing()
     }
 
+    #[inline(always)]
     pub(crate) fn committed_at(self, found: &Found) -> Option<Duration> {
+        match self {
+            Self::V2(seat) if !seat.segment().layout().timestamps() => None,
+            _ => self.stamp(found),
+        }
+    }
+
+    #[cold]
+    fn stamp(self, found: &Found) -> Option<Duration> {
         match self {
             Self::V2(seat) => seat.segment().committed_at(found.header),
             Self::V1(_) => None,

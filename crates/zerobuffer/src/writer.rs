@@ -680,17 +680,11 @@ pub struct FrameMut<'a> {
 impl FrameMut<'_> {
     /// Commits the frame; its number.
     ///
-    /// In a forked child nothing is committed, and the result is 0, which no frame has for its number.
+    /// In a forked child nothing is committed, and the number is 0, which no frame has.
     #[inline(always)]
     pub fn commit(self) -> u64 {
         let Writer { engine, loaned: Claimed { claim, len }, .. } = self.writer;
-        if !engine.is_ours() {
-            return 0;
-        }
-        if (*len as u64) < claim.len() {
-            return engine.commit_shortened(claim, *len);
-        }
-        engine.commit(claim)
+        engine.commit_loan(claim, *len)
     }
 
     /// Keeps only the first `len` bytes; longer, or zero, changes nothing.

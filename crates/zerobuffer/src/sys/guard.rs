@@ -28,8 +28,8 @@ use super::fork;
 
 /// What a mapping's word says: it is there, and whole as far as is known; or it was cut short. In a forked child, where there
 /// is no mapping, the kernel has set the word to 0.
-const SOUND: u64 = 1;
-const CUT_SHORT: u64 = 2;
+const SOUND: u64 = u64::MAX;
+const CUT_SHORT: u64 = 1 << 63;
 
 /// A mapping that the handler knows. Entries are reused, never freed: the handler may look at any of them.
 #[derive(Debug)]
@@ -81,6 +81,13 @@ impl Guard {
     #[inline(always)]
     pub(crate) fn is_sound(&self) -> bool {
         self.word.load(Ordering::Relaxed) == SOUND
+    }
+
+    /// A number below 2^63, or 0 if the mapping is not sound: for those who compare it with another one anyway, and so
+    /// learn both by one branch.
+    #[inline(always)]
+    pub(crate) fn if_sound(&self, number: u64) -> u64 {
+        number & self.word.load(Ordering::Relaxed)
     }
 
     /// Whether this is the process that made the mapping.

@@ -122,6 +122,12 @@ impl Mapping {
         self.guard.note_cut_short();
     }
 
+    /// See [`Guard::if_sound`].
+    #[inline(always)]
+    pub(crate) fn if_sound(&self, number: u64) -> u64 {
+        self.guard.if_sound(number)
+    }
+
     /// Why it is not sound.
     pub(crate) fn lost(&self) -> Lost {
         self.guard.lost()

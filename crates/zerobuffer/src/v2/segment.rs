@@ -297,6 +297,12 @@ impl Segment {
         if self.is_sound() { Ok(()) } else { Err(self.lost().to_write_error(self.name())) }
     }
 
+    /// See [`Guard::if_sound`](crate::sys::guard::Guard::if_sound).
+    #[inline(always)]
+    pub(crate) fn if_sound(&self, number: u64) -> u64 {
+        self.mapping.if_sound(number)
+    }
+
     /// Whether this is the process that mapped it.
     #[inline(always)]
     pub(crate) fn is_ours(&self) -> bool {
