@@ -30,6 +30,8 @@ pub(crate) struct Item<'a> {
     pub(crate) payload: &'a [u8],
     /// Time since its commit, if the buffer notes it. Not known for frames taken as a batch.
     pub(crate) age: Option<Duration>,
+    /// Whether it has a time stamp, by which it would have an age.
+    pub(crate) stamped: bool,
     /// The frame itself, unless it was taken as part of a batch.
     pub(crate) frame: Option<&'a Frame<'a>>,
 }
@@ -159,13 +161,14 @@ impl<'a> Inlet<'a> {
         taker: &mut impl Taker,
     ) -> Result<Option<u64>, ReadError> {
         let mut bytes = 0;
+        let stamped = self.reader.has_timestamps();
         if most == 1 {
             let Some(frame) = self.reader.read_timeout(slice)? else {
                 return Ok(None);
             };
             bytes += frame.len() as u64;
             let (sequence, age) = (frame.sequence(), frame.age());
-            taker.take(&Item { sequence, payload: &frame, age, frame: Some(&frame) });
+            taker.take(&Item { sequence, payload: &frame, age, stamped, frame: Some(&frame) });
             taker.done();
             return Ok(Some(bytes));
         }
@@ -175,7 +178,7 @@ impl<'a> Inlet<'a> {
         while let Some(frame) = batch.next() {
             bytes += frame.payload.len() as u64;
             let (sequence, payload) = (frame.sequence, frame.payload);
-            taker.take(&Item { sequence, payload, age: None, frame: None });
+            taker.take(&Item { sequence, payload, age: None, stamped: false, frame: None });
         }
         taker.done();
         // Only now may the writer have the space back.

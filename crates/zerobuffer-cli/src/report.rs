@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::latency::Percentiles;
+use crate::latency::Latency;
 
 /// At most so many messages are kept; a bad stream would otherwise fill memory with them.
 const MOST_ERRORS: usize = 100;
@@ -48,8 +48,8 @@ pub(crate) struct ReadReport {
     pub(crate) bytes_read: u64,
     pub(crate) frames_redelivered: u64,
     pub(crate) frames_missed: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) latency_us: Option<Percentiles>,
+    #[serde(flatten)]
+    pub(crate) latency: Latency,
 }
 
 /// What `relay` did.
@@ -67,8 +67,8 @@ pub(crate) struct RelayReport {
     pub(crate) bytes_relayed: u64,
     /// Frames among them that were passed on without copying them.
     pub(crate) frames_by_reference: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) latency_us: Option<Percentiles>,
+    #[serde(flatten)]
+    pub(crate) latency: Latency,
 }
 
 /// Content of one frame, counted from 0 in the order of arrival.
@@ -145,7 +145,7 @@ impl ReadReport {
     }
 
     pub(crate) fn summary(&self) -> String {
-        let latency = self.latency_us.map(|l| format!("\nlatency {l}")).unwrap_or_default();
+        let latency = self.latency.line();
         let wrong = match self.verification_errors {
             0 => String::new(),
             n => format!(", {n} not as expected"),
@@ -175,7 +175,7 @@ impl RelayReport {
     }
 
     pub(crate) fn summary(&self) -> String {
-        let latency = self.latency_us.map(|l| format!("\nlatency {l}")).unwrap_or_default();
+        let latency = self.latency.line();
         let by_reference = match self.frames_by_reference {
             0 => String::new(),
             n if n == self.frames_relayed => ", all by reference".to_owned(),

@@ -14,6 +14,7 @@ use crate::events::Noticed;
 use crate::name::{self, Place};
 use crate::stats::{ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};
 use crate::sync::Shared;
+use crate::sys::clock;
 use crate::v1;
 use crate::v1::reader::V1Reader;
 use crate::v1::ring::Fit;
@@ -570,6 +571,15 @@ impl Reading {
         }
     }
 
+    pub(crate) fn has_timestamps(&self) -> bool {
+        match self {
+            Self::V2(engine) => engine.layout().timestamps(),
+            Self::V1(_) => false,
+            Self::Onlooker(engine) => engine.segment().layout().timestamps(),
+            Self::Member(engine) => engine.segment().layout().timestamps(),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn seat(&self) -> SeatRef<'_> {
         match self {
@@ -972,7 +982,7 @@ impl<'a> SeatRef<'a> {
         match self {
             Self::V2(seat) => seat.segment().committed_at(found.header),
             Self::V1(_) => None,
-            Self::Copied(copied) => copied.committed_at(),
+            Self::Copied(copied) => clock::own_time(copied.committed_ns()),
             Self::Member(seat) => seat.segment().committed_at(found.header),
             Self::Referred(shared) => shared.seat().segment().committed_at(found.header),
         }

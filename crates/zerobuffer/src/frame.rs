@@ -18,7 +18,7 @@ struct Facts {
 impl Facts {
     fn age(&self, seat: SeatRef<'_>) -> Option<Duration> {
         let now = Duration::from_nanos(process::monotonic_ns());
-        seat.committed_at(&self.found).map(|then| now.saturating_sub(then))
+        seat.committed_at(&self.found).and_then(|then| now.checked_sub(then))
     }
 
     fn copy_to(&self, seat: SeatRef<'_>, skip: usize, space: &mut [u8]) -> usize {
@@ -77,13 +77,14 @@ impl<'a> Frame<'a> {
         self.place().1.is_redelivered()
     }
 
-    /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
+    /// When it was committed, on this process's `CLOCK_MONOTONIC`; `None` in a buffer without timestamps, and where the
+    /// clocks of writer and reader cannot be compared (without `/proc`, in sandboxes with clocks of their own).
     pub fn committed_at(&self) -> Option<Duration> {
         let (seat, found) = self.place();
         seat.committed_at(found)
     }
 
-    /// Time since it was committed; `None` in a buffer without timestamps.
+    /// Time since it was committed, in time namespaces too; `None` where [`committed_at`](Self::committed_at) is, or lies ahead.
     pub fn age(&self) -> Option<Duration> {
         self.facts().age(self.place().0)
     }
@@ -161,12 +162,13 @@ impl OwnedFrame {
         self.facts.found.is_redelivered()
     }
 
-    /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
+    /// When it was committed, on this process's `CLOCK_MONOTONIC`; `None` in a buffer without timestamps, and where the
+    /// clocks of writer and reader cannot be compared (without `/proc`, in sandboxes with clocks of their own).
     pub fn committed_at(&self) -> Option<Duration> {
         self.seat.as_ref().committed_at(&self.facts.found)
     }
 
-    /// Time since it was committed; `None` in a buffer without timestamps.
+    /// Time since it was committed, in time namespaces too; `None` where [`committed_at`](Self::committed_at) is, or lies ahead.
     pub fn age(&self) -> Option<Duration> {
         self.facts.age(self.seat.as_ref())
     }

@@ -301,6 +301,13 @@ impl Reader {
         self.engine.payload_bytes()
     }
 
+    /// Whether frames of this buffer carry the time of their commit ([`BufferConfig::timestamps`]), by which they have an age.
+    ///
+    /// [`BufferConfig::timestamps`]: crate::BufferConfig::timestamps
+    pub fn has_timestamps(&self) -> bool {
+        self.engine.has_timestamps()
+    }
+
     /// The metadata in place, if any is set: no copy is made, and this version stays as it is meanwhile.
     ///
     /// # Errors
@@ -585,7 +592,8 @@ pub struct BatchFrame<'a> {
     pub sequence: u64,
     /// A reader that died had received it and not released it.
     pub redelivered: bool,
-    /// When it was committed, on `CLOCK_MONOTONIC`; `None` in a buffer without timestamps.
+    /// When it was committed, on this process's `CLOCK_MONOTONIC`; `None` in a buffer without timestamps, and where the
+    /// clocks of writer and reader cannot be compared (without `/proc`, in sandboxes with clocks of their own).
     pub committed_at: Option<Duration>,
     /// Its bytes; see [`Frame`] for what may happen to them.
     pub payload: &'a [u8],

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::args::DemoArgs;
 use crate::demo::lines::{FromReader, FromWriter};
 use crate::exit::finish;
-use crate::latency::{Latencies, Percentiles};
+use crate::latency::{Latencies, Latency};
 use crate::signals;
 
 /// Time between kills.
@@ -149,8 +149,8 @@ struct Report {
     wrong: u64,
     lost: u64,
     redelivered: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latency_us: Option<Percentiles>,
+    #[serde(flatten)]
+    latency: Latency,
     kills: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     flowing_again_ms: Vec<f64>,
@@ -389,10 +389,9 @@ impl<'a> Demo<'a> {
         tally.first_frame.get_or_insert(now);
         tally.last_frame = Some(now);
         self.recent_frames += 1;
-        if let Some(ns) = age_ns {
-            self.latencies.record(Duration::from_nanos(ns));
-            self.recent.record(Duration::from_nanos(ns));
-        }
+        let age = age_ns.map(Duration::from_nanos);
+        self.latencies.note(age);
+        self.recent.note(age);
     }
 
     /// Kills one of the two, in turn, and starts it again at once.
@@ -463,7 +462,7 @@ impl<'a> Demo<'a> {
             wrong: tally.wrong,
             lost: tally.lost,
             redelivered: tally.redelivered,
-            latency_us: self.latencies.percentiles(),
+            latency: self.latencies.latency(),
             kills: self.kills.len(),
             flowing_again_ms: self
                 .kills
@@ -486,7 +485,7 @@ impl<'a> Demo<'a> {
             "  {} frames in {:.1} s: {:.0} frames/s, {:.2} GB/s, every byte written and compared",
             report.frames, report.seconds, report.frames_per_second, report.gigabytes_per_second
         );
-        if let Some(latency) = report.latency_us {
+        if let Some(latency) = report.latency.shown() {
             let queue = if self.fps == 0.0 {
                 " (behind a full ring; --fps 60 shows a camera's)"
             } else {

@@ -56,7 +56,7 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
     let begun = Instant::now();
     let end = pass(args, &mut inlet, &mut examiner);
     examiner.meter.clear();
-    examiner.report.latency_us = examiner.latencies.percentiles();
+    examiner.report.latency = examiner.latencies.latency();
     report.took(begun.elapsed());
     note_metadata(args, inlet.reader(), report);
     report.frames_redelivered = inlet.redelivered();
@@ -227,8 +227,8 @@ impl Taker for Examiner<'_> {
             let digest = Md5::digest(payload);
             report.add_checksum(digest.iter().map(|byte| format!("{byte:02x}")).collect());
         }
-        if let Some(age) = item.age {
-            self.latencies.record(age);
+        if item.stamped {
+            self.latencies.note(item.age);
         }
         report.frames_read += 1;
         report.bytes_read += payload.len() as u64;

@@ -117,7 +117,7 @@ fn pass(
         }
     };
     meter.clear();
-    report.latency_us = passer.latencies.percentiles();
+    report.latency = passer.latencies.latency();
     report.frames_by_reference = passer.shared;
     Ok(code)
 }
@@ -153,8 +153,8 @@ impl Passer<'_> {
 
 impl Taker for Passer<'_> {
     fn take(&mut self, item: &Item<'_>) {
-        if let Some(age) = item.age {
-            self.latencies.record(age);
+        if item.stamped {
+            self.latencies.note(item.age);
         }
         self.len = item.payload.len();
         if let (true, Some(frame)) = (self.by_reference, item.frame) {

@@ -11,6 +11,7 @@ use zerobuffer::{Frame, OpenError, ReadError, Reader, StartAt};
 use crate::args::TapArgs;
 use crate::args::tap::From;
 use crate::exit::{finish, say};
+use crate::latency::UNKNOWN;
 use crate::opening::wait_for;
 use crate::pipes::Sink;
 use crate::signals::{self, SLICE};
@@ -78,6 +79,7 @@ fn open(args: &TapArgs, first: bool) -> Result<Option<Reader>, OpenError> {
 
 fn look(args: &TapArgs, reader: &mut Reader, output: &mut Output) -> anyhow::Result<End> {
     let mut silent_since = Instant::now();
+    output.stamped = reader.has_timestamps();
     while output.frames < args.frames() {
         if signals::stopping() {
             return Ok(End::Done);
@@ -140,6 +142,8 @@ struct Output {
     bytes: u64,
     missed: u64,
     newest: Option<u64>,
+    /// Whether frames have time stamps.
+    stamped: bool,
     begun: Instant,
 }
 
@@ -152,6 +156,7 @@ impl Output {
             bytes: 0,
             missed: 0,
             newest: None,
+            stamped: false,
             begun: Instant::now(),
         }
     }
@@ -179,13 +184,16 @@ impl Output {
         if self.json {
             let age_us = frame.age().map(|age| age.as_secs_f64() * 1e6);
             let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
-            let line = json!({
+            let mut line = json!({
                 "sequence": sequence,
                 "bytes": frame.len(),
                 "missed_before": missed,
                 "age_us": age_us,
                 "begins_with": hex,
             });
+            if self.stamped && age_us.is_none() {
+                line["age_unknown"] = UNKNOWN.into();
+            }
             return writeln!(out, "{line}");
         }
         let hex: Vec<_> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -193,6 +201,7 @@ impl Output {
         let age = frame
             .age()
             .map(|age| format!("  {:.1} µs old", age.as_secs_f64() * 1e6))
+            .or_else(|| self.stamped.then(|| "  age not known".to_owned()))
             .unwrap_or_default();
         let gap = if missed > 0 { format!("  after {missed} missed") } else { String::new() };
         let size = sizes::show(frame.len() as u64);

@@ -7,13 +7,14 @@
 //! * [`guard`]: noticing that a mapping was left by fork, or cut short by a peer
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
-//! * [`process`]: who we are, and what time it is
+//! * [`process`]: who we are, and what time it is; [`clock`]: the same time for processes in different time namespaces
 //! * [`fork`]: telling a process from its forked children
 //! * [`processor`]: how large its caches are, and what it is good at
 //! * [`copy`], [`streaming`]: copying through the caches, and past them
 //! * [`semaphore`]: the named semaphores of protocol 1.0
 
 pub(crate) mod barrier;
+pub(crate) mod clock;
 pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod fork;

@@ -40,7 +40,7 @@ pub(crate) fn unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, the same for all processes of this boot.
+/// Nanoseconds of `CLOCK_MONOTONIC`, the same for all processes of this boot and time namespace; see `sys::clock`.
 #[inline]
 pub(crate) fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

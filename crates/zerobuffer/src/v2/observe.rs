@@ -11,8 +11,6 @@
 //! * Nothing is believed of a word, and nothing copied is shown, before the look at `reserve` that follows it.
 //! * Nothing shared is written; every loop is bounded.
 
-use std::time::Duration;
-
 use super::memory::Memory;
 use super::position::Position;
 use super::ring::{self, Damage, Found, number_in_sight};
@@ -38,9 +36,9 @@ impl Copied {
         Self { bytes: self.payload(len).to_vec(), ..*self }
     }
 
-    /// When it was committed.
-    pub(crate) fn committed_at(&self) -> Option<Duration> {
-        (self.committed_ns != 0).then(|| Duration::from_nanos(self.committed_ns))
+    /// What it was stamped with when it was committed; 0: with nothing.
+    pub(crate) fn committed_ns(&self) -> u64 {
+        self.committed_ns
     }
 
     /// The payload of the frame that was copied last, which has `len` bytes.

@@ -37,7 +37,7 @@ use crate::sys::fork::{self, ForkMark};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
 use crate::sys::process;
-use crate::sys::{barrier, futex, lock, processor, space, streaming};
+use crate::sys::{barrier, clock, futex, lock, processor, space, streaming};
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -459,11 +459,11 @@ impl Segment {
         unsafe { copy(self.payload(start), space.as_mut_ptr(), space.len()) }
     }
 
-    /// When the frame whose header is at a position was committed, if this buffer notes that.
+    /// When the frame whose header is at a position was committed, on this process's clock, if this buffer notes that.
     #[inline]
     pub(crate) fn committed_at(&self, header: Position) -> Option<Duration> {
-        (self.layout.timestamps() && self.is_ours())
-            .then(|| Duration::from_nanos(self.word(header.plus(8)).load(Ordering::Relaxed)))
+        let stamped = self.layout.timestamps() && self.is_ours();
+        stamped.then(|| self.word(header.plus(8)).load(Ordering::Relaxed)).and_then(clock::own_time)
     }
 
     /// Moves payload within a claim; the ranges may overlap.

@@ -25,7 +25,7 @@ use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
 use crate::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
 use crate::sync::Ordering;
-use crate::sys::{process, processor};
+use crate::sys::{clock, process, processor};
 use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
 
 /// Between two looks at the locks of live readers under `require_reader`.
@@ -569,7 +569,7 @@ impl Engine {
     #[cold]
     fn store_stamp(&self, header: Position) {
         let stamp = self.segment.word(header.plus(8));
-        stamp.store(process::monotonic_ns(), Ordering::Relaxed);
+        stamp.store(clock::stamp_ns(), Ordering::Relaxed);
     }
 
     /// Makes what is staged visible and wakes who waits for it.
