@@ -29,7 +29,7 @@ pub use crate::config::{Protocol, ReaderKind};
 use crate::error::OpenError;
 use crate::name::Place;
 use crate::stats::ReaderInfo;
-use crate::sys::{file, lock, process};
+use crate::sys::{file, lock};
 use crate::v1;
 use crate::v2::forget;
 use crate::v2::group;
@@ -308,7 +308,7 @@ fn look(
             head.0, floor.0
         ));
     }
-    if layout.boot_id != process::boot_id() {
+    if removal::is_from_before_reboot(fd.as_fd(), layout) {
         problems.push("it was made before the last reboot; the next user will replace it".into());
     }
     let readers = readers(fd.as_fd(), layout, oieb, registry, &mut problems)?;

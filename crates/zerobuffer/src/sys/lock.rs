@@ -24,10 +24,24 @@ fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, lock: &mut libc::flock) -> io
             return Ok(());
         }
         let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EINVAL | libc::ENOSYS) => return Err(lacking(&error)),
+            _ => return Err(error),
         }
     }
+}
+
+/// Where the kernel does not know them. Not an error of ours: the structure has the same form for all file locks.
+fn lacking(error: &io::Error) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!(
+            "this system has no open-file-description locks (F_OFD_SETLK: {error}), by which one end knows that \
+             the other lives; Linux has them from 3.15 on, some sandboxes and emulations of it (gVisor, proot, lx) do \
+             not: run both ends outside of it (`zerobuffer doctor` tries them)"
+        ),
+    )
 }
 
 fn try_lock(fd: BorrowedFd<'_>, kind: libc::c_int, offset: u64) -> io::Result<bool> {
@@ -67,4 +81,49 @@ fn probe(fd: BorrowedFd<'_>, kind: libc::c_int, offset: u64) -> io::Result<bool>
     let mut lock = byte(kind, offset);
     fcntl(fd, libc::F_OFD_GETLK, &mut lock)?;
     Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+}
+
+/// Whether anybody has the file open, or mapped, through another description than this one, in whichever namespaces.
+///
+/// A lease for writing is only granted where nobody has. It is taken for a moment; who opens the file without blocking
+/// in that moment is refused (`EWOULDBLOCK`).
+///
+/// # Errors
+/// Where leases are not known, or not for this user: on files of others without `CAP_LEASE`.
+pub(crate) fn is_open_elsewhere(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    const SETSIG: libc::c_int = 10;
+    let set = |command, value: libc::c_int| {
+        // SAFETY: `fd` is open, and these commands take a number.
+        match unsafe { libc::fcntl(fd.as_raw_fd(), command, value) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // Who opens the file meanwhile makes the kernel send a signal: one that does nothing, instead of one that ends us.
+    set(SETSIG, libc::SIGURG)?;
+    match set(libc::F_SETLEASE, libc::c_int::from(libc::F_WRLCK as i16)) {
+        Ok(()) => set(libc::F_SETLEASE, libc::c_int::from(libc::F_UNLCK as i16)).map(|()| false),
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_file_is_open_elsewhere_as_long_as_anybody_has_it_open() {
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        let is_open = || is_open_elsewhere(file.as_file().as_fd()).unwrap();
+        assert!(!is_open());
+        for writable in [false, true] {
+            let other =
+                std::fs::OpenOptions::new().read(true).write(writable).open(file.path()).unwrap();
+            assert!(is_open());
+            drop(other);
+            assert!(!is_open());
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::clock;
+
 /// What an endpoint announces of its process: for people, never for decisions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
@@ -40,7 +42,7 @@ pub(crate) fn unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, the same for all processes of this boot and time namespace; see `sys::clock`.
+/// Nanoseconds of `CLOCK_MONOTONIC`, the same for all processes of this boot and time namespace; see [`clock`].
 #[inline]
 pub(crate) fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -78,6 +80,16 @@ pub(crate) fn boot_id() -> [u8; 16] {
         *byte = (high << 4 | low) as u8;
     }
     id
+}
+
+/// When this boot began, on the clock that says what time it is; `None` where that cannot be told.
+///
+/// A time namespace shifts the clock since boot. What it was shifted by is taken off again.
+pub(crate) fn booted_at() -> Option<SystemTime> {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let since = i128::from(since.tv_sec) * 1_000_000_000 + i128::from(since.tv_nsec);
+    let running = since - i128::from(clock::offsets()?.boottime_ns);
+    SystemTime::now().checked_sub(Duration::from_nanos(u64::try_from(running).ok()?))
 }
 
 /// A number that nobody else has, as far as that can be.

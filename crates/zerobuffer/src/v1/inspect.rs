@@ -129,6 +129,14 @@ pub(crate) fn remove(name: &str, force: bool) -> Result<V1Snapshot, OpenError> {
     if !users.is_empty() && !force {
         return Err(OpenError::InUse { name: name.to_owned(), users: users.join(" and ") });
     }
-    Names::new(name)?.remove_all(force)?;
+    let names = Names::new(name)?;
+    if !force
+        && let Ok((fd, ..)) = segment::open_checked(&names, segment::Access::ReadWrite)
+        && segment::is_open_elsewhere(&fd)
+    {
+        let users = "a process that has it open, perhaps in another container".to_owned();
+        return Err(OpenError::InUse { name: name.to_owned(), users });
+    }
+    names.remove_all(force)?;
     Ok(found)
 }

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(5);
 /// Who looks for leavings takes a lock for some microseconds.
-const LOOKS: u32 = 4;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+pub(super) const LOOKS: u32 = 4;
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// Directories of lock files, in the order in which they are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,21 +10,22 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::layout::{Header, HeaderProblem, OIEB_BYTES, Oieb, Sizes};
-use super::locks::{FileId, LockDirs, LockFile, Locks};
+use super::locks::{BETWEEN_LOOKS, FileId, LOOKS, LockDirs, LockFile, Locks};
 use super::mapping::Mapping;
 use super::process::{self, Process};
 use super::ring::Memory;
 use crate::error::OpenError;
+use crate::sys::file::{self, Linked, Making, NewMode, NotMade, Unnamed};
 use crate::sys::guard::Lost;
 use crate::sys::lock;
 use crate::sys::semaphore::{self, Semaphore};
@@ -38,6 +39,10 @@ const MAX_NAME_BYTES: usize = 200;
 const UNTIL_SEMAPHORES: Duration = Duration::from_millis(20);
 /// A lock file without a segment is not called stale before this age.
 const YOUNG: Duration = Duration::from_secs(2);
+
+/// How often to open an object that somebody has a lease on for a moment, and how long to wait between.
+const LEASE_ATTEMPTS: u32 = 100;
+const LEASE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Bytes of the object that our endpoints lock: where their pid fields begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +106,12 @@ impl Names {
         move |source| OpenError::Io { name, operation, source }
     }
 
+    /// Says what stands in the way.
+    fn not_removed(&self, error: io::Error) -> OpenError {
+        let why = file::obstacle(&self.path, &error).map(|why| format!(" ({why})"));
+        self.io(format!("removing its segment{}", why.unwrap_or_default()))(error)
+    }
+
     fn not_ready(&self, problem: impl Into<String>) -> OpenError {
         OpenError::NotReady { name: self.name.to_string(), problem: problem.into() }
     }
@@ -162,7 +173,7 @@ impl Names {
             let (name, users) = (self.name.to_string(), "a reader that holds its lock".to_owned());
             return Err(OpenError::InUse { name, users });
         }
-        std::fs::remove_file(&self.path).map_err(self.io("removing its segment"))?;
+        std::fs::remove_file(&self.path).map_err(|error| self.not_removed(error))?;
         let _ = semaphore::unlink(&self.data);
         let _ = semaphore::unlink(&self.space);
         Ok(())
@@ -193,8 +204,12 @@ pub(crate) fn own_pid() -> u64 {
 /// endpoints hold their byte (a restarted container often has the pid of the one before it). So is a pid that another
 /// process has by now, which has not mapped the segment.
 pub(crate) fn is_peer_alive(fd: impl AsFd, role: Role, pid: u64) -> bool {
-    lock::is_held(fd.as_fd(), role.byte()).unwrap_or(false)
-        || (pid != own_pid() && process::is_alive(pid) && !process::is_stranger(pid, fd))
+    match lock::is_held(fd.as_fd(), role.byte()) {
+        Ok(true) => true,
+        Ok(false) => pid != own_pid() && process::is_alive(pid) && !process::is_stranger(pid, fd),
+        // Without such locks there is only the pid.
+        Err(_) => process::is_alive(pid),
+    }
 }
 
 /// Whether somebody reads what is written here, before a writer attaches.
@@ -205,6 +220,18 @@ fn has_live_reader(names: &Names, fd: &OwnedFd, pid: u64) -> bool {
     let benefit_of_doubt =
         || pid != own_pid() && process::is_alive(pid) && !Locks::exist(&names.locks, &names.name);
     is_peer_alive(fd, Role::Reader, pid) || names.is_kept_locked_for(fd) || benefit_of_doubt()
+}
+
+/// Whether somebody has the object open, whatever the pids in it say: of deployed peers in another pid namespace they say
+/// nothing here. Asked before anything is removed.
+pub(crate) fn is_open_elsewhere(fd: impl AsFd) -> bool {
+    // Not only for a moment, by somebody who looks at it.
+    (0..LOOKS).all(|look| {
+        if look > 0 {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        lock::is_open_elsewhere(fd.as_fd()).unwrap_or(false)
+    })
 }
 
 /// A buffer in use by one endpoint.
@@ -250,16 +277,18 @@ impl Drop for Objects {
         if self.pid == std::process::id() {
             // The segment first: once it is gone nobody looks for the semaphores.
             for (path, id) in self.made.iter().rev() {
-                remove_if_same(path, *id);
+                let _ = remove_if_same(path, *id);
             }
         }
     }
 }
 
-fn remove_if_same(path: &Path, id: Option<FileId>) {
+/// Fails only where the file has the name and keeps it.
+fn remove_if_same(path: &Path, id: Option<FileId>) -> io::Result<()> {
     if id.is_some() && FileId::of_path(path) == id {
-        let _ = std::fs::remove_file(path);
+        return std::fs::remove_file(path);
     }
+    Ok(())
 }
 
 impl Segment {
@@ -283,21 +312,10 @@ impl Segment {
         let mut objects = Objects::new();
         let data = make_semaphore(&names, &names.data, &mut objects)?;
         let space = make_semaphore(&names, &names.space, &mut objects)?;
-        let unnamed = Unnamed::create(&names).map_err(names.io("creating its segment"))?;
-        allocate(&names, &unnamed.fd, sizes.total_bytes())?;
-        let mapping =
-            Mapping::new(unnamed.fd.as_fd(), sizes).map_err(names.io("mapping its segment"))?;
-        mapping.oieb().initialize(sizes, own_pid());
-        if !lock::try_exclusive(unnamed.fd.as_fd(), Role::Reader.byte()).unwrap_or(true) {
-            return Err(names.reader_connected(0));
-        }
-        if !unnamed.link(&names.path).map_err(names.io("naming its segment"))? {
-            // A peer that ignores our locks was faster.
-            return Err(names.reader_connected(reader_pid_of(&names)));
-        }
+        let (fd, mapping) = make_object(&names, sizes)?;
         objects.add(names.path.clone());
         let owned = Mutex::new(Some(Owned { objects, _locks: locks }));
-        Ok(Self { names, mapping, data, space, fd: unnamed.into_fd(), owned })
+        Ok(Self { names, mapping, data, space, fd, owned })
     }
 
     /// Attaches to an existing buffer as its writer.
@@ -414,10 +432,24 @@ pub(crate) fn open_checked(
         Access::ReadWrite => OFlags::RDWR,
     };
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let fd = match rustix::fs::open(&names.path, flags, Mode::empty()) {
+    let open = || rustix::fs::open(&names.path, flags, Mode::empty());
+    // Somebody asks at this moment whether anybody has it open: see `lock::is_open_elsewhere`.
+    let retried = (0..LEASE_ATTEMPTS).find_map(|_| match open() {
+        Err(Errno::WOULDBLOCK) => {
+            std::thread::sleep(LEASE_PAUSE);
+            None
+        }
+        other => Some(other),
+    });
+    let fd = match retried.unwrap_or_else(open) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => {
             return Err(OpenError::NotFound { name: names.name.to_string(), dir: SHM_DIR.into() });
+        }
+        Err(error @ (Errno::ACCESS | Errno::ROFS)) if access.contains(OFlags::RDWR) => {
+            let what = "opening its segment for writing (writer and reader both need write access; \
+                        `zerobuffer inspect` only reads)";
+            return Err(names.io(what)(error.into()));
         }
         Err(error) => return Err(names.io("opening its segment")(error.into())),
     };
@@ -486,73 +518,51 @@ fn open_semaphore(names: &Names, name: &str) -> Result<Semaphore, OpenError> {
     })
 }
 
-/// Takes all the space now: a first touch that finds none would end the process.
-fn allocate(names: &Names, fd: &OwnedFd, bytes: u64) -> Result<(), OpenError> {
+/// Makes the object and gives it its name, complete, with the reader's byte locked.
+fn make_object(names: &Names, sizes: Sizes) -> Result<(OwnedFd, Mapping), OpenError> {
+    // Not the pid: in containers everybody is process 1.
+    let provisional = format!(".{}.{:016x}.new", names.name, crate::sys::process::random_u64());
+    // Mode 0666 less the umask, as deployed.
+    let mode = NewMode::LessUmask(0o666);
+    let making = Making { provisional: &provisional, life: None, mode, group: None };
+    let not_made = |problem| match problem {
+        NotMade::Create(error) | NotMade::Lock(error) => names.io("creating its segment")(error),
+        NotMade::Group(_, error) | NotMade::Mode(_, error) => {
+            names.io("giving its segment away")(error)
+        }
+    };
+    let dir = Path::new(SHM_DIR);
+    let mut unnamed = Unnamed::create(dir, &making).map_err(not_made)?;
     loop {
-        match rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(Errno::NOSPC) => {
-                let available = rustix::fs::statvfs(SHM_DIR)
-                    .map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
-                return Err(OpenError::NoSpace {
-                    name: names.name.to_string(),
-                    needed: bytes,
-                    available,
-                    place: SHM_DIR.to_owned(),
-                    advice: "use a smaller payload, or enlarge /dev/shm (`--shm-size`)".to_owned(),
-                });
+        allocate(names, unnamed.fd(), sizes.total_bytes())?;
+        let mapping = Mapping::new(unnamed.fd(), sizes).map_err(names.io("mapping its segment"))?;
+        mapping.oieb().initialize(sizes, own_pid());
+        if !lock::try_exclusive(unnamed.fd(), Role::Reader.byte()).unwrap_or(true) {
+            return Err(names.reader_connected(0));
+        }
+        match unnamed.link(&names.path).map_err(names.io("naming its segment"))? {
+            Linked::Yes => return Ok((unnamed.into_fd(), mapping)),
+            // A peer that ignores our locks was faster.
+            Linked::Taken => return Err(names.reader_connected(reader_pid_of(names))),
+            Linked::NotWithoutName => {
+                unnamed = Unnamed::provisional(dir, &making).map_err(not_made)?;
             }
-            Err(error) => return Err(names.io("taking space for its segment")(error.into())),
         }
     }
 }
 
-/// An object that has no name yet. Mode 0666 less the umask, as deployed.
-#[derive(Debug)]
-struct Unnamed {
-    fd: OwnedFd,
-    /// Where the file system has no unnamed files: its provisional name.
-    provisional: Option<PathBuf>,
-}
-
-impl Unnamed {
-    fn create(names: &Names) -> io::Result<Self> {
-        let (flags, mode) = (OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o666));
-        match rustix::fs::open(SHM_DIR, flags | OFlags::TMPFILE, mode) {
-            Ok(fd) => Ok(Self { fd, provisional: None }),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                let file = format!(".{}.{}.new", names.name, own_pid());
-                let path = Path::new(SHM_DIR).join(file);
-                let fd = rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
-                Ok(Self { fd, provisional: Some(path) })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Gives it its name; false when something has it already.
-    fn link(&self, path: &Path) -> io::Result<bool> {
-        let result = match &self.provisional {
-            None => {
-                let own = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-                rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)
-            }
-            Some(provisional) => rustix::fs::link(provisional, path),
-        };
-        match result {
-            Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn into_fd(mut self) -> OwnedFd {
-        if let Some(path) = self.provisional.take() {
-            let _ = std::fs::remove_file(path);
-        }
-        self.fd
-    }
+/// Takes all the space now: a first touch that finds none would end the process.
+fn allocate(names: &Names, fd: BorrowedFd<'_>, bytes: u64) -> Result<(), OpenError> {
+    file::allocate(fd, bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull => OpenError::NoSpace {
+            name: names.name.to_string(),
+            needed: bytes,
+            available: file::file_system(Path::new(SHM_DIR)).ok().and_then(|f| f.free).unwrap_or(0),
+            place: SHM_DIR.to_owned(),
+            advice: "use a smaller payload, or enlarge /dev/shm (`--shm-size`)".to_owned(),
+        },
+        _ => names.io("taking space for its segment")(error),
+    })
 }
 
 /// Clears the name for a new buffer, with the lock files held. Refuses while the old reader lives.
@@ -568,14 +578,15 @@ fn take_over(names: &Names) -> Result<(), OpenError> {
                 let problem = "it is shared memory of another program".to_owned();
                 return Err(OpenError::NotABuffer { path: names.path.clone(), problem });
             }
-            remove_if_same(&names.path, id);
-            return Ok(());
+            return remove_if_same(&names.path, id).map_err(|error| names.not_removed(error));
         }
         Err(error) => return Err(error),
     };
     if header.reader_pid != 0 && is_peer_alive(&fd, Role::Reader, header.reader_pid) {
         return Err(names.reader_connected(header.reader_pid));
     }
+    // The name first, for that can be refused: nothing is told to anybody about what stays.
+    remove_if_same(&names.path, FileId::of(&fd)).map_err(|error| names.not_removed(error))?;
     // The dead reader's writer may live on: it learns at once that its reader is gone.
     if let Ok(mapping) = Mapping::new(fd.as_fd(), sizes) {
         mapping.oieb().reader_pid.store(0, Ordering::Release);
@@ -583,7 +594,6 @@ fn take_over(names: &Names) -> Result<(), OpenError> {
             space.post();
         }
     }
-    remove_if_same(&names.path, FileId::of(&fd));
     Ok(())
 }
 
@@ -634,7 +644,13 @@ fn remove_stale_buffer(names: &Names, lock: LockFile) {
             {
                 return lock.leave();
             }
-            remove_if_same(&names.path, FileId::of(&fd));
+            if is_open_elsewhere(&fd) {
+                return lock.leave();
+            }
+            // One that cannot be removed keeps its semaphores.
+            if remove_if_same(&names.path, FileId::of(&fd)).is_err() {
+                return lock.leave();
+            }
         }
         // Its owner may be between making the file and locking it (L12).
         Err(OpenError::NotFound { .. }) if lock.age() < YOUNG => return lock.leave(),
@@ -644,7 +660,7 @@ fn remove_stale_buffer(names: &Names, lock: LockFile) {
     }
     // Not those that a peer has made meanwhile.
     for (id, path) in semaphores {
-        remove_if_same(&path, id);
+        let _ = remove_if_same(&path, id);
     }
     // Dropping a lock removes its file, still locked.
     for path in names.locks.paths(&names.name) {

@@ -1,15 +1,18 @@
 //! Protocol 2.0.
 //!
 //! Rules, which touch no operating system: [`position`], [`layout`], [`word`], [`memory`] (what they need),
-//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]. Ground: [`segment`], [`removal`], [`unread`]. Engines behind the public endpoints: [`members`],
+//! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]. Ground: [`segment`], [`ground`] (files and room for them), [`removal`], [`unread`]. Engines behind the public endpoints: [`members`],
 //! [`metadata`], [`writer`], [`reader`], [`onlooker`], [`member`], and [`arrival`], which all kinds of readers wait with.
 
 #[cfg(not(loom))]
 pub(crate) mod arrival;
 #[cfg(not(loom))]
 pub(crate) mod forget;
+#[cfg(not(loom))]
+pub(crate) mod ground;
 pub(crate) mod group;
 pub(crate) mod layout;
+#[cfg(not(loom))]
 pub(crate) mod member;
 #[cfg(not(loom))]
 pub(crate) mod members;

@@ -6,7 +6,7 @@ use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::layout::{
     LIFE_LOCK, Layout, REGISTRY_HEADER_BYTES, RegistryHeader, SLOT_BYTES, WriterArea, owner_state,
@@ -18,7 +18,7 @@ use crate::error::OpenError;
 use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sys::file::{DirectoryId, Standing};
-use crate::sys::{file, lock};
+use crate::sys::{file, lock, process};
 
 const WRITER_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, writer_state));
 /// How often, a millisecond apart, to look whether a segment is really in use.
@@ -93,14 +93,45 @@ fn retire(
         {
             return Ok(Retired::HasUnread);
         }
+        // The name first, for that can be refused; a mark on what keeps its name would make it useless to everybody.
+        // Nobody is attached who would have to read the mark, and who comes compares the name.
+        if let Err(error) = rustix::fs::unlink(&place.path) {
+            if !even_unread {
+                await_writer(probe)?;
+            }
+            return Err(error.into());
+        }
+        fault::point(Fault::RetireUnlinked);
         mark_retired(probe)?;
         fault::point(Fault::RetireMarked);
-        rustix::fs::unlink(&place.path)?;
-        fault::point(Fault::RetireUnlinked);
         Ok(Retired::Removed)
     })();
     let _ = lock::release(probe, LIFE_LOCK);
     result
+}
+
+/// Makes a segment that nobody uses, and that cannot be removed, as one that no Writer has come to yet: who reads it next
+/// waits for one, instead of being told of the end of one that it never saw.
+fn await_writer(probe: BorrowedFd<'_>) -> io::Result<()> {
+    file::write_at(probe, &writer_state::NEVER.to_le_bytes(), WRITER_STATE_OFFSET)
+}
+
+/// Takes the mark back from a segment that was marked as removed, by a program that could not remove it, and that this user
+/// cannot remove either; unless somebody else is at it.
+pub(super) fn revive(place: &Place) -> Result<(), OpenError> {
+    let io = |operation| io_error(place, operation);
+    let fd = open(place, true)?;
+    let fd = fd.as_fd();
+    // The lock goes with the description.
+    let is_ours = lock::try_exclusive(fd, LIFE_LOCK).map_err(io("lock"))?
+        && file::is_named(fd, &place.path).map_err(io("look up"))?
+        && read_state(fd).map_err(io("read"))? == segment_state::RETIRED;
+    if is_ours {
+        await_writer(fd).map_err(io("write to"))?;
+        file::write_at(fd, &segment_state::READY.to_le_bytes(), SEGMENT_STATE_OFFSET)
+            .map_err(io("write to"))?;
+    }
+    Ok(())
 }
 
 /// Whether the segment was neither removed nor cut short, read from its file.
@@ -124,7 +155,42 @@ pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retir
         Err(_) if even_unread => retire_damaged(place, fd.as_fd()),
         Err(error) => return Err(error),
     };
-    retired.map_err(io_error(place, "remove"))
+    retired.map_err(|error| removal_error(place, error))
+}
+
+/// Says what stands in the way of taking a name away.
+fn removal_error(place: &Place, error: io::Error) -> OpenError {
+    match file::obstacle(&place.path, &error) {
+        Some(why) => OpenError::Io {
+            name: place.name.to_string(),
+            operation: format!("remove {} ({why})", place.path.display()),
+            source: error,
+        },
+        None => io_error(place, "remove")(error),
+    }
+}
+
+/// Whether the machine has certainly been started anew since anybody used the segment, which nobody does now.
+///
+/// A boot id alone says nothing: containers have some of their own. What is in memory is gone with the boot that it was
+/// made in. Elsewhere the file must not have been touched in this boot. When in doubt, no: what is kept loses no frame.
+pub(crate) fn is_from_before_reboot(fd: BorrowedFd<'_>, layout: &Layout) -> bool {
+    let boot = process::boot_id();
+    if layout.boot_id == boot || layout.boot_id == [0; 16] || boot == [0; 16] {
+        return false;
+    }
+    let is_on_disk = file::is_in_memory(fd).is_ok_and(|in_memory| !in_memory);
+    let is_used = || lock::is_shared_or_held(fd, LIFE_LOCK).unwrap_or(true);
+    let is_older = || match (file::changed_at(fd), process::booted_at()) {
+        (Ok(changed), Some(booted)) => changed.max(made_at(layout)) < booted,
+        _ => false,
+    };
+    is_on_disk && is_older() && !is_used()
+}
+
+/// When its creator says that it was made.
+fn made_at(layout: &Layout) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_nanos(layout.created_ns)).unwrap_or(UNIX_EPOCH)
 }
 
 pub(super) fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Retired> {
@@ -142,13 +208,18 @@ pub(super) fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Re
 pub(crate) fn remove_by_force(place: &Place) -> Result<(), OpenError> {
     let io = |operation| io_error(place, operation);
     let fd = open(place, true)?;
+    if !file::is_named(fd.as_fd(), &place.path).map_err(io("look up"))? {
+        return Err(OpenError::NotFound { name: place.name.to_string(), dir: place.dir.clone() });
+    }
+    // The name first, for that can be refused; those who use the segment are not to be told for nothing.
+    rustix::fs::unlink(&place.path).map_err(|error| removal_error(place, error.into()))?;
     if file::size(fd.as_fd()).map_err(io("measure"))? >= SEGMENT_STATE_OFFSET + 4 {
         mark_retired(fd.as_fd()).map_err(io("retire"))?;
     }
     if let Ok(layout) = read_layout(place, fd.as_fd(), true) {
         have_writer_look(fd.as_fd(), layout.registry_offset).map_err(io("retire"))?;
     }
-    rustix::fs::unlink(&place.path).map_err(|e| io("unlink")(e.into()))
+    Ok(())
 }
 
 /// Marks a segment as one that is not to be used any more.

@@ -17,27 +17,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
+use super::ground;
+pub(crate) use super::ground::{io_error, open, read_layout};
 use super::group::Table;
 use super::layout::{
-    self, FrameGeometry, GroupHeader, LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES,
-    REGISTRY_HEADER_BYTES, RegistryHeader, Slot, WRITER_AREA_OFFSET, WriterArea, segment_state,
-    slot_flags, slot_state,
+    self, FrameGeometry, GroupHeader, LIFE_LOCK, Layout, REGISTRY_HEADER_BYTES, RegistryHeader,
+    Slot, WRITER_AREA_OFFSET, WriterArea, segment_state, slot_flags, slot_state,
 };
 use super::memory::Memory;
 use super::position::Position;
-use super::removal::{Whereabouts, remove_if_unused, retire_damaged, retire_patiently};
+use super::removal::{
+    Retired, Whereabouts, is_from_before_reboot, remove_if_unused, retire_damaged,
+    retire_patiently, revive,
+};
 use super::unread::read_state;
 use super::wake;
 use crate::error::{OpenError, WriteError};
 use crate::fault::{self, Fault};
 use crate::name::Place;
 use crate::sys::copy::{self, copy};
-use crate::sys::file::{self, FileSystem, Standing, Unnamed};
+use crate::sys::file::{self, Linked, Making, NewMode, Standing, Unnamed};
 use crate::sys::fork::{self, ForkMark};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
 use crate::sys::process;
-use crate::sys::{barrier, clock, futex, lock, processor, space, streaming};
+use crate::sys::{barrier, clock, futex, lock, processor, streaming};
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,6 +71,23 @@ pub(crate) enum Access {
 pub(crate) struct Permissions {
     pub(crate) mode: u32,
     pub(crate) group: Option<u32>,
+}
+
+/// What became of making a segment.
+enum Created<T> {
+    /// `None`: somebody was faster.
+    Done(Option<T>),
+    /// The system gives no name to a file without one.
+    NotWithoutName,
+}
+
+/// What the name stands for.
+// Moved once for each end that joins.
+#[allow(clippy::large_enum_variant)]
+enum Found {
+    Segment(Segment, OwnedFd),
+    /// Something that is being removed or replaced at this moment: look again; why, if it stays so.
+    Going(&'static str),
 }
 
 /// A mapped segment. Dropping it leaves: unmaps, and with that gives up the locks; whoever was the last removes
@@ -131,28 +152,60 @@ impl Segment {
         layout: &Layout,
         permissions: Permissions,
         access: Access,
-        attach: impl FnOnce(&Self, BorrowedFd<'_>) -> Result<T, OpenError>,
+        attach: impl Fn(&Self, BorrowedFd<'_>) -> Result<T, OpenError>,
     ) -> Result<Option<(Self, T)>, OpenError> {
-        let io = |operation| io_error(place, operation);
-        check_room(place, layout.segment_bytes)?;
+        ground::check_room(place, layout.segment_bytes)?;
         let _bar = fork::ForkBar::new();
-        let unnamed =
-            Unnamed::create(&place.dir, layout.segment_id, permissions.mode, permissions.group)
-                .map_err(|e| directory_error(place, e))?;
+        let provisional = ground::provisional_name(layout.segment_id);
+        let making = Making {
+            provisional: &provisional,
+            life: Some(LIFE_LOCK),
+            mode: NewMode::Exactly(permissions.mode),
+            group: permissions.group,
+        };
+        let not_made = |problem| ground::not_made(place, problem);
+        let unnamed = Unnamed::create(&place.dir, &making).map_err(not_made)?;
+        match Self::create_in(place, layout, access, unnamed, &attach)? {
+            Created::Done(created) => Ok(created),
+            Created::NotWithoutName => {
+                let named = Unnamed::provisional(&place.dir, &making).map_err(not_made)?;
+                match Self::create_in(place, layout, access, named, &attach)? {
+                    Created::Done(created) => Ok(created),
+                    Created::NotWithoutName => unreachable!("it has a name"),
+                }
+            }
+        }
+    }
+
+    fn create_in<T>(
+        place: &Place,
+        layout: &Layout,
+        access: Access,
+        mut unnamed: Unnamed,
+        attach: impl Fn(&Self, BorrowedFd<'_>) -> Result<T, OpenError>,
+    ) -> Result<Created<(Self, T)>, OpenError> {
+        let io = |operation| io_error(place, operation);
+        if unnamed.is_provisional() {
+            ground::sweep(place);
+        }
         file::allocate(unnamed.fd(), layout.segment_bytes)
-            .map_err(|e| allocation_error(place, layout, e))?;
+            .map_err(|e| ground::allocation_error(place, layout, e))?;
         fault::point(Fault::CreateAllocated);
         file::write_at(unnamed.fd(), &layout.encode(), 0).map_err(io("write the OIEB"))?;
         fault::point(Fault::CreateWritten);
-        lock::try_shared(unnamed.fd(), LIFE_LOCK).map_err(io("lock"))?;
-        // Whatever fails from here on, the segment is dropped before it has a name: nothing stays behind.
-        let segment = Self::map(place, layout, unnamed.fd(), access)?;
+        // Whatever fails from here on, the segment is dropped before it has its name: nothing stays behind.
+        let probe = unnamed.reopen(access != Access::Observer).map_err(io("reopen"))?;
+        let segment = Self::map(place, layout, unnamed.fd(), probe, access)?;
         fault::point(Fault::CreateMapped);
         let attached = attach(&segment, unnamed.fd())?;
         fault::point(Fault::CreateAttached);
-        let linked = unnamed.link(&place.path).map_err(io("link"))?;
+        let linked = unnamed.link(&place.path).map_err(io("give its name to"))?;
         fault::point(Fault::CreateLinked);
-        Ok(linked.then_some((segment, attached)))
+        Ok(match linked {
+            Linked::Yes => Created::Done(Some((segment, attached))),
+            Linked::Taken => Created::Done(None),
+            Linked::NotWithoutName => Created::NotWithoutName,
+        })
     }
 
     /// Joins the segment that has the name, and runs `attach` on it.
@@ -164,17 +217,17 @@ impl Segment {
         let deadline = Instant::now() + PATIENCE;
         let _bar = fork::ForkBar::new();
         loop {
-            if let Some((segment, fd)) = Self::try_join(place, access)? {
-                return attach(&segment, fd.as_fd()).map(|attached| (segment, attached));
-            }
+            let why = match Self::try_join(place, access)? {
+                Found::Segment(segment, fd) => {
+                    return attach(&segment, fd.as_fd()).map(|attached| (segment, attached));
+                }
+                Found::Going(why) => why,
+            };
             if Instant::now() > deadline {
                 return Err(OpenError::Io {
                     name: place.name.to_string(),
                     operation: "join".into(),
-                    source: io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        "somebody else keeps removing it",
-                    ),
+                    source: io::Error::new(io::ErrorKind::TimedOut, why),
                 });
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -185,50 +238,59 @@ impl Segment {
     pub(crate) fn observe(place: &Place) -> Result<Self, OpenError> {
         let fd = open(place, false)?;
         let layout = read_layout(place, fd.as_fd(), true)?;
-        Self::map(place, &layout, fd.as_fd(), Access::Observer)
+        let probe = file::reopen(fd.as_fd(), &place.path, false);
+        let probe = probe.map_err(io_error(place, "reopen"))?;
+        Self::map(place, &layout, fd.as_fd(), probe, Access::Observer)
     }
 
-    /// `None`: it is being removed or replaced at this moment; try again.
-    fn try_join(place: &Place, access: Access) -> Result<Option<(Self, OwnedFd)>, OpenError> {
+    fn try_join(place: &Place, access: Access) -> Result<Found, OpenError> {
+        const GOING: Found = Found::Going("somebody else keeps removing it");
         let io = |operation| io_error(place, operation);
         let fd = open(place, true)?;
         fault::point(Fault::JoinOpened);
+        let is_named = || file::is_named(fd.as_fd(), &place.path).map_err(io("look up"));
         let layout = match read_layout(place, fd.as_fd(), false) {
             Ok(layout) => layout,
             // A file that lost its name meanwhile says nothing about the one that has it now.
-            Err(_) if !file::is_named(fd.as_fd(), &place.path).map_err(io("look up"))? => {
-                return Ok(None);
-            }
+            Err(_) if !is_named()? => return Ok(GOING),
             Err(error) => return Err(error),
         };
         if !lock::try_shared(fd.as_fd(), LIFE_LOCK).map_err(io("lock"))? {
-            return Ok(None);
+            return Ok(GOING);
         }
         fault::point(Fault::JoinHeld);
-        if !file::is_named(fd.as_fd(), &place.path).map_err(io("look up"))? {
-            return Ok(None);
+        if !is_named()? {
+            return Ok(GOING);
         }
-        if read_state(fd.as_fd()).map_err(io("read"))? != segment_state::READY {
-            // Retired, but still there: its remover died before the last step.
+        let is_retired = read_state(fd.as_fd()).map_err(io("read"))? != segment_state::READY;
+        if is_retired || is_from_before_reboot(fd.as_fd(), &layout) {
+            // Its remover died before the last step, or the machine was started anew.
             drop(fd);
-            remove_if_unused(place, true)?;
-            return Ok(None);
+            return match remove_if_unused(place, true) {
+                Ok(Retired::InUse) if is_retired => Ok(Found::Going(
+                    "it was removed by force, and processes that used it have yet to leave it",
+                )),
+                Ok(_) => Ok(GOING),
+                // Nothing but a mark says so, and the name stays: somebody could not finish what it began.
+                Err(_) if is_retired => revive(place).map(|()| GOING),
+                Err(error) => Err(error),
+            };
         }
-        let boot = process::boot_id();
-        if layout.boot_id != boot && layout.boot_id != [0; 16] && boot != [0; 16] {
-            drop(fd);
-            remove_if_unused(place, true)?;
-            return Ok(None);
-        }
-        let segment = Self::map(place, &layout, fd.as_fd(), access)?;
+        let probe = match file::reopen(fd.as_fd(), &place.path, access != Access::Observer) {
+            Ok(probe) => probe,
+            Err(_) if !is_named()? => return Ok(GOING),
+            Err(error) => return Err(io("reopen")(error)),
+        };
+        let segment = Self::map(place, &layout, fd.as_fd(), probe, access)?;
         fault::point(Fault::JoinMapped);
-        Ok(Some((segment, fd)))
+        Ok(Found::Segment(segment, fd))
     }
 
     fn map(
         place: &Place,
         layout: &Layout,
         fd: BorrowedFd<'_>,
+        probe: OwnedFd,
         access: Access,
     ) -> Result<Self, OpenError> {
         let writer = access == Access::Writer;
@@ -242,7 +304,6 @@ impl Segment {
         ];
         let mapping = Mapping::new(fd, &regions).map_err(io_error(place, "map"))?;
         let attached = access != Access::Observer;
-        let probe = file::reopen(fd, &place.path, attached).map_err(io_error(place, "reopen"))?;
         let farewell = Farewell {
             attached,
             probe,
@@ -743,170 +804,4 @@ impl Drop for Farewell {
             };
         }
     }
-}
-
-/// Opens the file that has the name.
-pub(crate) fn open(place: &Place, writable: bool) -> Result<OwnedFd, OpenError> {
-    let not_a_buffer = || OpenError::NotABuffer {
-        path: place.path.clone(),
-        problem: "it is a link, a directory, a pipe or the like, where a regular file is expected"
-            .into(),
-    };
-    file::open(&place.path, writable).map_err(|error| match error.kind() {
-        // A link, a directory, a socket.
-        _ if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR | libc::ENXIO)) => {
-            not_a_buffer()
-        }
-        io::ErrorKind::InvalidInput => not_a_buffer(),
-        io::ErrorKind::NotFound => {
-            OpenError::NotFound { name: place.name.to_string(), dir: place.dir.clone() }
-        }
-        io::ErrorKind::NotADirectory => directory_error(place, error),
-        io::ErrorKind::PermissionDenied => OpenError::Io {
-            name: place.name.to_string(),
-            operation: format!(
-                "open {} (create the buffer with a mode and group that admit this user)",
-                place.path.display()
-            ),
-            source: error,
-        },
-        _ => io_error(place, "open")(error),
-    })
-}
-
-/// Reads and checks the OIEB.
-pub(crate) fn read_layout(
-    place: &Place,
-    fd: BorrowedFd<'_>,
-    observe: bool,
-) -> Result<Layout, OpenError> {
-    let size = file::size(fd).map_err(io_error(place, "measure"))?;
-    let mut oieb = [0; OIEB_BYTES];
-    if let Err(error) = file::read_at(fd, &mut oieb, 0) {
-        return Err(match error.kind() {
-            io::ErrorKind::UnexpectedEof => OpenError::Damaged {
-                name: place.name.to_string(),
-                problem: format!("the file has {size} bytes, the OIEB alone takes {OIEB_BYTES}"),
-            },
-            _ => io_error(place, "read")(error),
-        });
-    }
-    let page = rustix::param::page_size() as u64;
-    Layout::parse(&oieb, size, page, observe).map_err(|problem| match problem {
-        LayoutProblem::Version([major, minor, patch, _]) => OpenError::WrongVersion {
-            name: place.name.to_string(),
-            found: format!("{major}.{minor}.{patch}"),
-            expected: "2.x",
-        },
-        LayoutProblem::Features(unknown) => {
-            OpenError::UnknownFeatures { name: place.name.to_string(), unknown }
-        }
-        other => OpenError::Damaged { name: place.name.to_string(), problem: other.to_string() },
-    })
-}
-
-/// Wraps an operating system error with what was tried, on what.
-pub(crate) fn io_error<'a>(
-    place: &'a Place,
-    operation: &'a str,
-) -> impl Fn(io::Error) -> OpenError + 'a {
-    move |source| OpenError::Io {
-        name: place.name.to_string(),
-        operation: format!("{operation} {}{}", place.path.display(), advice(&source)),
-        source,
-    }
-}
-
-/// What to do about a limit that was met.
-fn advice(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EMFILE) => {
-            " (each end takes two or three descriptors; raise this process's limit: `ulimit -n`)"
-        }
-        Some(libc::ENFILE) => " (raise the system's limit: `sysctl fs.file-max`)",
-        Some(libc::ENOMEM) => {
-            " (the payload takes its size twice in address space; raise `ulimit -v`, or `sysctl vm.max_map_count`)"
-        }
-        _ => "",
-    }
-}
-
-fn directory_error(place: &Place, error: io::Error) -> OpenError {
-    let problem = match error.kind() {
-        io::ErrorKind::NotFound => "it does not exist; create it, or choose another (`--dir`)",
-        io::ErrorKind::PermissionDenied => {
-            "this user may not write there; choose another (`--dir`)"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only; choose another (`--dir`)",
-        io::ErrorKind::NotADirectory => "it is not a directory",
-        // Nothing was asked for yet but an empty file.
-        io::ErrorKind::StorageFull => {
-            "it has no room for another file (`df -i`): remove some, or remount it with a larger `nr_inodes`"
-        }
-        _ => return io_error(place, "create")(error),
-    };
-    OpenError::UnsuitableDirectory { dir: place.dir.clone(), problem: problem.into() }
-}
-
-/// Refuses what does not fit, before any of it is taken.
-fn check_room(place: &Place, needed: u64) -> Result<(), OpenError> {
-    let (kind, free) = file::file_system(&place.dir).map_err(|e| directory_error(place, e))?;
-    if let FileSystem::Unsuitable(what) = kind {
-        return Err(OpenError::UnsuitableDirectory {
-            dir: place.dir.clone(),
-            problem: format!(
-                "it is on {what}, where locks and shared memory do not work between processes; use a tmpfs such as /dev/shm"
-            ),
-        });
-    }
-    if free < needed {
-        return Err(no_space(place, needed, free));
-    }
-    if let Some(limit) = space::file_size_limit()
-        && limit < needed
-    {
-        return Err(OpenError::NoSpace {
-            name: place.name.to_string(),
-            needed,
-            available: limit,
-            place: "a file of this process".into(),
-            advice: "raise the limit (`ulimit -f unlimited`), or ask for a smaller payload".into(),
-        });
-    }
-    match space::memory_limit() {
-        Some(limit) if kind == FileSystem::Memory && limit.available < needed => {
-            Err(OpenError::NoSpace {
-                name: place.name.to_string(),
-                needed,
-                available: limit.available,
-                place: limit.place,
-                advice: limit.advice.into(),
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn no_space(place: &Place, needed: u64, available: u64) -> OpenError {
-    let megabytes = (needed.div_ceil(1 << 20) + 16).next_power_of_two().max(128);
-    let advice = format!(
-        "ask for a smaller payload, or enlarge it: for a container `--shm-size={megabytes}m` \
-         (compose: `shm_size: {megabytes}m`), on a host `mount -o remount,size={megabytes}m {}`",
-        place.dir.display()
-    );
-    OpenError::NoSpace {
-        name: place.name.to_string(),
-        needed,
-        available,
-        place: place.dir.display().to_string(),
-        advice,
-    }
-}
-
-fn allocation_error(place: &Place, layout: &Layout, error: io::Error) -> OpenError {
-    if error.kind() == io::ErrorKind::StorageFull {
-        let free = file::file_system(&place.dir).map_or(0, |(_, free)| free);
-        return no_space(place, layout.segment_bytes, free);
-    }
-    io_error(place, "allocate")(error)
 }

@@ -98,7 +98,7 @@ pub(crate) fn create_or_join<T>(
             attach(segment, fd)
         });
         match joined {
-            Err(error) if error.is_not_found() => {}
+            Err(OpenError::NotFound { .. }) => {}
             other => return other,
         }
         let created = Segment::create(place, &layout, permissions, access, |segment, fd| {

@@ -517,3 +517,21 @@ fn stale_buffers_of_dead_peers_are_removed_when_a_reader_starts() {
     drop(reader(&Unique::new("scan-two"), 64));
     assert!(name.traces().is_empty(), "{:?}", name.traces());
 }
+
+/// As of a deployed peer in another pid namespace, with a temporary directory of its own: it holds no lock of ours, and
+/// its pid says nothing here.
+#[test]
+fn a_buffer_that_somebody_has_open_is_not_stale() {
+    let name = Unique::new("open");
+    let mut child = Process::of_test(CHILD, &format!("reader:{}", name.0));
+    until(|| name.segment().exists());
+    child.kill();
+    let open = std::fs::File::open(name.segment()).unwrap();
+    drop(reader(&Unique::new("scan-three"), 64));
+    assert!(name.segment().exists(), "somebody has it open");
+    let error = crate::v1::inspect::remove(&name.0, false).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    drop(open);
+    drop(reader(&Unique::new("scan-four"), 64));
+    assert!(name.traces().is_empty(), "{:?}", name.traces());
+}
