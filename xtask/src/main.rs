@@ -5,6 +5,7 @@ mod fuzz;
 mod instructions;
 mod packages;
 mod steps;
+mod surroundings;
 mod tsan;
 
 use std::process::ExitCode;
@@ -84,6 +85,8 @@ enum Chore {
     },
     /// The examples, each run to its end
     Examples,
+    /// What containers, sandboxes and file systems do to buffers, each played on this machine, as a table. Needs root
+    Surroundings,
 }
 
 fn main() -> ExitCode {
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Chore::HotPath => hot_path(&mut steps),
         Chore::Compare { quick, out } => compare::run(&mut steps, quick, &out),
         Chore::Examples => examples(&mut steps),
+        Chore::Surroundings => surroundings::run(&mut steps),
     };
     steps.summary();
     match outcome {

@@ -17,7 +17,7 @@ struct Need {
 /// Debian's own Python: the package's module belongs to it, not to another one that may come first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     Need { what: "a C linker", check: &["cc", "--version"], package: "gcc" },
     Need { what: "a C++ compiler, for libFuzzer", check: &["c++", "--version"], package: "g++" },
     Need { what: "ffmpeg", check: &["ffmpeg", "-version"], package: "ffmpeg" },
@@ -31,6 +31,11 @@ const NEEDS: [Need; 11] = [
     },
     Need { what: "unshare", check: &["unshare", "--version"], package: "util-linux" },
     Need { what: "setpriv", check: &["setpriv", "--version"], package: "util-linux" },
+    Need {
+        what: "debugfs, and mkfs for file systems in a file",
+        check: &["debugfs", "-V"],
+        package: "e2fsprogs",
+    },
     Need {
         what: "Python's virtual environments, for the deployed peer",
         check: &["python3", "-c", "import ensurepip, venv"],

@@ -83,6 +83,8 @@ mod name;
 #[cfg(not(loom))]
 mod reader;
 mod stats;
+#[cfg(not(loom))]
+pub mod surroundings;
 mod sync;
 #[cfg(not(loom))]
 mod sys;

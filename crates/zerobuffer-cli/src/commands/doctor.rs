@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod checks;
+mod trials;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -57,7 +58,8 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     findings.extend(cgroup::memory());
     findings.extend(checks::limits());
     findings.extend(checks::remove_ipc());
-    findings.extend(checks::kernel(&dir));
+    findings.extend(trials::tried(&dir));
+    findings.extend(checks::kernel());
     findings.extend(checks::leftovers(&dir));
     let good = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
 

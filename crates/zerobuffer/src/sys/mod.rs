@@ -6,6 +6,7 @@
 //!   (`one_view`: once for all endpoints of a process, for ThreadSanitizer)
 //! * [`guard`]: noticing that a mapping was left by fork, or cut short by a peer
 //! * [`space`]: how much memory can be had without waking the OOM killer
+//! * [`trial`]: trying what a directory offers
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
 //! * [`process`]: who we are, and what time it is; [`clock`]: the same time for processes in different time namespaces
 //! * [`fork`]: telling a process from its forked children
@@ -29,3 +30,4 @@ pub(crate) mod processor;
 pub(crate) mod semaphore;
 pub(crate) mod space;
 pub(crate) mod streaming;
+pub(crate) mod trial;

@@ -44,6 +44,11 @@ pub(crate) fn memory_limit() -> Option<Limit> {
     [tree.available_memory(), tightest].into_iter().flatten().min_by_key(|l| l.available)
 }
 
+/// Every memory limit of this process's control groups, of either version, up to their roots.
+pub(crate) fn group_limits() -> Vec<GroupLimit> {
+    Tree::system().group_limits()
+}
+
 /// Where the kernel shows memory and cgroups: the real ones, or a test's imitation.
 struct Tree {
     meminfo: PathBuf,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Resource, getrlimit, getuid};
 use rustix::thread::{MembarrierCommand, MembarrierQuery, futex, membarrier_query};
 use zerobuffer::{DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES};
@@ -16,9 +16,17 @@ use crate::sizes;
 /// A default buffer and its control pages.
 const DEFAULT_BUFFER_BYTES: u64 =
     (DEFAULT_PAYLOAD_BYTES + 2 * DEFAULT_METADATA_BYTES + (64 << 10)) as u64;
-/// File systems by `statfs` type: memory, and memory in large pages.
-const TMPFS: i64 = 0x0102_1994;
-const HUGETLBFS: i64 = 0x9584_58f6;
+/// File systems in memory, by `statfs` type.
+const IN_MEMORY: [(i64, &str); 2] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
+/// Those on which buffers are refused.
+const UNSUITABLE: [(i64, &str); 6] = [
+    (0x6969, "NFS"),
+    (0x0102_1997, "9p"),
+    (0x6573_5546, "FUSE or virtiofs"),
+    (0xff53_4d42, "SMB"),
+    (0xfe53_4d42, "SMB"),
+    (0x9584_58f6, "hugetlbfs"),
+];
 
 /// Space, file system, permissions.
 pub(super) fn directory(dir: &Path) -> Vec<Finding> {
@@ -31,9 +39,17 @@ pub(super) fn directory(dir: &Path) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     let kind = stat.f_type;
-    findings.push(if kind == TMPFS || kind == HUGETLBFS {
-        let name = if kind == TMPFS { "tmpfs" } else { "hugetlbfs" };
+    let named = |kinds: &[(i64, &'static str)]| {
+        kinds.iter().find(|(of, _)| *of == kind).map(|(_, name)| *name)
+    };
+    findings.push(if let Some(name) = named(&IN_MEMORY) {
         Finding::good("file system", format!("{} is on {name}", dir.display()))
+    } else if let Some(name) = named(&UNSUITABLE) {
+        Finding::bad(
+            "file system",
+            format!("{} is on {name}, where buffers do not work", dir.display()),
+            "use /dev/shm, or mount a tmpfs or a docker volume of type tmpfs there",
+        )
     } else {
         Finding::warning(
             "file system",
@@ -41,18 +57,41 @@ pub(super) fn directory(dir: &Path) -> Vec<Finding> {
             "frames may be written to a disk; use /dev/shm, or mount a tmpfs or a docker volume of type tmpfs there",
         )
     });
-    if rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err()
-        || vfs.f_flag.contains(StatVfsMountFlags::RDONLY)
-    {
+    if vfs.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        findings.push(Finding::bad(
+            "directory",
+            format!("{} is mounted read-only", dir.display()),
+            "readers and writers write to buffers: mount it writable (docker: -v VOLUME:DIR without `:ro`); `zerobuffer \
+             tap`, `ls` and `inspect`, and readers that only observe, work as it is",
+        ));
+    } else if !may_write(dir) {
         findings.push(Finding::bad(
             "directory",
             format!("{} cannot be written to by user {}", dir.display(), getuid().as_raw()),
             "change its permissions, or choose another with --dir or ZEROBUFFER_DIR",
         ));
     }
-    let (free, all) = (vfs.f_bavail * vfs.f_frsize, vfs.f_blocks * vfs.f_frsize);
-    let found = format!("{} free of {}", sizes::show(free), sizes::show(all));
-    findings.push(if free < DEFAULT_BUFFER_BYTES {
+    findings.push(space(&vfs));
+    if vfs.f_files > 0 && vfs.f_favail == 0 {
+        findings.push(Finding::bad("inodes", "none free", "remove files from the directory"));
+    }
+    findings
+}
+
+/// Whether this user may make files there.
+pub(super) fn may_write(dir: &Path) -> bool {
+    use rustix::fs::Access;
+    rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+fn space(vfs: &rustix::fs::StatVfs) -> Finding {
+    if vfs.f_blocks == 0 {
+        return Finding::good("space", "no limit of its own, or not told");
+    }
+    let bytes = |blocks: u64| blocks.saturating_mul(vfs.f_frsize);
+    let free = bytes(vfs.f_bavail);
+    let found = format!("{} free of {}", sizes::show(free), sizes::show(bytes(vfs.f_blocks)));
+    if free < DEFAULT_BUFFER_BYTES {
         Finding::bad(
             "space",
             format!("{found}; a default buffer needs {}", sizes::show(DEFAULT_BUFFER_BYTES)),
@@ -61,11 +100,7 @@ pub(super) fn directory(dir: &Path) -> Vec<Finding> {
         )
     } else {
         Finding::good("space", found)
-    });
-    if vfs.f_files > 0 && vfs.f_favail == 0 {
-        findings.push(Finding::bad("inodes", "none free", "remove files from the directory"));
     }
-    findings
 }
 
 /// Locked memory and open files.
@@ -145,25 +180,8 @@ fn removes_ipc(texts: impl Iterator<Item = String>) -> bool {
 }
 
 /// What the kernel offers.
-pub(super) fn kernel(dir: &Path) -> Vec<Finding> {
+pub(super) fn kernel() -> Vec<Finding> {
     let mut findings = Vec::new();
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy().into_owned();
-
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    findings.push(match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(_) => Finding::good("O_TMPFILE", format!("works in {}", dir.display())),
-        Err(error) => Finding::bad(
-            "O_TMPFILE",
-            format!("{}: {error}", dir.display()),
-            "use a directory on tmpfs, ext4, xfs or btrfs that you may write to",
-        ),
-    });
-    findings.push(if version(&release) >= (3, 15) {
-        Finding::good("OFD locks", format!("kernel {release} has them"))
-    } else {
-        Finding::bad("OFD locks", format!("kernel {release} lacks them"), "use Linux 3.15 or later")
-    });
     let word = AtomicU32::new(0);
     findings.push(match futex::wake(&word, futex::Flags::empty(), 1) {
         Ok(_) => Finding::good("futex", "works"),
@@ -184,12 +202,6 @@ pub(super) fn kernel(dir: &Path) -> Vec<Finding> {
         )
     });
     findings
-}
-
-fn version(release: &str) -> (u32, u32) {
-    let mut numbers =
-        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Buffers that nobody uses.
@@ -221,15 +233,34 @@ pub(super) fn leftovers(dir: &Path) -> Vec<Finding> {
             }
         }
     }
+    let half_made = half_made(dir);
+    if half_made > 0 {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("{half_made} files `.zerobuffer-*.new`, of buffers that are being made or whose creator died"),
+            "the next buffer that is made there removes what nobody holds",
+        ));
+    }
     if findings.is_empty() {
         findings.push(Finding::good(CHECK, format!("none among {} buffers", listings.len())));
     }
     findings
 }
 
+/// Files with provisional names.
+fn half_made(dir: &Path) -> usize {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names
+        .filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with(".zerobuffer-") && name.ends_with(".new")
+        })
+        .count()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{removes_ipc, version};
+    use super::removes_ipc;
 
     #[test]
     fn remove_ipc_is_on_unless_the_last_setting_says_otherwise() {
@@ -237,12 +268,5 @@ mod tests {
         assert!(removes_ipc([].into_iter()));
         assert!(removes_ipc([text("[Login]\n#RemoveIPC=no\n")].into_iter()));
         assert!(!removes_ipc([text("RemoveIPC=yes"), text("[Login]\nRemoveIPC=no\n")].into_iter()));
-    }
-
-    #[test]
-    fn kernel_versions_are_compared_as_numbers() {
-        assert!(version("6.1.0-18-amd64") >= (3, 15));
-        assert!(version("3.9.1") < (3, 15));
-        assert_eq!(version("odd"), (0, 0));
     }
 }
