@@ -113,6 +113,12 @@ impl Ground {
         while let Some(path) = self.mounts.pop() {
             run(Command::new("umount").arg(&path));
         }
+        // Its device goes a moment later, and writes to the image until then.
+        let image = self.image_path();
+        until("the image is let go", || {
+            let output = Command::new("losetup").arg("-j").arg(&image).output();
+            output.expect("losetup is there").stdout.is_empty()
+        });
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -167,7 +173,8 @@ impl Ground {
     fn open_program(&self) -> PathBuf {
         let copy = self.scratch().join("zerobuffer");
         if !copy.exists() {
-            std::fs::copy(Tool::Zerobuffer.path(), &copy).expect("room for a copy");
+            // By another process: a descriptor of ours would be copied by a fork of another thread, and keep it busy.
+            run(Command::new("cp").arg(Tool::Zerobuffer.path()).arg(&copy));
             open_to_all(&copy);
         }
         copy
