@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::printable;
 #[cfg(not(loom))]
 use crate::sys::guard::Lost;
 
@@ -70,6 +71,7 @@ impl std::fmt::Display for Peer {
             name if name.is_empty() => "(ephemeral)".into(),
             name => name,
         };
+        let name = printable(&*name);
         match self.presence {
             Presence::Never => write!(f, "reader `{name}`, which nobody has taken yet"),
             Presence::Attached => write!(f, "reader `{name}` (pid {})", self.pid),
@@ -101,7 +103,7 @@ pub enum OpenError {
         problem: &'static str,
     },
     /// There is no buffer of that name.
-    #[error("no buffer `{name}` in {dir}: start the side that creates it, or wait for it (`wait_for_buffer`, `--wait-ms`)", dir = dir.display())]
+    #[error("no buffer `{name}` in {dir}: start the side that creates it, or wait for it (`wait_for_buffer`, `--wait-ms`)", dir = printable(dir))]
     NotFound {
         /// Name of the buffer.
         name: String,
@@ -109,7 +111,7 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// The configuration asks for something that cannot be.
-    #[error("buffer `{name}`: {problem}")]
+    #[error("buffer `{name}`: {problem}", problem = printable(problem))]
     InvalidConfig {
         /// Name of the buffer.
         name: String,
@@ -118,7 +120,7 @@ pub enum OpenError {
     },
     /// The buffer exists with another configuration.
     #[error(
-        "buffer `{name}` exists with {found} where {expected} was asked for: use the same configuration, join it instead, or remove it first (`zerobuffer rm {name}`)"
+        "buffer `{name}` exists with {found} where {expected} was asked for: use the same configuration, join it instead, or remove it first (`zerobuffer rm {name}`)", found = printable(found), expected = printable(expected)
     )]
     ConfigMismatch {
         /// Name of the buffer.
@@ -140,7 +142,7 @@ pub enum OpenError {
     },
     /// A live reader holds the slot of that name.
     #[error(
-        "buffer `{name}` already has a reader named `{reader}` (pid {pid}): give this one a name of its own, or make it ephemeral"
+        "buffer `{name}` already has a reader named `{reader}` (pid {pid}): give this one a name of its own, or make it ephemeral", reader = printable(reader)
     )]
     ReaderConnected {
         /// Name of the buffer.
@@ -152,7 +154,7 @@ pub enum OpenError {
     },
     /// The name of a reader, or of a work group, stands for something else.
     #[error(
-        "buffer `{name}`: `{reader}` is the name of {by} there: use another name, or wait until that one has left for good"
+        "buffer `{name}`: `{reader}` is the name of {by} there: use another name, or wait until that one has left for good", reader = printable(reader)
     )]
     NameTaken {
         /// Name of the buffer.
@@ -203,7 +205,7 @@ pub enum OpenError {
         slots: u32,
     },
     /// Too little room in the file system, the memory or the cgroup.
-    #[error("buffer `{name}` needs {needed} bytes, but {place} has {available}: {advice}")]
+    #[error("buffer `{name}` needs {needed} bytes, but {place} has {available}: {advice}", place = printable(place), advice = printable(advice))]
     NoSpace {
         /// Name of the buffer.
         name: String,
@@ -240,7 +242,7 @@ pub enum OpenError {
     },
     /// The segment contradicts itself or was cut short.
     #[error(
-        "buffer `{name}` is damaged: {problem}; look at it with `zerobuffer inspect {name}`, remove it with `zerobuffer rm {name}`"
+        "buffer `{name}` is damaged: {problem}; look at it with `zerobuffer inspect {name}`, remove it with `zerobuffer rm {name}`", problem = printable(problem)
     )]
     Damaged {
         /// Name of the buffer.
@@ -250,7 +252,7 @@ pub enum OpenError {
     },
     /// The segment is there but its creator has not finished it, or died before it had.
     #[error(
-        "buffer `{name}` is not ready: {problem}; wait for the side that creates it (`wait_for_buffer`, `--wait-ms`), or restart it"
+        "buffer `{name}` is not ready: {problem}; wait for the side that creates it (`wait_for_buffer`, `--wait-ms`), or restart it", problem = printable(problem)
     )]
     NotReady {
         /// Name of the buffer.
@@ -260,7 +262,7 @@ pub enum OpenError {
     },
     /// The semaphores of a protocol 1.0 buffer are not there.
     #[error(
-        "buffer `{name}` has no semaphore {semaphore}: its reader is still starting, or died while it was; wait for it, or restart it"
+        "buffer `{name}` has no semaphore {semaphore}: its reader is still starting, or died while it was; wait for it, or restart it", semaphore = printable(semaphore)
     )]
     MissingSemaphores {
         /// Name of the buffer.
@@ -289,7 +291,7 @@ pub enum OpenError {
         advice: &'static str,
     },
     /// The name stands for something that is not a buffer file.
-    #[error("{path} is not a buffer: {problem}", path = path.display())]
+    #[error("{path} is not a buffer: {problem}", path = printable(path), problem = printable(problem))]
     NotABuffer {
         /// The path.
         path: PathBuf,
@@ -298,7 +300,7 @@ pub enum OpenError {
     },
     /// Somebody is attached and removal was not forced.
     #[error(
-        "buffer `{name}` is in use by {users}: stop them first, or force the removal (`--force`)"
+        "buffer `{name}` is in use by {users}: stop them first, or force the removal (`--force`)", users = printable(users)
     )]
     InUse {
         /// Name of the buffer.
@@ -307,7 +309,7 @@ pub enum OpenError {
         users: String,
     },
     /// The directory cannot hold shared memory.
-    #[error("{dir} cannot hold buffers: {problem}", dir = dir.display())]
+    #[error("{dir} cannot hold buffers: {problem}", dir = printable(dir), problem = printable(problem))]
     UnsuitableDirectory {
         /// The directory.
         dir: PathBuf,
@@ -315,7 +317,7 @@ pub enum OpenError {
         problem: String,
     },
     /// The operating system refused.
-    #[error("buffer `{name}`: {operation} failed: {source}")]
+    #[error("buffer `{name}`: {operation} failed: {source}", operation = printable(operation))]
     Io {
         /// Name of the buffer.
         name: String,
@@ -460,7 +462,7 @@ fn reader_gone(name: &str, holder: &Peer, took_buffer: bool) -> String {
         return format!(
             "buffer `{name}` is full and work group `{}` has no member any more: start one (its frames are kept), \
              write again to wait for it, or give it up ({GIVE_UP})",
-            holder.name()
+            printable(&*holder.name())
         );
     }
     format!(

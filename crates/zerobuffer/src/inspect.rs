@@ -28,6 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use crate::config::{Protocol, ReaderKind};
 use crate::error::OpenError;
 use crate::name::Place;
+use crate::printable;
 use crate::stats::ReaderInfo;
 use crate::sys::{file, lock};
 use crate::v1;
@@ -38,7 +39,7 @@ use crate::v2::layout::{
     SLOT_BYTES, SlotName, WRITER_LOCK, owner_state, segment_state, slot_flags, slot_lock,
     slot_state, writer_state,
 };
-use crate::v2::members::{self, printable};
+use crate::v2::members::{self, name_text};
 use crate::v2::position::Position;
 use crate::v2::registry::{Lag, Mark};
 use crate::v2::removal::{self, Retired};
@@ -394,13 +395,16 @@ fn readers(
         }
         let mut name = SlotName::default();
         name.copy_from_slice(&registry.0[at(0xc0)..at(0xe0)]);
-        let name = printable(&name);
+        let name = name_text(&name);
         let cursor = Position(registry.u64(at(0)));
         let kind = members::kind(registry.u32(at(0x84)));
         let holds_back = matches!(kind, ReaderKind::Every | ReaderKind::Group);
         if holds_back && cursor.since(floor) > layout.frames.farthest() {
-            problems
-                .push(format!("the cursor {} of reader `{name}` lies outside the ring", cursor.0));
+            problems.push(format!(
+                "the cursor {} of reader `{}` lies outside the ring",
+                cursor.0,
+                printable(&name)
+            ));
         }
         let attached = registry.u32(at(0x9c)) == owner_state::ATTACHED;
         let reader = Mark {
@@ -630,7 +634,7 @@ fn users(seen: &Snapshot) -> String {
         .readers
         .iter()
         .filter(|r| r.alive)
-        .map(|r| format!("reader `{}` (pid {})", r.name, r.pid));
+        .map(|r| format!("reader `{}` (pid {})", printable(&r.name), r.pid));
     let all: Vec<_> = writer.chain(readers).collect();
     if all.is_empty() {
         "a process that is just joining or leaving".into()

@@ -80,6 +80,7 @@ pub mod inspect;
 mod mortal;
 #[cfg(not(loom))]
 mod name;
+mod printable;
 #[cfg(not(loom))]
 mod reader;
 mod stats;
@@ -112,6 +113,7 @@ pub use events::{Event, Events};
 pub use frame::{Frame, OwnedFrame};
 #[cfg(not(loom))]
 pub use name::{DIR_VARIABLE, default_dir};
+pub use printable::{Printable, printable};
 #[cfg(not(loom))]
 pub use reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
 pub use stats::{Forwarded, ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};

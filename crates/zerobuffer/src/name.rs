@@ -29,22 +29,7 @@ pub(crate) struct Place {
 impl Place {
     /// Checks the name.
     pub(crate) fn new(name: &str, dir: Option<&Path>) -> Result<Self, OpenError> {
-        let problem = if name.is_empty() {
-            Some("it is empty")
-        } else if name.len() > MAX_NAME_BYTES {
-            Some("it is longer than 200 bytes")
-        } else if name.contains('/') {
-            Some("it contains `/`")
-        } else if name.starts_with('.') {
-            Some("it starts with `.`")
-        } else if name.chars().any(char::is_control) {
-            Some("it contains a control character")
-        } else if name.ends_with(SUFFIX) || name.starts_with("sem.") {
-            Some("files of that name belong to other buffers (`.zb2`, `sem.`)")
-        } else {
-            None
-        };
-        if let Some(problem) = problem {
+        if let Some(problem) = problem_of(name, MAX_NAME_BYTES) {
             return Err(OpenError::InvalidName { name: name.to_owned(), problem });
         }
         let dir = dir.map_or_else(default_dir, Path::to_path_buf);
@@ -56,6 +41,26 @@ impl Place {
     pub(crate) fn buffer_of(file_name: &str) -> Option<&str> {
         file_name.strip_suffix(SUFFIX).filter(|name| Self::new(name, None).is_ok())
     }
+}
+
+/// What is wrong with a name of at most `most` bytes, be it of a buffer, a reader or a work group: all of them are
+/// printed, and some of them become file names.
+pub(crate) fn problem_of(name: &str, most: usize) -> Option<&'static str> {
+    Some(if name.is_empty() {
+        "it is empty"
+    } else if name.len() > most {
+        "it is too long"
+    } else if name.contains('/') {
+        "it contains `/`"
+    } else if name.starts_with('.') {
+        "it starts with `.`"
+    } else if name.chars().any(char::is_control) {
+        "it contains a control character"
+    } else if name.ends_with(SUFFIX) || name.starts_with("sem.") {
+        "files of that name belong to other buffers (`.zb2`, `sem.`)"
+    } else {
+        return None;
+    })
 }
 
 #[cfg(test)]

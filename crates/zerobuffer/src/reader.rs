@@ -10,7 +10,9 @@ use crate::engine::{Attendance, Reading, SeatRef};
 use crate::error::{MetadataError, OpenError, ReadError, WriterPresence};
 use crate::events::Events;
 use crate::frame::Frame;
+use crate::name::problem_of;
 use crate::stats::ReaderStats;
+use crate::v2::layout::SlotName;
 use crate::v2::member;
 use crate::v2::members::{MemberWish, ReaderWish, slot_name};
 use crate::v2::metadata::{self, Version};
@@ -73,6 +75,7 @@ impl ReaderOptions {
 
     /// Name of this reader's durable registration, 1 to 32 bytes; default [`MAIN_READER`].
     ///
+    /// The rules are those of buffer names: no `/`, no control characters, no `.` at the beginning, no `.zb2` at the end.
     /// Every reader with a name of its own gets every frame. Frames wait for a durable reader while it is away,
     /// be it because it left or because it died: who asks for the name next goes on where it stopped.
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -123,7 +126,8 @@ impl ReaderOptions {
         self
     }
 
-    /// Reads as a member of the work group `name`, 1 to 32 bytes: each frame goes to one of the members.
+    /// Reads as a member of the work group `name`, 1 to 32 bytes: each frame goes to one of the members. The rules for
+    /// the name are those of [`name`](Self::name).
     ///
     /// One holder at a time: a frame that a member received and did not release before it died is handed to another
     /// one, [marked](Frame::is_redelivered) and possibly out of order, so processing is at least once. Members that
@@ -193,11 +197,17 @@ impl ReaderOptions {
     }
 
     fn attendance(&self, buffer: &str) -> Result<Attendance, OpenError> {
-        let to_slot_name = |name: &str| {
-            slot_name(name).ok_or_else(|| OpenError::InvalidConfig {
+        let to_slot_name = |name: &str, what: &str| {
+            let invalid = |problem| OpenError::InvalidConfig {
                 name: buffer.to_owned(),
-                problem: format!("reader name {name:?} must have 1 to 32 bytes, none of them zero"),
-            })
+                problem: format!(
+                    "{what} {name:?}: {problem}; use 1 to {MAX_SLOT_NAME_BYTES} bytes without `/` or control characters, not starting with `.`"
+                ),
+            };
+            match problem_of(name, MAX_SLOT_NAME_BYTES) {
+                Some(problem) => Err(invalid(problem)),
+                None => slot_name(name).ok_or_else(|| invalid("no place can have it")),
+            }
         };
         let (wait, start) = (self.wait, self.start);
         let may_sleep = wait != WaitStrategy::Spin;
@@ -207,17 +217,25 @@ impl ReaderOptions {
                 return Ok(Attendance::Observer(onlooker::Behaviour { wait, start }));
             }
             ReaderKind::Member | ReaderKind::Group | ReaderKind::Export => {
-                let wish = MemberWish { group: to_slot_name(&self.group)?, start, may_sleep };
+                let wish = MemberWish {
+                    group: to_slot_name(&self.group, "work group name")?,
+                    start,
+                    may_sleep,
+                };
                 return Ok(Attendance::Member(member::Behaviour { wait, wish }));
             }
             ReaderKind::Every => {}
         }
+        let to_slot_name = |name| to_slot_name(name, "reader name");
         let name = self.name.as_deref().map(to_slot_name).transpose()?;
         let wish = ReaderWish { name, start, may_sleep };
         let (prefault, changes_frames) = (self.prefault, self.changes_frames);
         Ok(Attendance::Every(Behaviour { wait, wish, prefault, changes_frames }))
     }
 }
+
+/// Most bytes of the name of a reader or a work group.
+const MAX_SLOT_NAME_BYTES: usize = size_of::<SlotName>();
 
 /// The reading end of a buffer.
 ///

@@ -113,6 +113,27 @@ fn names_that_cannot_be_files_here_are_refused_everywhere() {
 }
 
 #[test]
+fn names_of_readers_and_groups_obey_the_same_rules() {
+    let dir = shm_dir();
+    let long = "x".repeat(33);
+    for bad in ["", "a/b", ".hidden", "a\nb", "\u{1b}[2J", "a\0", "x.zb2", "sem.x", &long] {
+        for (options, what) in [
+            (Reader::options().name(bad), "reader name"),
+            (Reader::options().group(bad), "work group name"),
+        ] {
+            let options = options.dir(dir.path());
+            for opened in [options.create(NAME, &config()), options.join(NAME)] {
+                let error = opened.map(drop).unwrap_err();
+                assert!(matches!(error, OpenError::InvalidConfig { .. }), "{bad:?}: {error}");
+                says(&error, &["`cam0`", what, "1 to 32 bytes"]);
+                assert!(!error.to_string().contains(char::is_control));
+            }
+        }
+    }
+    assert_eq!(left_behind(dir.path()), Vec::<String>::new());
+}
+
+#[test]
 fn the_longest_name_works() {
     let dir = shm_dir();
     let name = "ü".repeat(100);

@@ -53,7 +53,7 @@ pub enum CallError {
         server: WriterPresence,
     },
     /// The handler returned an error.
-    #[error("channel `{name}`: the handler failed with code {code}: {message}")]
+    #[error("channel `{name}`: the handler failed with code {code}: {message}", message = crate::printable(message))]
     Failed {
         /// Name of the channel.
         name: Arc<str>,
@@ -63,7 +63,7 @@ pub enum CallError {
         message: String,
     },
     /// The handler panicked.
-    #[error("channel `{name}`: the handler panicked: {message}")]
+    #[error("channel `{name}`: the handler panicked: {message}", message = crate::printable(message))]
     Panicked {
         /// Name of the channel.
         name: Arc<str>,

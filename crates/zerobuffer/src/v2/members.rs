@@ -229,7 +229,7 @@ fn take_over(
         if slot.kind.load(Ordering::Acquire) == slot_kind::GROUP {
             return Err(OpenError::NameTaken {
                 name: place.name.to_string(),
-                reader: printable(name),
+                reader: name_text(name),
                 by: "a work group",
             });
         }
@@ -239,7 +239,7 @@ fn take_over(
         }
         return Err(OpenError::ReaderConnected {
             name: place.name.to_string(),
-            reader: printable(name),
+            reader: name_text(name),
             pid: slot.pid.load(Ordering::Relaxed),
         });
     }
@@ -419,7 +419,7 @@ fn find_group(segment: &Segment, place: &Place, name: &SlotName) -> Result<Optio
             {
                 return Err(OpenError::NameTaken {
                     name: place.name.to_string(),
-                    reader: printable(name),
+                    reader: name_text(name),
                     by: "a reader that gets every frame",
                 });
             }
@@ -759,7 +759,7 @@ pub(crate) fn peer(segment: &Segment, index: u32) -> Peer {
 }
 
 /// A slot's name for people.
-pub(crate) fn printable(name: &SlotName) -> String {
+pub(crate) fn name_text(name: &SlotName) -> String {
     let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
     String::from_utf8_lossy(&name[..end]).into_owned()
 }

@@ -644,7 +644,7 @@ impl Engine {
                 let slot = &self.segment.slots()[index as usize];
                 let lag = members::lag(&self.segment, index);
                 ReaderInfo {
-                    name: members::printable(&slot.name()),
+                    name: members::name_text(&slot.name()),
                     kind: members::kind(slot.kind.load(Ordering::Relaxed)),
                     missed: slot.missed.load(Ordering::Relaxed),
                     pid: slot.pid.load(Ordering::Relaxed),
