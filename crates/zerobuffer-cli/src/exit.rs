@@ -3,8 +3,11 @@
 //! `write`, `read` and `relay` keep the codes of the cross-platform contract; every other command has 0, 1
 //! (it went wrong) and 2 (bad arguments), and `bench compare --fail-on-worse` one more.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::process::ExitCode;
+
+pub(crate) use crate::messages::say;
 
 /// Could not connect, create or join (contract: writer, reader; for the relay its input).
 pub(crate) const OPEN_FAILED: u8 = 1;
@@ -30,8 +33,8 @@ pub(crate) enum BadArguments {
 
 impl BadArguments {
     /// By the word after `zerobuffer`.
-    pub(crate) fn of_subcommand(word: Option<String>) -> Self {
-        match word.as_deref() {
+    pub(crate) fn of_subcommand(word: Option<&OsStr>) -> Self {
+        match word.and_then(OsStr::to_str) {
             Some("write" | "writer") => Self::Write,
             Some("read" | "reader") => Self::Read,
             Some("relay") => Self::Relay,
@@ -61,9 +64,15 @@ impl Failure {
     }
 }
 
-/// A line for the person at the terminal.
-pub(crate) fn say(message: impl Display) {
-    eprintln!("zerobuffer: {message}");
+/// What a report that could not be written makes of an exit code: nothing is well of which nobody learns.
+pub(crate) fn told(code: u8, written: std::io::Result<()>, failed: u8) -> u8 {
+    match written {
+        Ok(()) => code,
+        Err(error) => {
+            say(format_args!("the report could not be written: {error}"));
+            if code == 0 { failed } else { code }
+        }
+    }
 }
 
 /// For commands whose only failure code is 1.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use zerobuffer::{Frame, OpenError, ReadError, Reader, WriterPresence};
+use zerobuffer::{Event, Frame, MetadataError, OpenError, ReadError, Reader, WriterPresence};
 
-use crate::exit::say;
+use crate::messages::say;
 use crate::signals::{self, SLICE};
 
 /// A Reader with patience.
@@ -18,6 +18,12 @@ pub(crate) struct Inlet<'a> {
     follow: Option<&'a dyn Fn() -> Result<Reader, OpenError>>,
     /// Frames that came again, and that were missed, in buffers that were removed since.
     before: (u64, u64),
+    /// Whether the taker wants to know of metadata before it gets the frames that follow.
+    heed: bool,
+    /// Whether frames that were not taken come again to the next reader, whatever form they have.
+    keeps: bool,
+    /// Metadata was shown, or there was none to show.
+    shown: bool,
     any: bool,
     told: bool,
     /// After a signal: bytes that were committed by then and are still to be read.
@@ -38,10 +44,13 @@ pub(crate) struct Item<'a> {
 
 /// What is done with frames while they are lent.
 pub(crate) trait Taker {
+    /// The metadata of the frames that follow, for one that [heeds](Inlet::heed) it.
+    fn metadata(&mut self, _metadata: Result<&[u8], MetadataError>) {}
     /// One frame.
     fn take(&mut self, item: &Item<'_>);
-    /// The last of those that came together; they are released when this returns.
-    fn done(&mut self) {}
+    /// The last of those that came together; whether all were taken. They are released then; otherwise they come again,
+    /// to whoever reads next.
+    fn done(&mut self) -> bool;
 }
 
 /// What a wait for frames ended with.
@@ -63,8 +72,33 @@ impl<'a> Inlet<'a> {
         each: Option<Duration>,
         follow: Option<&'a dyn Fn() -> Result<Reader, OpenError>>,
     ) -> Self {
-        let (any, told, drain, before) = (false, false, None, (0, 0));
-        Self { reader, first, each, follow, before, any, told, drain }
+        let (heed, keeps, shown, any, told) = (false, false, false, false, false);
+        let (drain, before) = (None, (0, 0));
+        Self { reader, first, each, follow, before, heed, keeps, shown, any, told, drain }
+    }
+
+    /// A frame that was not taken is kept for the next reader also by one that [heeds](Self::heed) metadata. This
+    /// process then ends as if it were killed while it held the frame: only for those that end soon, and leave a place.
+    pub(crate) fn keeps_untaken(mut self, on: bool) -> Self {
+        self.keeps = on;
+        self
+    }
+
+    /// Tells the taker of the metadata when it changes, as soon as a frame comes behind the change. That frames
+    /// which were written before a change, and read after it, come behind it too, the buffer does not tell.
+    pub(crate) fn heed(mut self, on: bool) -> Self {
+        self.heed = on;
+        self
+    }
+
+    /// What is left to read when a signal cut reading short, in bytes.
+    pub(crate) fn undone(&self) -> u64 {
+        if signals::insisting() { self.reader.backlog_bytes() } else { 0 }
+    }
+
+    /// Whether the metadata was set or replaced since the last question.
+    pub(crate) fn metadata_changed(&mut self) -> bool {
+        self.reader.events().any(|event| matches!(event, Event::MetadataChanged { .. }))
     }
 
     pub(crate) fn reader(&self) -> &Reader {
@@ -86,7 +120,7 @@ impl<'a> Inlet<'a> {
         let reader = open()?;
         self.before = (self.redelivered(), self.missed());
         self.reader = reader;
-        self.told = false;
+        (self.told, self.shown) = (false, false);
         Ok(())
     }
 
@@ -161,6 +195,9 @@ impl<'a> Inlet<'a> {
         taker: &mut impl Taker,
     ) -> Result<Option<u64>, ReadError> {
         let mut bytes = 0;
+        if self.heed {
+            return self.take_heeding(slice, taker);
+        }
         let stamped = self.reader.has_timestamps();
         if most == 1 {
             let Some(frame) = self.reader.read_timeout(slice)? else {
@@ -169,7 +206,12 @@ impl<'a> Inlet<'a> {
             bytes += frame.len() as u64;
             let (sequence, age) = (frame.sequence(), frame.age());
             taker.take(&Item { sequence, payload: &frame, age, stamped, frame: Some(&frame) });
-            taker.done();
+            if taker.done() {
+                signals::moved();
+            } else {
+                // Unreleased: the next reader gets it again.
+                std::mem::forget(frame);
+            }
             return Ok(Some(bytes));
         }
         let Some(mut batch) = self.reader.read_batch_timeout(most, slice)? else {
@@ -180,9 +222,50 @@ impl<'a> Inlet<'a> {
             let (sequence, payload) = (frame.sequence, frame.payload);
             taker.take(&Item { sequence, payload, age: None, stamped: false, frame: None });
         }
-        taker.done();
-        // Only now may the writer have the space back.
-        drop(batch);
+        if taker.done() {
+            signals::moved();
+            // Only now may the writer have the space back.
+            drop(batch);
+        } else {
+            std::mem::forget(batch);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The same for one frame, and the metadata before it if that is news.
+    fn take_heeding(
+        &mut self,
+        slice: Duration,
+        taker: &mut impl Taker,
+    ) -> Result<Option<u64>, ReadError> {
+        let stamped = self.reader.has_timestamps();
+        let Some(frame) = self.reader.read_timeout(slice)? else {
+            return Ok(None);
+        };
+        let age = frame.age();
+        // Whoever wrote the frame had set the metadata before: now is the time to look.
+        let frame = frame.into_owned();
+        if self.metadata_changed() || !self.shown {
+            match self.reader.metadata() {
+                Ok(Some(metadata)) => taker.metadata(Ok(&metadata)),
+                Ok(None) => {}
+                Err(error) => taker.metadata(Err(error)),
+            }
+            self.shown = true;
+        }
+        taker.take(&Item {
+            sequence: frame.sequence(),
+            payload: &frame,
+            age,
+            stamped,
+            frame: None,
+        });
+        let bytes = frame.len() as u64;
+        if taker.done() {
+            signals::moved();
+        } else if self.keeps {
+            std::mem::forget(frame);
+        }
         Ok(Some(bytes))
     }
 

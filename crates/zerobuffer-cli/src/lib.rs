@@ -4,6 +4,8 @@
 //! `args` (what can be asked for), `commands` (one file each), `inlet` and `outlet` (an endpoint plus what a
 //! command adds to it: signals, patience, saying what is waited for), `report` (the JSON).
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod bench;
 mod commands;
@@ -14,14 +16,17 @@ mod exit;
 pub mod fuzzing;
 mod inlet;
 mod latency;
+mod messages;
 mod opening;
 mod outlet;
+mod output;
 mod pattern;
 mod pipes;
 mod progress;
 mod report;
 mod signals;
 mod sizes;
+mod y4m;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,18 +35,19 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches};
 
 use args::{Check, Cli, Command, Personality, ReadArgs, RelayArgs, WriteArgs};
-use exit::{BadArguments, finish, say};
+use exit::{BadArguments, finish};
+use messages::say;
 
 /// The `zerobuffer` command.
 pub fn zerobuffer() -> ExitCode {
     guard();
-    let matches = match Cli::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return usage(&error, BadArguments::of_subcommand(std::env::args().nth(1))),
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
+    let cli = Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match cli {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, BadArguments::of_subcommand(std::env::args().nth(1))),
+        Err(error) => {
+            let word = std::env::args_os().nth(1);
+            return usage(&error, BadArguments::of_subcommand(word.as_deref()));
+        }
     };
     let own = Personality::Command;
     match cli.command {
@@ -135,10 +141,14 @@ fn checked<A: Check>(args: A, bad: BadArguments, run: impl FnOnce(A) -> ExitCode
 
 /// Prints what clap found; asking for help is no error.
 fn usage(error: &clap::Error, bad: BadArguments) -> ExitCode {
-    // Nothing can be done about a closed terminal here.
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+    match (error.kind(), error.print()) {
+        // What was asked for did not arrive. Whoever reads it and went away has seen enough.
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, Err(error))
+            if error.kind() != std::io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::FAILURE
+        }
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => ExitCode::SUCCESS,
         _ => bad.code(),
     }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{BufferConfig, OpenError};
+use zerobuffer::{BufferConfig, OpenError, printable};
 
-use crate::exit::say;
+use crate::messages::say;
 use crate::signals::{self, SLICE};
 use crate::sizes;
 
@@ -26,7 +26,7 @@ pub(crate) fn wait_for<T>(
         match attempt(if told { left } else { Duration::ZERO }) {
             Err(error) if error.is_not_found() && !left.is_zero() => {
                 if !told {
-                    say(format_args!("waiting for buffer `{name}` in {} ({hint})", dir.display()));
+                    say(format_args!("waiting for buffer `{name}` in {} ({hint})", printable(dir)));
                     told = true;
                 }
             }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use zerobuffer::{Forwarded, Frame, Protocol, WriteError, Writer, Written};
 
 use crate::args::{Full, Personality};
-use crate::exit::say;
+use crate::messages::say;
+use crate::pipes::Source;
 use crate::signals::{self, SLICE};
 
 /// A Writer with a policy.
@@ -20,6 +21,8 @@ pub(crate) struct Outlet {
     give_up: fn() -> bool,
     /// Whether a reader that went away is waited for.
     patient: bool,
+    /// Whether frames that nobody came for stay when there is no time to wait for anybody: they were another's.
+    precious: bool,
     /// Holds a frame that may be dropped.
     scratch: Vec<u8>,
 }
@@ -94,17 +97,39 @@ impl Outlet {
     ) -> Self {
         // In protocol 1.0 the buffer goes with its reader.
         let patient = who == Personality::Command && writer.protocol() == Protocol::V2;
-        Self { writer, full, timeout, give_up: signals::stopping, patient, scratch: Vec::new() }
+        let (give_up, scratch) = (signals::stopping as fn() -> bool, Vec::new());
+        Self { writer, full, timeout, give_up, patient, precious: false, scratch }
     }
 
-    /// Goes on after the first signal, for what is still on its way.
-    pub(crate) fn until_insisting(mut self) -> Self {
-        self.give_up = signals::insisting;
+    /// Goes on after the first signal, for what is still on its way, and leaves what it has no time for to the next
+    /// reader, whenever it comes: it was taken from elsewhere, and is nowhere else any more.
+    pub(crate) fn for_others(mut self) -> Self {
+        (self.give_up, self.precious) = (signals::insisting, true);
         self
     }
 
     pub(crate) fn writer(&mut self) -> &mut Writer {
         &mut self.writer
+    }
+
+    /// Whether a frame of `len` bytes can ever be written; asked before anything else is done for it.
+    pub(crate) fn check_fits(&self, len: usize) -> Result<(), SendError> {
+        let max = self.writer.max_frame_bytes();
+        if len <= max {
+            return Ok(());
+        }
+        let name = self.writer.name().into();
+        Err(SendError::Write(WriteError::FrameTooLarge { name, bytes: len, max }))
+    }
+
+    /// Writes one frame of `len` bytes, which come from `source`.
+    pub(crate) fn send_from(&mut self, len: usize, source: &mut Source) -> Result<Sent, SendError> {
+        self.check_fits(len)?;
+        if self.full != Full::Drop {
+            return self.send(len, |bytes| source.fill(bytes));
+        }
+        source.collect(len, &mut self.scratch).map_err(SendError::Fill)?;
+        self.write_or_drop(len)
     }
 
     /// Writes one frame of `len` bytes; `fill` makes its content, in the buffer itself where it can.
@@ -114,7 +139,12 @@ impl Outlet {
         fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
     ) -> Result<Sent, SendError> {
         if self.full == Full::Drop {
-            return self.send_or_drop(len, fill);
+            self.check_fits(len)?;
+            if self.scratch.len() < len {
+                self.scratch.resize(len, 0);
+            }
+            fill(&mut self.scratch[..len]).map_err(SendError::Fill)?;
+            return self.write_or_drop(len);
         }
         let mut wait = Wait { begun: Instant::now(), told: false };
         loop {
@@ -125,6 +155,7 @@ impl Outlet {
             let error = match loan {
                 Ok(mut frame) => {
                     fill(&mut frame).map_err(SendError::Fill)?;
+                    signals::moved();
                     return Ok(Sent::Committed(frame.commit()));
                 }
                 Err(error) => error,
@@ -142,7 +173,10 @@ impl Outlet {
         loop {
             // Waits in slices by its policy, as the relay's writer has it.
             match self.writer.forward(frame) {
-                Ok(forwarded) => return Ok(Some(forwarded)),
+                Ok(forwarded) => {
+                    signals::moved();
+                    return Ok(Some(forwarded));
+                }
                 Err(error)
                     if self
                         .keeps_waiting(error.clone(), &mut wait)
@@ -177,14 +211,9 @@ impl Outlet {
         Ok(usize::from(matches!(sent, Sent::Committed(_))))
     }
 
-    fn send_or_drop(
-        &mut self,
-        len: usize,
-        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
-    ) -> Result<Sent, SendError> {
-        self.scratch.resize(len, 0);
-        fill(&mut self.scratch).map_err(SendError::Fill)?;
-        match self.writer.write(&self.scratch).map_err(SendError::Write)? {
+    /// Writes the first `len` bytes of the scratch space, if there is room.
+    fn write_or_drop(&mut self, len: usize) -> Result<Sent, SendError> {
+        match self.writer.write(&self.scratch[..len]).map_err(SendError::Write)? {
             Written::Committed(sequence) => Ok(Sent::Committed(sequence)),
             Written::Dropped => Ok(Sent::Dropped),
         }
@@ -232,18 +261,27 @@ impl Outlet {
                 return Left::default();
             }
             let over = linger.is_some_and(|limit| begun.elapsed() >= limit);
-            if over || signals::insisting() {
+            let insisting = signals::insisting();
+            if insisting && self.precious {
+                break;
+            }
+            if over || insisting {
                 self.writer.discard_undelivered();
                 return Left { lost: unread, was_removed: false };
             }
             if !told {
                 let end = match linger {
                     Some(limit) => format!("for {limit:?}"),
-                    None if signals::stopping() => "until Ctrl-C is pressed again".to_owned(),
-                    None => "until Ctrl-C is pressed twice".to_owned(),
+                    None if signals::stopping() => "for a moment".to_owned(),
+                    None => "until one comes, or Ctrl-C is pressed".to_owned(),
+                };
+                let keep = if self.precious {
+                    ""
+                } else {
+                    "; --keep leaves them and the buffer for later"
                 };
                 say(format_args!(
-                    "{unread} frames wait for a reader of `{}` {end}; --keep leaves them and the buffer for later",
+                    "{unread} frames wait for a reader of `{}` {end}{keep}",
                     self.writer.name()
                 ));
                 told = true;
@@ -269,6 +307,7 @@ impl Outlet {
     /// Leaves a 1.0 buffer: some deployed readers stop when the writer has closed, whatever is unread, so it
     /// stays until they have taken it, or are gone. Returns how many frames nobody will get.
     fn leave_v1(mut self, begun: Instant, linger: Option<Duration>) -> u64 {
+        let mut before = u64::MAX;
         loop {
             // What was taken need not have been released: some hold a frame until the next one comes.
             if self.writer.wait_drained(Some(SLICE)) || self.writer.undelivered().frames == 0 {
@@ -277,8 +316,12 @@ impl Outlet {
             if !self.writer.has_live_reader() {
                 return self.writer.undelivered().frames;
             }
-            if linger.is_some_and(|limit| begun.elapsed() >= limit) || signals::stopping() {
+            if linger.is_some_and(|limit| begun.elapsed() >= limit) || signals::insisting() {
                 return 0;
+            }
+            let unread = self.writer.undelivered().frames;
+            if unread != std::mem::replace(&mut before, unread) {
+                signals::moved();
             }
         }
     }

@@ -1,10 +1,13 @@
 //! The JSON of `write`, `read` and `relay`: the contract's fields in its order, then ours.
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::latency::Latency;
+use crate::messages::tell;
+use crate::output::{self, Output};
 
 /// At most so many messages are kept; a bad stream would otherwise fill memory with them.
 const MOST_ERRORS: usize = 100;
@@ -186,19 +189,26 @@ impl RelayReport {
     }
 }
 
-/// Prints a report where it belongs: JSON if wanted, else a summary; on stderr while stdout carries frames.
-pub(crate) fn print<R: Serialize>(report: &R, summary: &str, json: bool, to_stderr: bool) {
+/// Prints a report where it belongs: JSON if wanted, else a summary; on stderr while stdout carries frames. An error
+/// if it did not arrive; a summary on stderr is a message like others there, and need not.
+pub(crate) fn print<R: Serialize>(
+    report: &R,
+    summary: &str,
+    json: bool,
+    to_stderr: bool,
+) -> std::io::Result<()> {
     let text = if json {
-        serde_json::to_string_pretty(report).expect("reports have no maps or foreign values")
+        output::json(report).expect("reports have no maps or foreign values")
     } else {
         summary.to_owned()
     };
-    if to_stderr {
-        eprintln!("{text}");
-    } else {
-        use std::io::Write;
-        // A reader of our report that went away is no failure of the transfer.
-        let _ = writeln!(std::io::stdout(), "{text}");
+    match (to_stderr, json) {
+        (true, true) => Output::stderr().write_all(format!("{text}\n").as_bytes()),
+        (true, false) => {
+            tell(text);
+            Ok(())
+        }
+        (false, _) => output::print(&format!("{text}\n")),
     }
 }
 

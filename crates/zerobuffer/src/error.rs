@@ -175,7 +175,7 @@ pub enum OpenError {
         groups: u32,
     },
     /// Nothing is kept for a reader of that name.
-    #[error("buffer `{name}` keeps no place for a reader named `{reader}`; it does for {kept}")]
+    #[error("buffer `{name}` keeps no place for a reader named `{reader}`; it does for {kept}", reader = printable(reader))]
     NoSuchReader {
         /// Name of the buffer.
         name: String,

@@ -101,9 +101,8 @@ fn group_id(text: &str) -> Result<u32, String> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    let groups =
-        std::fs::read_to_string("/etc/group").map_err(|error| format!("/etc/group: {error}"))?;
-    groups
+    let groups = std::fs::read("/etc/group").map_err(|error| format!("/etc/group: {error}"))?;
+    String::from_utf8_lossy(&groups)
         .lines()
         .find_map(|line| {
             let mut fields = line.split(':');

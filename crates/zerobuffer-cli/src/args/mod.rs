@@ -2,6 +2,7 @@
 
 mod create;
 mod elastic;
+mod grace;
 mod place;
 mod read;
 mod relay;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use create::CreateArgs;
 pub(crate) use elastic::Elastic;
+pub(crate) use grace::GraceArgs;
 pub(crate) use place::PlaceArgs;
 pub(crate) use read::ReadArgs;
 pub(crate) use relay::{RelayArgs, Transform};

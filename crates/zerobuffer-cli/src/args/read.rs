@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Check, CreateArgs, Personality, PlaceArgs, WaitArgs};
+use super::{Check, CreateArgs, GraceArgs, Personality, PlaceArgs, WaitArgs};
 use crate::pattern::Pattern;
+use crate::pipes::Framing;
 use crate::sizes;
 
 #[derive(Debug, Args)]
@@ -41,10 +42,17 @@ pub(crate) struct ReadArgs {
     /// Frames go to stdout; the report goes to stderr
     #[arg(long)]
     pub(crate) stdout: bool,
-    /// With --stdout: precede every frame by its size, as 4 bytes little-endian
+    /// With --stdout: precede every frame by its size, as 4 bytes little-endian. Without it, or --y4m, the bytes of one
+    /// frame follow those of another, and whoever reads them has to know their sizes
     #[arg(long, requires = "stdout")]
     pub(crate) framed: bool,
-    /// Print the writer's metadata (on stderr, if stdout is taken)
+    /// With --stdout: pictures as a YUV4MPEG2 stream, under the header that `write --stdin --y4m` left as metadata; an
+    /// error where the header changes
+    #[arg(long, requires = "stdout", conflicts_with = "framed")]
+    pub(crate) y4m: bool,
+    /// Print the writer's metadata (on stderr, if stdout is taken) before the first frame, and again before the first
+    /// one that is read after a change. It is printed on one line, control characters as \u{1b} and the like. Frames
+    /// that were written before a change and read after it are not told apart
     #[arg(long)]
     pub(crate) print_metadata: bool,
 
@@ -66,6 +74,8 @@ pub(crate) struct ReadArgs {
     pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) grace: GraceArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
@@ -133,6 +143,14 @@ impl ReadArgs {
             Verify::Random => Some(Pattern::Random),
             Verify::Zero => Some(Pattern::Zero),
             Verify::Ones => Some(Pattern::Ones),
+        }
+    }
+
+    pub(crate) fn framing(&self) -> Framing {
+        match (self.framed, self.y4m) {
+            (true, _) => Framing::Prefix,
+            (_, true) => Framing::Y4m,
+            _ => Framing::Raw,
         }
     }
 

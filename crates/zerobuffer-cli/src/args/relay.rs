@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Check, CreateArgs, PlaceArgs, WaitArgs};
+use super::{Check, CreateArgs, GraceArgs, PlaceArgs, WaitArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct RelayArgs {
@@ -47,6 +47,8 @@ pub(crate) struct RelayArgs {
     pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) grace: GraceArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]

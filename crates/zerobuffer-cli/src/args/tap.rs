@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Check, PlaceArgs};
+use super::{Check, GraceArgs, PlaceArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct TapArgs {
@@ -30,12 +30,15 @@ pub(crate) struct TapArgs {
     /// Frames go to stdout, as they are; a summary goes to stderr
     #[arg(long)]
     pub(crate) stdout: bool,
-    /// With --stdout: precede every frame by its size, as 4 bytes little-endian
+    /// With --stdout: precede every frame by its size, as 4 bytes little-endian, so that its reader can tell where
+    /// frames end
     #[arg(long, requires = "stdout")]
     pub(crate) framed: bool,
     /// One JSON object a line for each frame
     #[arg(long, conflicts_with = "stdout")]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) grace: GraceArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }

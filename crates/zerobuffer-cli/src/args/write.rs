@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Check, CreateArgs, Elastic, Personality, PlaceArgs, WaitArgs};
+use super::{Check, CreateArgs, Elastic, GraceArgs, Personality, PlaceArgs, WaitArgs};
 use crate::pattern::Pattern;
 use crate::sizes;
 
@@ -42,16 +42,21 @@ pub(crate) struct WriteArgs {
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Frames come from stdin; the report goes to stderr
+    /// Frames come from stdin; the report goes to stderr. Says where frames end: --frame-size, --framed or --y4m
     #[arg(long)]
     pub(crate) stdin: bool,
-    /// With --stdin: every frame has this size
+    /// With --stdin: every frame has this size. Raw video has no bounds of its own: if its resolution changes (as with
+    /// `ffmpeg -autoscale 0`), frames are cut in the wrong places and nobody can tell; --y4m and --framed are safe
     #[arg(long, value_name = "BYTES", value_parser = sizes::parse, requires = "stdin", conflicts_with = "framed")]
     frame_size: Option<usize>,
     /// With --stdin: every frame is preceded by its size, as 4 bytes little-endian; one of 0 bytes (a heartbeat) cannot
     /// be in a buffer: it is skipped, and counted as skipped_empty
     #[arg(long, requires = "stdin")]
     pub(crate) framed: bool,
+    /// With --stdin: pictures come as a YUV4MPEG2 stream (`ffmpeg -f yuv4mpegpipe`). Its header says how large they are
+    /// and becomes the metadata; a header that changes, or a picture of another size, is an error
+    #[arg(long, requires = "stdin", conflicts_with_all = ["framed", "frame_size", "metadata", "metadata_file"])]
+    pub(crate) y4m: bool,
 
     /// Create the buffer if there is none, rather than wait for a reader to do so (--stdin does, too)
     #[arg(long)]
@@ -73,11 +78,13 @@ pub(crate) struct WriteArgs {
     #[arg(long, conflicts_with = "linger_ms")]
     pub(crate) keep: bool,
     /// If no reader ever came: how long to wait for one before removing the buffer and what is in it
-    /// [default: until the second Ctrl-C]
+    /// [default: until Ctrl-C or SIGTERM, and a moment longer]
     #[arg(long, value_name = "MS")]
     linger_ms: Option<u64>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) grace: GraceArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
@@ -97,9 +104,9 @@ pub(crate) enum Full {
 
 impl Check for WriteArgs {
     fn check(&self) -> Result<(), String> {
-        if self.stdin && !self.framed && self.frame_size.is_none() {
+        if self.stdin && !self.framed && !self.y4m && self.frame_size.is_none() {
             return Err(
-                "--stdin needs to know where frames end: add --frame-size BYTES, or --framed"
+                "--stdin needs to know where frames end: add --y4m, --framed, or --frame-size BYTES"
                     .to_owned(),
             );
         }
@@ -126,7 +133,7 @@ impl WriteArgs {
         }
     }
 
-    /// Size of every frame; with `--framed` they vary.
+    /// Size of every frame; 0 where only what comes in can tell.
     pub(crate) fn frame_bytes(&self) -> usize {
         if self.stdin { self.frame_size.unwrap_or(0) } else { self.size }
     }

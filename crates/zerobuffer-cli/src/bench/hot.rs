@@ -27,6 +27,7 @@ pub(super) fn run(args: &HotArgs) -> anyhow::Result<ExitCode> {
         anyhow::ensure!(header(&frame) == sequence, "frame {sequence} is another one");
         sum = sum.wrapping_add(sum_bytes(&frame));
     }
-    println!("{} frames of {} bytes, sum {sum:#018x}", args.frames, args.size);
+    let (frames, size) = (args.frames, args.size);
+    crate::output::print(&format!("{frames} frames of {size} bytes, sum {sum:#018x}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

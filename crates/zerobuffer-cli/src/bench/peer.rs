@@ -231,8 +231,11 @@ fn remove_buffers(dir: &Path) {
 
 /// On Ctrl-C: ends the program at once, but leaves no buffer behind. The peer dies with its parent.
 fn clean_up_on_signal(dir: PathBuf) -> anyhow::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    if !crate::signals::is_ignored(SIGHUP) {
+        signals.add_signal(SIGHUP)?;
+    }
     // It only ever sleeps, so it takes nothing from what is measured.
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         if let Some(signal) = signals.forever().next() {

@@ -1,7 +1,7 @@
 //! What a measurement found: samples, medians for each placement class, JSON, and a table to read.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::args::Common;
 use super::floor::{self, Placement};
 use super::peer::Pair;
+use crate::messages::show;
+use crate::output;
 
 /// What one run of a case measured, by name; the unit is in the name.
 pub(super) type Metrics = BTreeMap<&'static str, f64>;
@@ -64,11 +66,10 @@ impl Samples {
         for repetition in 1..=common.repeat {
             for (index, case) in cases.iter().enumerate() {
                 if progress {
-                    eprint!(
+                    show(&format!(
                         "\r\x1b[2K{repetition}/{}  {} B, {}",
                         common.repeat, case.bytes, case.how
-                    );
-                    std::io::stderr().flush()?;
+                    ));
                 }
                 for _ in 0..=common.retries {
                     let before = floor::probe(pair)?;
@@ -91,7 +92,7 @@ impl Samples {
             }
         }
         if progress {
-            eprint!("\r\x1b[2K");
+            show("\r\x1b[2K");
         }
         Ok(Self(samples))
     }
@@ -359,14 +360,8 @@ impl Report {
             std::fs::write(path, text + "\n")
                 .with_context(|| format!("write the results to {}", path.display()))?;
         }
-        let mut out = std::io::stdout().lock();
-        if common.json {
-            serde_json::to_writer_pretty(&mut out, self)?;
-            writeln!(out)?;
-        } else {
-            write!(out, "{}", self.to_text())?;
-        }
-        Ok(())
+        let text = if common.json { output::json(self)? + "\n" } else { self.to_text() };
+        Ok(output::print(&text)?)
     }
 
     fn to_text(&self) -> String {

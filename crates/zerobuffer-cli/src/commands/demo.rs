@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use zerobuffer::printable;
 
 use crate::args::DemoArgs;
 use crate::demo::lines::{FromReader, FromWriter};
 use crate::exit::finish;
 use crate::latency::{Latencies, Latency};
+use crate::messages::say;
+use crate::output;
 use crate::signals;
 
 /// Time between kills.
@@ -74,7 +77,15 @@ impl Process {
     /// Lets it end by itself.
     fn finish(mut self) -> anyhow::Result<bool> {
         drop(self.lifeline.take());
-        Ok(self.child.wait()?.success())
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            if signals::insisting() {
+                bail!("stopped");
+            }
+            std::thread::sleep(REDRAW / 20);
+        }
     }
 }
 
@@ -166,7 +177,7 @@ impl<'a> Demo<'a> {
         if !(fps == 0.0 || (0.01..=100_000.0).contains(&fps)) {
             bail!("--fps {fps}: 0 for as fast as possible, or 0.01 to 100000");
         }
-        signals::install()?;
+        signals::install(None)?;
         let (sender, events) = channel();
         let bar = (std::io::stderr().is_terminal() && !args.json).then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg}")
@@ -202,9 +213,9 @@ impl<'a> Demo<'a> {
         result?;
         let report = self.report();
         if self.args.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            output::print(&(output::json(&report)? + "\n"))?;
         } else {
-            self.print(&report);
+            output::print(&self.summary(&report))?;
         }
         let good =
             report.frames > 0 && report.wrong == 0 && report.lost == 0 && report.not_recovered == 0;
@@ -303,7 +314,11 @@ impl<'a> Demo<'a> {
     /// The writer creates the buffer; a reader before it would find none.
     fn wait_for_writer(&mut self) -> anyhow::Result<()> {
         loop {
-            let event = self.events.recv().context("no event")?;
+            let event = match self.events.recv_timeout(REDRAW) {
+                Ok(event) => event,
+                Err(_) if signals::stopping() => bail!("stopped"),
+                Err(_) => continue,
+            };
             let began = matches!(event, Event::Writer(FromWriter::Began { .. }));
             if self.takes_end(event)? || began {
                 return Ok(());
@@ -474,30 +489,35 @@ impl<'a> Demo<'a> {
         }
     }
 
-    fn print(&self, report: &Report) {
-        println!(
+    fn summary(&self, report: &Report) -> String {
+        let mut text = String::new();
+        let mut line = |line: String| {
+            text.push_str(&line);
+            text.push('\n');
+        };
+        line(format!(
             "{} I420, {} bytes a frame, from one process to another through {}",
             report.size,
             report.frame_bytes,
-            self.args.place.dir().display()
-        );
-        println!(
+            printable(&self.args.place.dir())
+        ));
+        line(format!(
             "  {} frames in {:.1} s: {:.0} frames/s, {:.2} GB/s, every byte written and compared",
             report.frames, report.seconds, report.frames_per_second, report.gigabytes_per_second
-        );
+        ));
         if let Some(latency) = report.latency.shown() {
             let queue = if self.fps == 0.0 {
                 " (behind a full ring; --fps 60 shows a camera's)"
             } else {
                 ""
             };
-            println!("  commit to receive: {latency}{queue}");
+            line(format!("  commit to receive: {latency}{queue}"));
         }
         if self.args.chaos {
-            println!(
+            line(format!(
                 "  kills {}, redelivered {}, lost {}",
                 report.kills, report.redelivered, report.lost
-            );
+            ));
             for role in [Role::Writer, Role::Reader] {
                 let times: Vec<String> = self
                     .kills
@@ -509,18 +529,19 @@ impl<'a> Demo<'a> {
                     })
                     .collect();
                 if !times.is_empty() {
-                    println!(
+                    line(format!(
                         "  {} killed, frames flow again after ms: {}",
                         role.name(),
                         times.join(", ")
-                    );
+                    ));
                 }
             }
         }
-        println!("  wrong {}, lost {}", report.wrong, report.lost);
+        line(format!("  wrong {}, lost {}", report.wrong, report.lost));
         if report.frames == 0 {
-            println!("  no frame arrived");
+            line("  no frame arrived".to_owned());
         }
+        text
     }
 
     /// The last of the two to leave removes the buffer; after an error nobody may have.
@@ -528,7 +549,7 @@ impl<'a> Demo<'a> {
         if let Err(error) = zerobuffer::inspect::remove(&self.name, &self.args.place.dir(), true)
             && !error.is_not_found()
         {
-            crate::exit::say(error);
+            say(error);
         }
     }
 }

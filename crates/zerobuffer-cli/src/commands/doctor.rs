@@ -4,13 +4,15 @@ mod cgroup;
 mod checks;
 mod trials;
 
-use std::io::Write;
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use zerobuffer::printable;
 
 use crate::args::DoctorArgs;
 use crate::exit::finish;
+use crate::output;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,22 +65,25 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     findings.extend(checks::leftovers(&dir));
     let good = findings.iter().all(|finding| finding.verdict != Verdict::Bad);
 
-    let mut out = std::io::stdout();
     if args.json {
-        let report = serde_json::json!({ "directory": dir, "good": good, "findings": findings });
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+        let directory = dir.to_string_lossy();
+        let report =
+            serde_json::json!({ "directory": directory, "good": good, "findings": findings });
+        output::print(&(output::json(&report)? + "\n"))?;
     } else {
+        let mut lines = String::new();
         for Finding { check, verdict, found, advice } in &findings {
             let mark = match verdict {
                 Verdict::Good => "ok  ",
                 Verdict::Warning => "warn",
                 Verdict::Bad => "BAD ",
             };
-            writeln!(out, "{mark}  {check:<16}{found}")?;
+            writeln!(lines, "{mark}  {check:<16}{}", printable(found))?;
             if let Some(advice) = advice {
-                writeln!(out, "      {:<16}-> {advice}", "")?;
+                writeln!(lines, "      {:<16}-> {}", "", printable(advice))?;
             }
         }
+        output::print(&lines)?;
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

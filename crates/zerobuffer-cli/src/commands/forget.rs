@@ -7,7 +7,8 @@ use zerobuffer::OpenError;
 use zerobuffer::inspect::{self, ReaderKind};
 
 use crate::args::ForgetArgs;
-use crate::exit::say;
+use crate::exit::told;
+use crate::messages::say;
 use crate::report::{Errors, print};
 use crate::sizes;
 
@@ -39,18 +40,20 @@ pub(crate) fn run(args: &ForgetArgs) -> ExitCode {
         Ok(place) => {
             (report.kind, report.frames_lost, report.bytes_lost) = place;
             report.forgotten = !args.dry_run;
-            ExitCode::SUCCESS
+            0
         }
         Err(message) => {
             say(&message);
             report.errors.push(message);
-            ExitCode::FAILURE
+            1
         }
     };
-    if report.errors.is_empty() || args.json_output {
-        print(&report, &report.summary(), args.json_output, false);
-    }
-    code
+    let written = if report.errors.is_empty() || args.json_output {
+        print(&report, &report.summary(), args.json_output, false)
+    } else {
+        Ok(())
+    };
+    ExitCode::from(told(code, written, 1))
 }
 
 /// Who has a place, and the frames and bytes that are kept there.

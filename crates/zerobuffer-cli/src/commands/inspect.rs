@@ -6,11 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use zerobuffer::inspect::{self, Protocol, SegmentState, Snapshot, WriterInfo};
-use zerobuffer::{ReaderInfo, ReaderKind};
+use zerobuffer::{ReaderInfo, ReaderKind, printable};
 
 use crate::args::InspectArgs;
 use crate::commands::ls::repeat;
 use crate::exit::finish;
+use crate::output;
 use crate::sizes;
 
 /// Most bytes of metadata that are shown to a person.
@@ -19,11 +20,7 @@ const METADATA_SHOWN: usize = 512;
 pub(crate) fn run(args: &InspectArgs) -> ExitCode {
     finish(repeat(args.watch, || {
         let snapshot = inspect::snapshot(&args.name, &args.place.dir())?;
-        let text = if args.json {
-            serde_json::to_string_pretty(&json(&snapshot))? + "\n"
-        } else {
-            text(&snapshot)
-        };
+        let text = if args.json { output::json(&json(&snapshot))? + "\n" } else { text(&snapshot) };
         Ok((text, true))
     }))
 }
@@ -77,7 +74,7 @@ pub(crate) fn json(snapshot: &Snapshot) -> Value {
     let writer = snapshot.writer.as_ref().map(if v1 { v1_writer_json } else { writer_json });
     let mut shown = json!({
         "name": snapshot.name,
-        "path": snapshot.path,
+        "path": snapshot.path.to_string_lossy(),
         "protocol": protocol(snapshot.protocol),
         "version": snapshot.version,
         "state": state(snapshot),
@@ -230,9 +227,9 @@ fn text(snapshot: &Snapshot) -> String {
     let v1 = snapshot.protocol == Protocol::V1;
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
-        writeln!(text, "{key:<14}{value}").expect("a String takes everything");
+        writeln!(text, "{key:<14}{}", printable(&value)).expect("a String takes everything");
     };
-    line("buffer", format!("{} ({})", snapshot.name, snapshot.path.display()));
+    line("buffer", format!("{} ({})", snapshot.name, printable(&snapshot.path)));
     line("protocol", format!("{} ({})", protocol(snapshot.protocol), snapshot.version));
     line("state", state(snapshot));
     line(
@@ -312,8 +309,6 @@ fn text(snapshot: &Snapshot) -> String {
     match &snapshot.metadata {
         Some(bytes) => {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(METADATA_SHOWN)]);
-            let shown: String =
-                shown.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
             let generation = if v1 {
                 String::new()
             } else {

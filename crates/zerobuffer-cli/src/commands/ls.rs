@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::{Value, json};
+use serde_json::Value;
 use zerobuffer::inspect::{Listing, Protocol, Snapshot};
+use zerobuffer::printable;
 
 use crate::args::LsArgs;
 use crate::commands::inspect;
 use crate::exit::finish;
+use crate::output::{Output, json};
 use crate::signals;
 use crate::sizes;
 
@@ -24,17 +26,16 @@ pub(crate) fn repeat(
     show: impl Fn() -> anyhow::Result<(String, bool)>,
 ) -> anyhow::Result<ExitCode> {
     if watch {
-        signals::install()?;
+        signals::install(None)?;
     }
+    let mut out = Output::stdout();
     loop {
         let (text, good) = show()?;
-        let mut out = std::io::stdout();
-        if watch && out.is_terminal() {
+        if watch && std::io::stdout().is_terminal() {
             // Home, then clear.
             out.write_all(b"\x1b[H\x1b[2J")?;
         }
         out.write_all(text.as_bytes())?;
-        out.flush()?;
         if !watch {
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -48,20 +49,20 @@ pub(crate) fn repeat(
 fn show(args: &LsArgs) -> anyhow::Result<(String, bool)> {
     let dir = args.place.dir();
     let listings = zerobuffer::inspect::list(&dir)
-        .map_err(|error| anyhow::anyhow!("{}: {error}", dir.display()))?;
+        .map_err(|error| anyhow::anyhow!("{}: {error}", printable(&dir)))?;
     if args.json {
         let list: Vec<Value> = listings.iter().map(entry).collect();
-        return Ok((serde_json::to_string_pretty(&list)? + "\n", true));
+        return Ok((json(&list)? + "\n", true));
     }
     if listings.is_empty() {
-        return Ok((format!("no buffers in {}\n", dir.display()), true));
+        return Ok((format!("no buffers in {}\n", printable(&dir)), true));
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table
         .set_header(["NAME", "PROTOCOL", "RING", "UNREAD", "FRAMES", "WRITER", "READERS", "STATE"]);
     for listing in &listings {
-        table.add_row(row(listing));
+        table.add_row(row(listing).map(|cell| printable(&cell).to_string()));
     }
     Ok((format!("{table}\n"), true))
 }
@@ -108,9 +109,9 @@ fn frames(snapshot: &Snapshot) -> String {
 fn entry(listing: &Listing) -> Value {
     match &listing.snapshot {
         Ok(snapshot) => inspect::json(snapshot),
-        Err(error) => json!({
+        Err(error) => serde_json::json!({
             "name": listing.name,
-            "path": listing.path,
+            "path": listing.path.to_string_lossy(),
             "protocol": inspect::protocol(listing.protocol),
             "error": error.to_string(),
         }),

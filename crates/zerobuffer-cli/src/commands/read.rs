@@ -1,22 +1,27 @@
 //! `zerobuffer read`.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use md5::{Digest, Md5};
-use zerobuffer::{DEFAULT_PAYLOAD_BYTES, OpenError, Reader};
+use zerobuffer::{DEFAULT_PAYLOAD_BYTES, MetadataError, OpenError, Protocol, Reader, printable};
 
 use crate::args::{CreateArgs, Personality, ReadArgs};
-use crate::exit::{Failure, OPEN_FAILED, TRANSFER_FAILED, VERIFICATION_FAILED, say};
+use crate::exit::{Failure, OPEN_FAILED, TRANSFER_FAILED, VERIFICATION_FAILED, told};
 use crate::inlet::{Inlet, Item, Next, Taker};
 use crate::latency::Latencies;
+use crate::messages::{say, tell};
 use crate::opening::{create_what_fits, join_or_create};
+use crate::output;
 use crate::pattern::Painter;
-use crate::pipes::Sink;
+use crate::pipes::{Framing, Sink};
 use crate::progress::Meter;
 use crate::report::{ReadReport, print};
 use crate::signals;
+use crate::sizes;
 
 /// The contract's ring.
 pub(crate) const CONTRACT_PAYLOAD_BYTES: usize = 256 << 20;
@@ -33,12 +38,12 @@ pub(crate) fn run(args: &ReadArgs, who: Personality) -> ExitCode {
     for error in report.errors.iter() {
         say(error);
     }
-    print(&report, &report.summary(), args.json_output, args.stdout);
-    ExitCode::from(code)
+    let written = print(&report, &report.summary(), args.json_output, args.stdout);
+    ExitCode::from(told(code, written, TRANSFER_FAILED))
 }
 
 fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result<u8, Failure> {
-    signals::install().map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    signals::install(args.grace.grace()).map_err(|error| Failure::new(OPEN_FAILED, error))?;
     let open = || open(args, who);
     let reader = open().map_err(|error| Failure::new(OPEN_FAILED, error))?;
     if args.verbose {
@@ -51,7 +56,11 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
     }
     let first = args.wait.patience(who, args.timeout());
     let follow = args.follow.then_some(&open as &dyn Fn() -> _);
-    let mut inlet = Inlet::new(reader, first, args.timeout(), follow);
+    let heed = args.print_metadata || args.framing() == Framing::Y4m;
+    let durable = !args.ephemeral && !args.lossy && reader.protocol() == Protocol::V2;
+    let kept = durable && who == Personality::Command;
+    let mut inlet =
+        Inlet::new(reader, first, args.timeout(), follow).heed(heed).keeps_untaken(kept);
     let mut examiner = Examiner::new(args, who, report);
     let begun = Instant::now();
     let end = pass(args, &mut inlet, &mut examiner);
@@ -59,6 +68,7 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
     examiner.report.latency = examiner.latencies.latency();
     report.took(begun.elapsed());
     note_metadata(args, inlet.reader(), report);
+    let undone = inlet.undone();
     report.frames_redelivered = inlet.redelivered();
     report.frames_missed = inlet.missed();
 
@@ -73,6 +83,11 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
         End::Closed if short && args.needs_all(who) => {
             let message = format!("the writer closed after {} frames", report.frames_read);
             return Err(Failure::new(TRANSFER_FAILED, message));
+        }
+        End::Stopped if undone > 0 => {
+            let message =
+                format!("stopped by {} with {} unread", signals::name(), sizes::show(undone));
+            return Err(Failure::new(signals::exit_code(), message));
         }
         End::Stopped if short && args.needs_all(who) => return Ok(signals::exit_code()),
         _ => {}
@@ -101,7 +116,6 @@ fn pass(
     inlet: &mut Inlet<'_>,
     examiner: &mut Examiner<'_>,
 ) -> Result<End, Failure> {
-    let mut metadata_shown = !args.print_metadata;
     let all = args.frames().unwrap_or(u64::MAX);
     while examiner.report.frames_read < all {
         let most = (all - examiner.report.frames_read).min(args.batch_size() as u64) as usize;
@@ -111,15 +125,14 @@ fn pass(
             Next::Stopped => return Ok(End::Stopped),
             Next::Failed(error) => return Err(Failure::new(TRANSFER_FAILED, error)),
         }
-        if !metadata_shown {
-            metadata_shown = show_metadata(args, inlet.reader());
-        }
         match std::mem::replace(&mut examiner.out, Ok(())) {
             Ok(()) => {}
             // Whoever reads our stdout has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Enough),
             Err(error) => {
-                return Err(Failure::new(TRANSFER_FAILED, format_args!("stdout: {error}")));
+                let code =
+                    if signals::insisting() { signals::exit_code() } else { TRANSFER_FAILED };
+                return Err(Failure::new(code, format_args!("stdout: {error}")));
             }
         }
     }
@@ -182,6 +195,35 @@ struct Examiner<'a> {
     meter: Meter,
     sink: Option<Sink>,
     out: io::Result<()>,
+    /// Where metadata is printed, if it is.
+    print: Option<Print>,
+}
+
+/// Where metadata is printed.
+#[derive(Debug, Clone, Copy)]
+enum Print {
+    Stdout,
+    /// stdout carries frames, or a report.
+    Stderr,
+}
+
+impl Print {
+    fn of(args: &ReadArgs) -> Option<Self> {
+        let taken = args.stdout || args.json_output;
+        args.print_metadata.then_some(if taken { Self::Stderr } else { Self::Stdout })
+    }
+
+    /// On one line, whatever is in it.
+    fn metadata(self, metadata: &[u8]) -> io::Result<()> {
+        let line = printable(OsStr::from_bytes(metadata));
+        match self {
+            Self::Stdout => output::print(&format!("{line}\n")),
+            Self::Stderr => {
+                tell(line);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl<'a> Examiner<'a> {
@@ -195,13 +237,27 @@ impl<'a> Examiner<'a> {
             checksum: args.checksum,
             latencies: Latencies::new(),
             meter: Meter::new("reading", args.frames()),
-            sink: args.stdout.then(|| Sink::stdout(args.framed)),
+            sink: args.stdout.then(|| Sink::stdout(args.framing())),
             out: Ok(()),
+            print: Print::of(args),
         }
     }
 }
 
 impl Taker for Examiner<'_> {
+    fn metadata(&mut self, metadata: Result<&[u8], MetadataError>) {
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(error) => return self.report.errors.push(error.to_string()),
+        };
+        if let (Some(print), Ok(())) = (self.print, &self.out) {
+            self.out = print.metadata(metadata);
+        }
+        if let (Some(sink), Ok(())) = (&mut self.sink, &self.out) {
+            self.out = sink.metadata(metadata);
+        }
+    }
+
     fn take(&mut self, item: &Item<'_>) {
         let (report, payload) = (&mut *self.report, item.payload);
         let frame = report.frames_read;
@@ -239,35 +295,24 @@ impl Taker for Examiner<'_> {
     }
 
     /// A frame is released only when the pipe has it: if we are killed before, the next reader gets it again.
-    fn done(&mut self) {
+    fn done(&mut self) -> bool {
         if let (Some(sink), Ok(())) = (&mut self.sink, &self.out) {
             self.out = sink.flush();
         }
+        self.out.is_ok()
     }
-}
-
-/// Whether there was any to show.
-fn show_metadata(args: &ReadArgs, reader: &Reader) -> bool {
-    use std::io::Write;
-    let Ok(Some(metadata)) = reader.metadata() else {
-        return false;
-    };
-    let taken = args.stdout || args.json_output;
-    // Nothing to be done about a closed output here; frames matter more.
-    let _ = if taken {
-        io::stderr().write_all(&metadata).and_then(|()| writeln!(io::stderr()))
-    } else {
-        io::stdout().write_all(&metadata).and_then(|()| writeln!(io::stdout()))
-    };
-    true
 }
 
 fn note_metadata(args: &ReadArgs, reader: &Reader, report: &mut ReadReport) {
     match reader.metadata() {
         Ok(metadata) => {
-            report.metadata_size = metadata.map_or(0, |metadata| metadata.len());
-            if args.print_metadata && report.frames_read == 0 {
-                show_metadata(args, reader);
+            report.metadata_size = metadata.as_ref().map_or(0, |metadata| metadata.len());
+            // Where no frame came, nothing was printed yet.
+            if let (Some(print), Some(metadata), 0) =
+                (Print::of(args), metadata, report.frames_read)
+                && let Err(error) = print.metadata(&metadata)
+            {
+                report.errors.push(error.to_string());
             }
         }
         Err(error) => report.errors.push(error.to_string()),

@@ -3,19 +3,23 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{Frame, FullPolicy, OpenError, Protocol, Reader, WhyCopied, Writer};
+use zerobuffer::{
+    Frame, FullPolicy, MetadataError, OpenError, Protocol, Reader, WhyCopied, Writer,
+};
 
 use crate::args::{CreateArgs, Full, Personality, RelayArgs, Transform};
 use crate::commands::read::create;
 use crate::commands::write::{lost_frames, set_metadata};
-use crate::exit::{Failure, OPEN_FAILED, OUTPUT_FAILED, RELAY_FAILED, say};
+use crate::exit::{Failure, OPEN_FAILED, OUTPUT_FAILED, RELAY_FAILED, told};
 use crate::inlet::{Inlet, Item, Next, Taker};
 use crate::latency::Latencies;
+use crate::messages::say;
 use crate::opening::{join_or_create, wait_for};
 use crate::outlet::{Outlet, SendError, Sent};
 use crate::progress::Meter;
 use crate::report::{RelayReport, print};
 use crate::signals::{self, SLICE};
+use crate::sizes;
 
 pub(crate) fn run(args: &RelayArgs, who: Personality) -> ExitCode {
     let mut report = RelayReport::new(&args.input, &args.output, args.transform.name());
@@ -27,12 +31,12 @@ pub(crate) fn run(args: &RelayArgs, who: Personality) -> ExitCode {
             failure.code
         }
     };
-    print(&report, &report.summary(), args.json_output, false);
-    ExitCode::from(code)
+    let written = print(&report, &report.summary(), args.json_output, false);
+    ExitCode::from(told(code, written, RELAY_FAILED))
 }
 
 fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Result<u8, Failure> {
-    signals::install().map_err(|error| Failure::new(OPEN_FAILED, error))?;
+    signals::install(args.grace.grace()).map_err(|error| Failure::new(OPEN_FAILED, error))?;
     let open = || open_input(args, who);
     let reader = open().map_err(|error| Failure::new(OPEN_FAILED, error))?;
     let writer = open_output(args, who).map_err(|error| Failure::new(OUTPUT_FAILED, error))?;
@@ -41,26 +45,41 @@ fn session(args: &RelayArgs, who: Personality, report: &mut RelayReport) -> Resu
     };
     let first = args.wait.patience(who, args.timeout());
     let follow = args.follow.then_some(&open as &dyn Fn() -> _);
-    let mut inlet = Inlet::new(reader, first, args.timeout(), follow);
+    // A frame that is passed on by reference is lent, and metadata cannot be asked for meanwhile.
+    let heed = !passes_by_reference(args);
+    let kept = who == Personality::Command && reader.protocol() == Protocol::V2;
+    let mut inlet =
+        Inlet::new(reader, first, args.timeout(), follow).heed(heed).keeps_untaken(kept);
     let room = if who == Personality::Contract { args.timeout() } else { None };
     // What the input had when Ctrl-C came is still passed on.
-    let mut outlet = Outlet::new(writer, Full::Block, room, who).until_insisting();
+    let mut outlet = Outlet::new(writer, Full::Block, room, who).for_others();
 
     let begun = Instant::now();
     let result = pass(args, &mut inlet, &mut outlet, report);
     report.took(begun.elapsed());
-    if result.is_ok() {
-        relay_metadata(&inlet, &mut outlet, report);
+    // It may have come without any frame.
+    if result.is_ok() && !report.metadata_relayed {
+        note(report, relay_metadata(inlet.reader(), &mut outlet));
     }
+    let undone = inlet.undone();
     let v1 = outlet.writer().protocol() == Protocol::V1;
     let left = outlet.leave(who == Personality::Contract, None);
     if who == Personality::Contract {
         inlet.into_reader().unsubscribe();
     }
-    match lost_frames(v1, &left, &args.output) {
+    let stopped = (undone > 0)
+        .then(|| format!("stopped by {}: {} not passed on", signals::name(), sizes::show(undone)));
+    if let Some(message) = lost_frames(v1, &left, &args.output).filter(|_| result.is_ok()) {
         // Why it stopped, if it was not the end, says more.
-        Some(message) if result.is_ok() => Err(Failure::new(RELAY_FAILED, message)),
-        _ => result,
+        if let Some(stopped) = stopped {
+            say(&stopped);
+            report.errors.push(stopped);
+        }
+        return Err(Failure::new(RELAY_FAILED, message));
+    }
+    match (result, stopped) {
+        (Ok(_), Some(stopped)) => Err(Failure::new(signals::exit_code(), stopped)),
+        (result, _) => result,
     }
 }
 
@@ -72,7 +91,7 @@ fn pass(
 ) -> Result<u8, Failure> {
     let mut meter = Meter::new("relaying", args.frames());
     let all = args.frames().unwrap_or(u64::MAX);
-    let by_reference = args.zero_copy && args.transform == Transform::None;
+    let by_reference = passes_by_reference(args);
     if args.zero_copy && !by_reference {
         say("--transform changes bytes, so frames are copied in spite of --zero-copy");
     }
@@ -85,12 +104,19 @@ fn pass(
         by_reference,
         told: None,
         shared: 0,
+        metadata: None,
+        described: Ok(false),
     };
     let code = loop {
         if report.frames_relayed >= all {
             break 0;
         }
-        match inlet.next(1, &mut passer) {
+        if by_reference && (inlet.metadata_changed() || !report.metadata_relayed) {
+            note(report, relay_metadata(inlet.reader(), passer.outlet));
+        }
+        let next = inlet.next(1, &mut passer);
+        note(report, std::mem::replace(&mut passer.described, Ok(false)));
+        match next {
             Next::Frames => {}
             Next::Closed if args.frames().is_some() => {
                 let message = format!("the writer closed after {} frames", report.frames_relayed);
@@ -109,9 +135,6 @@ fn pass(
         report.frames_relayed += 1;
         report.bytes_relayed += passer.len as u64;
         meter.add(passer.len);
-        if !report.metadata_relayed {
-            relay_metadata(inlet, passer.outlet, report);
-        }
         if args.verbose && report.frames_relayed.is_multiple_of(args.log_interval) {
             say(format_args!("{} frames relayed", report.frames_relayed));
         }
@@ -134,6 +157,10 @@ struct Passer<'a> {
     told: Option<WhyCopied>,
     /// Frames passed on by reference.
     shared: u64,
+    /// Metadata of the frame to come and those behind it, until one of them is known to fit.
+    metadata: Option<Vec<u8>>,
+    /// Whether metadata was passed on.
+    described: Result<bool, MetadataError>,
 }
 
 impl Passer<'_> {
@@ -152,6 +179,13 @@ impl Passer<'_> {
 }
 
 impl Taker for Passer<'_> {
+    fn metadata(&mut self, metadata: Result<&[u8], MetadataError>) {
+        match metadata {
+            Ok(metadata) => self.metadata = Some(metadata.to_vec()),
+            Err(error) => self.described = Err(error),
+        }
+    }
+
     fn take(&mut self, item: &Item<'_>) {
         if item.stamped {
             self.latencies.note(item.age);
@@ -161,11 +195,27 @@ impl Taker for Passer<'_> {
             self.sent = self.forward(frame);
             return;
         }
+        if let Some(metadata) = &self.metadata
+            && self.outlet.check_fits(self.len).is_ok()
+        {
+            self.described = set_metadata(self.outlet.writer(), metadata).map(|()| true);
+            self.metadata = None;
+        }
         self.sent = self.outlet.send(self.len, |bytes| {
             transform(self.args, item.payload, bytes);
             Ok(())
         });
     }
+
+    /// What was not written is not released: whoever reads the input next gets it again.
+    fn done(&mut self) -> bool {
+        matches!(self.sent, Ok(Sent::Committed(_)))
+    }
+}
+
+/// Whether frames are to be passed on without copying them.
+fn passes_by_reference(args: &RelayArgs) -> bool {
+    args.zero_copy && args.transform == Transform::None
 }
 
 fn transform(args: &RelayArgs, from: &[u8], to: &mut [u8]) {
@@ -184,18 +234,17 @@ fn transform(args: &RelayArgs, from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Metadata may come before or after the first frame: it is passed on as soon as it is seen.
-fn relay_metadata(inlet: &Inlet<'_>, outlet: &mut Outlet, report: &mut RelayReport) {
-    if report.metadata_relayed {
-        return;
+/// Passes on what metadata there is; whether there was any.
+fn relay_metadata(reader: &Reader, outlet: &mut Outlet) -> Result<bool, MetadataError> {
+    match reader.metadata()? {
+        Some(metadata) => set_metadata(outlet.writer(), &metadata).map(|()| true),
+        None => Ok(false),
     }
-    let result = match inlet.reader().metadata() {
-        Ok(Some(metadata)) => set_metadata(outlet.writer(), &metadata),
-        Ok(None) => return,
-        Err(error) => Err(error),
-    };
-    match result {
-        Ok(()) => report.metadata_relayed = true,
+}
+
+fn note(report: &mut RelayReport, relayed: Result<bool, MetadataError>) {
+    match relayed {
+        Ok(relayed) => report.metadata_relayed |= relayed,
         Err(error) => {
             // Said once; the frames go on.
             if report.errors.is_empty() {

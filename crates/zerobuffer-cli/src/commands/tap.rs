@@ -10,10 +10,12 @@ use zerobuffer::{Frame, OpenError, ReadError, Reader, StartAt};
 
 use crate::args::TapArgs;
 use crate::args::tap::From;
-use crate::exit::{finish, say};
+use crate::exit::finish;
 use crate::latency::UNKNOWN;
+use crate::messages::{say, tell};
 use crate::opening::wait_for;
-use crate::pipes::Sink;
+use crate::output;
+use crate::pipes::{Framing, Sink};
 use crate::signals::{self, SLICE};
 use crate::sizes;
 
@@ -25,7 +27,7 @@ pub(crate) fn run(args: &TapArgs) -> ExitCode {
 }
 
 fn tap(args: &TapArgs) -> anyhow::Result<ExitCode> {
-    signals::install()?;
+    signals::install(args.grace.grace())?;
     refuse_protocol_1(args)?;
     let mut output = Output::new(args);
     let mut end = End::Retired;
@@ -137,6 +139,8 @@ fn next(reader: &mut Reader, every: Option<Duration>) -> Result<Seen<'_>, ReadEr
 /// Where frames go, and what is said in the end.
 struct Output {
     sink: Option<Sink>,
+    /// For lines about frames.
+    out: output::Output,
     json: bool,
     frames: u64,
     bytes: u64,
@@ -149,8 +153,10 @@ struct Output {
 
 impl Output {
     fn new(args: &TapArgs) -> Self {
+        let framing = if args.framed { Framing::Prefix } else { Framing::Raw };
         Self {
-            sink: args.stdout.then(|| Sink::stdout(args.framed)),
+            sink: args.stdout.then(|| Sink::stdout(framing)),
+            out: output::Output::stdout(),
             json: args.json,
             frames: 0,
             bytes: 0,
@@ -176,11 +182,10 @@ impl Output {
         }
     }
 
-    fn line(&self, frame: &Frame<'_>) -> io::Result<()> {
+    fn line(&mut self, frame: &Frame<'_>) -> io::Result<()> {
         let sequence = frame.sequence();
         let missed = self.newest.map_or(0, |newest| sequence.wrapping_sub(newest + 1));
         let shown = &frame[..frame.len().min(SHOWN)];
-        let mut out = io::stdout();
         if self.json {
             let age_us = frame.age().map(|age| age.as_secs_f64() * 1e6);
             let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -194,7 +199,7 @@ impl Output {
             if self.stamped && age_us.is_none() {
                 line["age_unknown"] = UNKNOWN.into();
             }
-            return writeln!(out, "{line}");
+            return self.out.write_all(format!("{line}\n").as_bytes());
         }
         let hex: Vec<_> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
         let more = if frame.len() > SHOWN { " …" } else { "" };
@@ -205,7 +210,8 @@ impl Output {
             .unwrap_or_default();
         let gap = if missed > 0 { format!("  after {missed} missed") } else { String::new() };
         let size = sizes::show(frame.len() as u64);
-        writeln!(out, "frame {sequence:>8}  {size:>10}  {}{more}{age}{gap}", hex.join(" "))
+        let line = format!("frame {sequence:>8}  {size:>10}  {}{more}{age}{gap}\n", hex.join(" "));
+        self.out.write_all(line.as_bytes())
     }
 
     fn finish(&self) -> io::Result<()> {
@@ -216,12 +222,10 @@ impl Output {
             sizes::show(self.bytes)
         );
         if self.sink.is_some() || self.json {
-            writeln!(io::stderr(), "{summary}")
+            tell(summary);
+            Ok(())
         } else {
-            match writeln!(io::stdout(), "{summary}") {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                other => other,
-            }
+            output::print(&format!("{summary}\n"))
         }
     }
 }

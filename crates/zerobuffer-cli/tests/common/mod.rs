@@ -62,9 +62,18 @@ impl Place {
     }
 
     pub(crate) fn start_tool(&self, tool: Tool, words: &[&str]) -> Running {
+        Running::spawn(self.tool(tool, words))
+    }
+
+    /// `zerobuffer` with the given words, for a test that chooses what stdin, stdout and stderr are.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        self.tool(Tool::Zerobuffer, words)
+    }
+
+    fn tool(&self, tool: Tool, words: &[&str]) -> Command {
         let mut command = Command::new(tool.path());
         command.args(words).env("ZEROBUFFER_DIR", self.path());
-        Running::spawn(command)
+        command
     }
 
     /// Runs `zerobuffer` to its end.
@@ -105,6 +114,15 @@ impl Place {
     }
 }
 
+/// Waits until something holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < WATCHDOG, "{what}: never");
+        std::thread::sleep(POLL);
+    }
+}
+
 /// A process whose output is being collected; killed when dropped.
 pub(crate) struct Running {
     child: Child,
@@ -126,13 +144,15 @@ pub(crate) struct Ended {
 
 impl Running {
     pub(crate) fn spawn(mut command: Command) -> Self {
+        Self::spawn_with(
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()),
+        )
+    }
+
+    /// The same, with stdin, stdout and stderr as they were chosen; what is piped is collected.
+    pub(crate) fn spawn_with(command: &mut Command) -> Self {
         let what = format!("{command:?}");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map(collect);
         let stderr = child.stderr.take().map(collect);
@@ -150,6 +170,11 @@ impl Running {
     /// Feeds stdin and leaves it open.
     pub(crate) fn feed_on(&mut self, bytes: &[u8]) {
         self.stdin.as_mut().expect("stdin is still open").write_all(bytes).expect("it reads");
+    }
+
+    /// stdin, for a test that feeds it by and by.
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().expect("stdin is still open")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -6,13 +6,14 @@
 //! afterwards by that name is new.
 
 use super::layout::{Slot, SlotName, slot_flags, slot_kind, slot_lock, slot_state};
-use super::members::{self, printable};
+use super::members::{self, name_text};
 use super::memory::Memory;
 use super::registry;
 use super::segment::{Segment, io_error};
 use super::wake;
 use crate::config::ReaderKind;
 use crate::error::OpenError;
+use crate::printable;
 use crate::sync::Ordering;
 use crate::sys::lock;
 
@@ -104,11 +105,11 @@ fn no_such_reader(segment: &Segment, name: &SlotName) -> OpenError {
         .slots()
         .iter()
         .filter(|slot| is_kept(slot))
-        .map(|slot| format!("`{}`", printable(&slot.name())))
+        .map(|slot| format!("`{}`", printable(&name_text(&slot.name()))))
         .collect();
     OpenError::NoSuchReader {
         name: segment.name().to_string(),
-        reader: printable(name),
+        reader: name_text(name),
         kept: if kept.is_empty() { "nobody".to_owned() } else { kept.join(", ") },
     }
 }

@@ -10,7 +10,6 @@ mod model;
 mod table;
 mod verdict;
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -68,7 +67,7 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    crate::output::print(&text)?;
     let worse = comparisons.iter().any(|(_, comparison)| comparison.is_worse());
     Ok(if worse && args.fail_on_worse {
         ExitCode::from(SOMETHING_WORSE)
