@@ -1,5 +1,10 @@
 //! One command per chore: `cargo xtask test` installs what is missing and runs every check and every test.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod messages;
+
 mod compare;
 mod fuzz;
 mod instructions;

@@ -2,6 +2,12 @@
 //!
 //! `cargo xtask compare` builds and runs it with everybody who is compared.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+#[path = "../../../xtask/src/messages.rs"]
+mod messages;
+
 mod callers;
 mod cases;
 mod deployed;

@@ -5,6 +5,12 @@
 //!   zerobuffer-instructions                      the names of the operations, one a line
 //!   zerobuffer-instructions OPERATION COUNT      does it
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+#[path = "../../../xtask/src/messages.rs"]
+mod messages;
+
 mod operations;
 
 use anyhow::{Context as _, ensure};

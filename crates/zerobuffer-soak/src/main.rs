@@ -3,6 +3,12 @@
 //! What must not grow is watched: private memory, descriptors, mappings, threads, files, latency. Every frame is
 //! checked by who reads it. One process comes and goes all the time, one fills the memory until it is refused.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+#[path = "../../../xtask/src/messages.rs"]
+mod messages;
+
 mod cast;
 mod drift;
 mod ends;

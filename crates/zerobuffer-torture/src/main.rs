@@ -4,6 +4,12 @@
 //! Every process is a real one and every death is `SIGKILL`. A round has one of three casts: readers of every kind; a
 //! work group; a relay that passes frames on by reference. It begins without a file, kills processes some hundreds of times, lets the last ones end in peace, and must leave an empty directory.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+#[path = "../../../xtask/src/messages.rs"]
+mod messages;
+
 mod cast;
 mod checker;
 mod ends;
