@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::args::{Check, ReadArgs, RelayArgs, WriteArgs};
 use crate::demo::lines::{FromReader, FromWriter};
+use crate::y4m::Header;
 use crate::{bench, sizes};
 
 /// A tool under one of the older names.
@@ -62,6 +63,29 @@ pub fn line(text: &str) {
     survives_a_round::<FromWriter>(text);
     survives_a_round::<FromReader>(text);
     bench::fuzz_line(text);
+}
+
+/// Reads a YUV4MPEG2 stream as far as it is one: what is understood can be told again, and what is not is told in words
+/// that command no terminal.
+pub fn y4m(mut stream: &[u8]) {
+    let mut line = || {
+        let end = stream.iter().position(|&byte| byte == b'\n')?;
+        let (line, rest) = stream.split_at(end);
+        stream = &rest[1..];
+        Some(line)
+    };
+    let Some(first) = line() else { return };
+    let header = match Header::parse(first) {
+        Ok(header) => header,
+        Err(problem) => return assert!(!problem.contains(char::is_control)),
+    };
+    assert!(header.frame_bytes() > 0);
+    assert_eq!(Header::parse(header.line().as_bytes()).as_ref(), Ok(&header));
+    while let Some(between) = line() {
+        if let Err(problem) = header.between(between) {
+            assert!(!problem.contains(char::is_control));
+        }
+    }
 }
 
 /// What is understood can be said again, and is understood to be the same.
