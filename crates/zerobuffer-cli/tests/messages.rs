@@ -64,12 +64,15 @@ fn no_command_cares_whether_stderr_can_be_written() {
 fn a_reader_reads_on_when_the_collector_of_its_log_goes_away() {
     let place = Place::new();
     let (log, stderr) = std::io::pipe().expect("a pipe");
-    let words = ["read", "cam", "--follow", "-n", "6", "--timeout-ms", "0"];
+    let words = ["read", "cam", "--follow", "-n", "9", "--timeout-ms", "0"];
     let mut reader = start(&place, &words, Stdio::piped(), stderr.into());
     place.run(&["write", "cam", "-n", "3"]).expect_code(0);
     drop(log);
+    // When each of them closes, the reader has something to say.
     place.run(&["write", "cam", "-n", "3"]).expect_code(0);
-    assert!(reader.wait().expect_code(0).stdout.contains("read 6 frames"));
+    place.inspect_until("cam", |cam| cam["fill_bytes"] == 0 && cam["writer"]["alive"] == false);
+    place.run(&["write", "cam", "-n", "3"]).expect_code(0);
+    assert!(reader.wait().expect_code(0).stdout.contains("read 9 frames"));
 }
 
 #[test]

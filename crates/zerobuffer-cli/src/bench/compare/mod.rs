@@ -14,12 +14,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::ensure;
+use zerobuffer::printable;
 
 pub(super) use args::CompareArgs;
 use model::Results;
 use verdict::Comparison;
 
 use crate::exit::SOMETHING_WORSE;
+use crate::output;
 
 /// Results, and where they came from.
 #[derive(Debug)]
@@ -59,21 +61,26 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         comparisons.push((other, comparison));
     }
     let text = if args.json {
-        json::text(base, &comparisons)?
+        output::escape_json(&json::text(base, &comparisons)?)
     } else {
         comparisons
             .iter()
-            .map(|(other, it)| table::text(base, other, it))
+            .map(|(other, it)| harmless(&table::text(base, other, it)))
             .collect::<Vec<_>>()
             .join("\n")
     };
-    crate::output::print(&text)?;
+    output::print(&text)?;
     let worse = comparisons.iter().any(|(_, comparison)| comparison.is_worse());
     Ok(if worse && args.fail_on_worse {
         ExitCode::from(SOMETHING_WORSE)
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// The same lines, with nothing in them that a terminal obeys: others named the cases.
+fn harmless(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", printable(line))).collect()
 }
 
 fn read(path: &Path, only: Option<&str>) -> anyhow::Result<Named> {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use zerobuffer::printable;
 
 use super::Named;
 use super::model::Spread;
@@ -26,7 +27,7 @@ pub(super) fn text(base: &Named, other: &Named, comparison: &Comparison) -> Stri
         .set_width(WIDTH)
         .set_header(["case", "base", "other", "ratio", "verdict"]);
     for pair in &comparison.pairs {
-        table.add_row(row(pair));
+        table.add_row(row(pair).map(|cell| printable(&cell).to_string()));
     }
     for column in table.column_iter_mut().skip(1).take(3) {
         column.set_cell_alignment(CellAlignment::Right);
