@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail, ensure};
 use crate::steps::{Steps, cargo, execute};
 
 /// Programs of the crate `fuzz`.
-pub(crate) const TARGETS: [&str; 6] =
-    ["open_v2", "open_v1", "walk", "command_line", "json_lines", "y4m"];
+pub(crate) const TARGETS: [&str; 7] =
+    ["open_v2", "open_v1", "walk", "command_line", "json_lines", "y4m", "metadata"];
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) const TRIPLE: &str = "aarch64-unknown-linux-gnu";
