@@ -2,7 +2,7 @@
 //!
 //! Rules, which touch no operating system: [`position`], [`layout`], [`word`], [`memory`] (what they need),
 //! [`ring`], [`registry`], [`wake`], [`observe`], [`group`], [`sharing`]. Ground: [`segment`], [`ground`] (files and room for them), [`removal`], [`unread`]. Engines behind the public endpoints: [`members`],
-//! [`metadata`], [`writer`], [`reader`], [`onlooker`], [`member`], and [`arrival`], which all kinds of readers wait with.
+//! [`metadata`], [`forget`], [`writer`], [`reader`], [`onlooker`], [`member`], and [`arrival`], which all kinds of readers wait with.
 
 #[cfg(not(loom))]
 pub(crate) mod arrival;
