@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Ls(LsArgs),
     /// Show one buffer: who is attached and alive, positions, fill, metadata; without joining it
     Inspect(InspectArgs),
-    /// Remove buffers that nobody uses; `forget` gives up the place of one reader only
+    /// Remove buffers that nobody uses; `forget` is there to give up the place of one reader only
     Rm(RmArgs),
     /// Give up the place of a durable reader, or work group, that does not come back: the frames kept there are lost, and
     /// the writer goes on
