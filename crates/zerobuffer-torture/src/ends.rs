@@ -30,6 +30,9 @@ pub(crate) struct EndArgs {
     /// A reader: read until the writer has closed, then leave for good.
     #[arg(long)]
     pub(crate) to_the_end: bool,
+    /// Core to stay on.
+    #[arg(long)]
+    pub(crate) core: Option<usize>,
 }
 
 /// Name of the buffer in its directory.
@@ -41,6 +44,9 @@ const RING: usize = 16 << 10;
 /// Plays a part until its end.
 pub(crate) fn play(args: &EndArgs) -> anyhow::Result<()> {
     lifeline();
+    if let Some(core) = args.core {
+        crate::pins::pin(core)?;
+    }
     match args.part {
         Part::Writer => writer::play(args),
         Part::Relay => relay::play(args),
@@ -75,7 +81,7 @@ fn open<T>(attempt: impl Fn() -> Result<T, OpenError>) -> anyhow::Result<T> {
 }
 
 /// Ends this process when its parent does, so that nothing outlives a torture that was interrupted.
-fn lifeline() {
+pub(crate) fn lifeline() {
     std::thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);

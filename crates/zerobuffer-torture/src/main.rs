@@ -2,7 +2,8 @@
 //! while a checker that was told of every committed frame looks for one that is lost, torn, or comes twice.
 //!
 //! Every process is a real one and every death is `SIGKILL`. A round has one of three casts: readers of every kind; a
-//! work group; a relay that passes frames on by reference. It begins without a file, kills processes some hundreds of times, lets the last ones end in peace, and must leave an empty directory.
+//! work group; a relay that passes frames on by reference. Its processes run where the system puts them, pinned to a core each, or all pinned to
+//! one. It begins without a file, kills processes some hundreds of times, lets the last ones end in peace, and must leave an empty directory.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -15,6 +16,8 @@ mod checker;
 mod ends;
 mod frames;
 mod notes;
+mod notice;
+mod pins;
 mod report;
 mod round;
 
@@ -51,17 +54,23 @@ struct TortureArgs {
     dir: PathBuf,
 }
 
-/// What a child process is.
+/// What else this program does.
 #[derive(Debug, Subcommand)]
 enum Role {
+    /// Measure how soon deaths are told to those who sleep
+    Notice(notice::NoticeArgs),
     #[command(hide = true)]
     End(ends::EndArgs),
+    #[command(hide = true)]
+    Victim(notice::VictimArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.role {
+        Some(Role::Notice(args)) => notice::run(&args),
         Some(Role::End(args)) => ends::play(&args).map(|()| true),
+        Some(Role::Victim(args)) => notice::play(&args).map(|()| true),
         None => torture(&cli.torture),
     };
     match outcome {
@@ -87,5 +96,5 @@ fn torture(args: &TortureArgs) -> anyhow::Result<bool> {
         round::run(&args.dir, args.cast.unwrap_or(next), left, &mut chance, &mut report)?;
     }
     println!("{report}");
-    Ok(report.is_clean())
+    Ok(report.is_clean() && notice::check(&args.dir, seed)?)
 }

@@ -11,6 +11,8 @@ use crate::checker::{Seen, Wrong};
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) rounds: u64,
+    /// Those whose processes were pinned to a core each, or all to one.
+    pub(crate) pinned_rounds: u64,
     /// Deaths by our hand, at any moment.
     pub(crate) random_kills: u64,
     /// Deaths at each step.
@@ -43,7 +45,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at_steps: u64 = self.deaths_at.values().sum();
-        writeln!(f, "rounds       {:>10}", self.rounds)?;
+        writeln!(
+            f,
+            "rounds       {:>10}   {} with pinned processes",
+            self.rounds, self.pinned_rounds
+        )?;
         writeln!(
             f,
             "kills        {:>10}   {} at random moments, {at_steps} at named steps",

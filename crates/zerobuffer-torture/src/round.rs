@@ -16,6 +16,7 @@ use crate::cast::{Cast, Part};
 use crate::checker::Checker;
 use crate::ends::BUFFER;
 use crate::notes::notes;
+use crate::pins::Pins;
 use crate::report::Report;
 
 /// Without a frame for so long, somebody is stuck: a hundred times what noticing a death takes.
@@ -52,6 +53,7 @@ struct End {
 struct Round<'a> {
     dir: &'a Path,
     cast: Cast,
+    pins: Pins,
     chance: &'a mut Rng,
     report: &'a mut Report,
     checker: Arc<Mutex<Checker>>,
@@ -68,7 +70,9 @@ pub(crate) fn run(
     let dir = tempfile::TempDir::with_prefix_in("zerobuffer-torture-", parent)?;
     let before = report.kills();
     report.rounds += 1;
-    let mut round = Round { dir: dir.path(), cast, chance, report, checker: Arc::default() };
+    let pins = Pins::any(chance)?;
+    report.pinned_rounds += u64::from(pins != Pins::None);
+    let mut round = Round { dir: dir.path(), cast, pins, chance, report, checker: Arc::default() };
     let lonely: Vec<_> = cast.parts().iter().filter(|part| part.can_be_alone()).collect();
     for _ in 0..LONELY_LIVES {
         let part = *lonely[round.chance.usize(..lonely.len())];
@@ -147,6 +151,10 @@ impl Round<'_> {
         command.arg("end").arg("--dir").arg(self.dir);
         command.args(["--cast", self.cast.name(), "--part", part.name()]);
         command.args(["--incarnation", &self.chance.u64(1..).to_string()]);
+        let number = self.cast.parts().iter().position(|other| *other == part);
+        if let Some(core) = self.pins.core_of(number.unwrap_or_default()) {
+            command.args(["--core", &core.to_string()]);
+        }
         // What readers gave back is filled, so that nobody can go on looking at it and find it sound.
         command.env("ZEROBUFFER_POISON", "1");
         let frames = match (life, part) {
