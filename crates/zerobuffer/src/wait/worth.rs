@@ -15,11 +15,13 @@ const BRIEF: Duration = Duration::from_millis(1);
 /// a trial, some tens of microseconds, in so many waits of some microseconds each.
 const SHORTEST_INTERVAL: u32 = 16;
 const LONGEST_INTERVAL: u32 = 8192;
+/// Of longer sleeps one in so many leads to a trial, too: they may be long because the machine is busy.
+const LONG_SLEEPS: u32 = 256;
 
 /// What is known of spinning here.
 ///
 /// It begins with all that a wait may spin. Each spin in vain halves that, each that was of use restores it; when nothing is
-/// left, waits sleep at once. Only if those sleeps turn out to be brief is spinning tried again, by one wait of many.
+/// left, waits sleep at once. Spinning is tried again by one wait of many, sooner if sleeps turn out to be brief.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Worth {
     /// Polls of a wait, while spinning pays.
@@ -27,11 +29,12 @@ pub(super) struct Worth {
     /// Brief sleeps until the next trial, and how many they were last time.
     until_trial: u32,
     interval: u32,
+    long_sleeps: u32,
 }
 
 impl Worth {
     pub(super) fn new() -> Self {
-        Self { budget: MOST_POLLS, until_trial: 0, interval: SHORTEST_INTERVAL }
+        Self { budget: MOST_POLLS, until_trial: 0, interval: SHORTEST_INTERVAL, long_sleeps: 0 }
     }
 
     /// Polls of the wait that begins.
@@ -90,6 +93,14 @@ impl Worth {
     pub(super) fn slept(&mut self, time: Duration) {
         if time <= BRIEF {
             self.until_trial = self.until_trial.saturating_sub(1);
+            return;
+        }
+        self.long_sleeps += 1;
+        if self.long_sleeps == LONG_SLEEPS {
+            self.long_sleeps = 0;
+            self.until_trial = 0;
+            // In vain, this trial says nothing about those after brief sleeps: their interval is doubled to what it was.
+            self.interval /= 2;
         }
     }
 
@@ -143,10 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn one_who_sleeps_long_does_not_try() {
+    fn one_who_sleeps_long_hardly_ever_tries_but_does() {
         let mut worth = Worth::new();
         let (polls, _) = waits(&mut worth, 1_000_000, u32::MAX, PICTURE);
-        assert!(polls <= 2 * u64::from(MOST_POLLS), "{polls} polls");
+        let trials = polls / u64::from(MOST_POLLS);
+        assert!((3000..4000).contains(&trials), "{trials} trials");
+        assert_eq!(worth.interval, SHORTEST_INTERVAL);
     }
 
     #[test]
