@@ -45,6 +45,7 @@ pub(crate) enum Corrupt {
     FramePastEnd,
     FramePastWritePosition,
     WrapAtStart,
+    WrapInTheMiddle,
 }
 
 impl Corrupt {
@@ -58,6 +59,9 @@ impl Corrupt {
             Self::FramePastEnd => "a frame runs past the end of the payload",
             Self::FramePastWritePosition => "a frame runs past the write position",
             Self::WrapAtStart => "a wrap marker stands at the start of the payload",
+            Self::WrapInTheMiddle => {
+                "a wrap marker stands before the write position, or a frame header was wiped out"
+            }
         }
     }
 }
@@ -392,6 +396,10 @@ impl ReaderRing {
             if header == Some(FrameHeader::WRAP) {
                 if self.read_pos == 0 {
                     return Err(NextError::Corrupt(Corrupt::WrapAtStart));
+                }
+                if unread < room {
+                    // What follows lies here and not at the start: it is no marker.
+                    return Err(NextError::Corrupt(Corrupt::WrapInTheMiddle));
                 }
                 self.wrap(memory, true);
                 header = None;

@@ -413,6 +413,10 @@ fn l15_a_frame_header_is_checked_before_it_is_believed() {
     assert_eq!(read(960, 49, 31, 64), corrupt(C::FramePastEnd));
     assert_eq!(read(64, 80, 3, 128), corrupt(C::FramePastWritePosition));
     assert_eq!(read(0, 0, 0, 64), corrupt(C::WrapAtStart));
+    // A header that was wiped out looks like a marker.
+    assert_eq!(read(64, 0, 0, 128), corrupt(C::WrapInTheMiddle));
+    assert_eq!(read(64, 0, 0, 1000), corrupt(C::WrapInTheMiddle));
+    assert_eq!(read(64, 0, 0, 1024), NextError::Nothing, "L23: its frame is yet to come");
     assert_eq!(read(0, 8, 1, 1025), corrupt(C::WritePosition));
 }
 
