@@ -652,11 +652,20 @@ fn one_client_and_one_server_at_a_time_and_no_server_is_no_hang() {
 
 #[test]
 fn a_buffer_that_is_removed_by_force_is_opened_again() {
+    opened_again_after(|name, dir| drop(zerobuffer::inspect::remove(name, dir, true).unwrap()));
+}
+
+#[test]
+fn a_buffer_whose_file_others_remove_is_opened_again() {
+    opened_again_after(|name, dir| std::fs::remove_file(dir.join(format!("{name}.zb2"))).unwrap());
+}
+
+fn opened_again_after(remove: fn(&str, &std::path::Path)) {
     let stage = Stage::new(Placement::Threads, WaitStrategy::Park, role);
     let first = server(&stage);
     let client = client(&stage);
     for half in ["request", "response"] {
-        zerobuffer::inspect::remove(&format!("{NAME}_{half}"), &stage.dir(), true).unwrap();
+        remove(&format!("{NAME}_{half}"), &stage.dir());
     }
     let error = client.call(&[1], PATIENCE).unwrap_err();
     assert!(!error.is_timeout(), "{error:?}");
