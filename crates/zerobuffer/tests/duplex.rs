@@ -652,7 +652,7 @@ fn one_client_and_one_server_at_a_time_and_no_server_is_no_hang() {
 
 #[test]
 fn a_buffer_that_is_removed_by_force_is_opened_again() {
-    opened_again_after(|name, dir| drop(zerobuffer::inspect::remove(name, dir, true).unwrap()));
+    opened_again_after(|name, dir| _ = zerobuffer::inspect::remove(name, dir, true).unwrap());
 }
 
 #[test]
