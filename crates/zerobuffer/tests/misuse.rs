@@ -544,6 +544,28 @@ fn a_boot_id_alone_makes_no_file_old() {
     assert_eq!(left_behind(dir.path()), [""; 0]);
 }
 
+/// As after a death of the last user, or one who could not remove it.
+#[test]
+fn what_nobody_uses_and_nobody_waits_for_gives_way_to_another_configuration() {
+    let dir = shm_dir();
+    let path = dir.path().join("cam0.zb2");
+    let mut writer = writer_in(dir.path()).create(NAME, &config()).unwrap();
+    let mut reader = reader_in(dir.path()).join(NAME).unwrap();
+    writer.write(b"x").unwrap();
+    drop(reader.read().unwrap().unwrap());
+    let copy = std::fs::read(&path).unwrap();
+    drop((reader, writer));
+    std::fs::write(&path, copy).unwrap();
+    let other = config().metadata_bytes(64);
+    let mut writer = writer_in(dir.path()).create(NAME, &other).unwrap();
+    // Not while a frame is unread.
+    writer.write(b"x").unwrap();
+    drop(writer);
+    let error = writer_in(dir.path()).create(NAME, &config()).unwrap_err();
+    assert!(matches!(error, OpenError::ConfigMismatch { .. }), "{error}");
+    inspect::remove(NAME, dir.path(), false).unwrap();
+}
+
 #[test]
 #[should_panic(expected = "copied from one length to another")]
 fn a_loan_is_not_filled_with_fewer_bytes_than_it_has() {

@@ -14,6 +14,7 @@ use super::metadata;
 use super::origin::{Export, Exports};
 use super::position::Position;
 use super::registry::{self, Lag};
+use super::removal::{Retired, remove_if_unused};
 use super::ring::{Claim, Footprint, Full, Producer};
 use super::segment::{Access, Permissions, Segment};
 use super::sharing;
@@ -99,6 +100,9 @@ pub(crate) fn create_or_join<T>(
         });
         match joined {
             Err(OpenError::NotFound { .. }) => {}
+            // Nobody uses it, and nothing is unread in it: its last user could not remove it, or died.
+            Err(OpenError::ConfigMismatch { .. })
+                if matches!(remove_if_unused(place, false), Ok(Retired::Removed)) => {}
             other => return other,
         }
         let created = Segment::create(place, &layout, permissions, access, |segment, fd| {
