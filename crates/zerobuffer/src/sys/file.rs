@@ -299,8 +299,8 @@ pub(crate) fn obstacle(path: &Path, error: &io::Error) -> Option<String> {
         )
     } else {
         format!(
-            "this user may not change its directory, mode {mode:o}, which belongs to user {} and group {}; nothing was \
-             changed",
+            "this user, or a sandbox that it is in, may not change its directory, mode {mode:o}, which belongs to user {} and \
+             group {}; nothing was changed",
             dir.st_uid, dir.st_gid
         )
     })

@@ -26,7 +26,9 @@ fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, lock: &mut libc::flock) -> io
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
-            Some(libc::EINVAL | libc::ENOSYS) => return Err(lacking(&error)),
+            Some(libc::EINVAL | libc::ENOSYS | libc::EPERM | libc::EOPNOTSUPP) => {
+                return Err(lacking(&error));
+            }
             _ => return Err(error),
         }
     }

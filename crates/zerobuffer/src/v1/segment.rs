@@ -494,7 +494,9 @@ fn make_semaphore(
 ) -> Result<Semaphore, OpenError> {
     match semaphore::unlink(name) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(names.io(format!("removing the old semaphore {name}"))(e));
+            let why = file::obstacle(&semaphore::path(name), &e).map(|why| format!(" ({why})"));
+            let what = format!("removing the old semaphore {name}{}", why.unwrap_or_default());
+            return Err(names.io(what)(e));
         }
         _ => {}
     }
