@@ -245,12 +245,12 @@ impl Request {
         !matches!(self.consent, Some(Consent::Keep | Consent::Change))
     }
 
-    /// The whole frame, to be changed where it lies; `None` if that cannot be.
     /// Fails in a forked child.
     pub(super) fn check_process(&self) -> Result<(), WriteError> {
         self.answers.check_process()
     }
 
+    /// The whole frame, to be changed where it lies; `None` if that cannot be.
     pub(super) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         self.frame.bytes_mut()
     }

@@ -363,7 +363,6 @@ impl Client {
         Ok(RequestLoan::new(self, writer, claimed, self.consent()))
     }
 
-    /// Whether requests may be changed in place.
     /// Whether this is the process that connected.
     pub(super) fn is_ours(&self) -> bool {
         self.requests.is_ours()
@@ -377,6 +376,7 @@ impl Client {
         }
     }
 
+    /// Whether requests may be changed in place.
     pub(super) fn consent(&self) -> Consent {
         if self.options.in_place { Consent::Change } else { Consent::Keep }
     }
