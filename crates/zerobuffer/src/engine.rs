@@ -845,7 +845,12 @@ impl Reading {
             return Ok(true);
         }
         let mut newest = *self.lent(other).1;
-        while let Some(later) = self.find_behind(&newest) {
+        // Behind a whole ring of frames is what came after this call, however fast the writer is.
+        let mut left = self.payload_bytes() as u64;
+        while left > 0
+            && let Some(later) = self.find_behind(&newest)
+        {
+            left = left.saturating_sub(later.len.max(1));
             // Of frames in other buffers: those are given back with the newest one.
             self.seat().release_lent(&newest);
             self.take(&later);

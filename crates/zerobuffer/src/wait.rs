@@ -59,6 +59,19 @@ impl Patience {
         }
     }
 
+    /// Whether it ends by itself.
+    pub(crate) fn is_limited(self) -> bool {
+        matches!(self, Self::For(Some(_)))
+    }
+
+    /// What is left of it after a time.
+    pub(crate) fn less(self, passed: Duration) -> Self {
+        match self {
+            Self::For(Some(limit)) => Self::For(Some(limit.saturating_sub(passed))),
+            other => other,
+        }
+    }
+
     /// How long a call that gave up has waited.
     pub(crate) fn limit(self) -> Duration {
         match self {

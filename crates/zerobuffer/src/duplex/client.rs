@@ -450,11 +450,17 @@ impl Client {
         }
         // Late answers that are here by now settle whose they were.
         if let Some(mut reader) = self.responses.try_take() {
-            while self.receive(&mut reader, Duration::ZERO).is_some() {}
+            self.receive_all(&mut reader, deadline);
             drop(reader);
             self.pass_reader_on();
         }
         if lock(&self.table).pending.is_in_step() { Ok(()) } else { Err(self.out_of_step()) }
+    }
+
+    /// Gives the answers that are here to their callers; a server that sends more and more of them does not hold up the
+    /// caller beyond its deadline.
+    fn receive_all(&self, reader: &mut Reader, deadline: Deadline) {
+        while self.receive(reader, Duration::ZERO).is_some() && !deadline.has_passed() {}
     }
 
     pub(super) fn out_of_step(&self) -> CallError {
@@ -473,7 +479,7 @@ impl Client {
             return Ok(()); // Somebody else has found it.
         }
         // What there is to be told of the old one, before there is a new one.
-        while self.receive(&mut reader, Duration::ZERO).is_some() {}
+        self.receive_all(&mut reader, deadline);
         if self.protocol == Protocol::V1 || lock(&self.table).lost {
             let mut writer = self.requests.take(deadline).ok_or_else(|| self.not_sent(deadline))?;
             self.reopen(&mut writer, &mut reader)?;

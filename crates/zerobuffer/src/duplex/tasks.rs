@@ -22,6 +22,9 @@ use crate::armed::Armed;
 use crate::error::ReadError;
 use crate::reader::Reader;
 
+/// So many answers are looked for before others have a turn.
+const MOST_ANSWERS: u32 = 1024;
+
 /// Who waits for an answer.
 #[derive(Debug, Clone)]
 pub(super) enum Waiter {
@@ -68,7 +71,10 @@ impl Client {
         let Some(bell) = self.bell.get().filter(|_| self.is_ours()) else { return };
         while let Some(mut reader) = self.take_reader_or_want_it() {
             self.is_reader_wanted.store(false, Ordering::SeqCst);
-            while self.receive(&mut reader, Duration::ZERO).is_some() {}
+            // Not without end, whatever the server sends: behind that the bell rings at once.
+            let _ = (0..MOST_ANSWERS)
+                .take_while(|_| self.receive(&mut reader, Duration::ZERO).is_some())
+                .count();
             let is_done = if lock(&self.table).lost {
                 // Everybody was told, and nothing comes before it is opened anew.
                 bell.silence();

@@ -196,7 +196,6 @@ impl V1Reader {
 
     /// The frame behind the one handed out last, if it is there already.
     pub(crate) fn find_behind(&mut self) -> Option<Found> {
-        // The semaphore is there in a forked child, too.
         if !self.seat.segment.mapping.is_ours() {
             return None;
         }

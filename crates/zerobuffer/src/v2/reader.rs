@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::arrival::{Source, Watch};
 use super::layout::{Layout, Slot, slot_flags, slot_state};
@@ -379,9 +379,11 @@ impl Engine {
     }
 
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
+        let begun = patience.is_limited().then(Instant::now);
+        let mut left = patience;
         loop {
             let mut source = Every { seat: &self.seat, consumer: &self.consumer };
-            let found = match self.watch.find(&mut source, progress(&self.consumer), patience)? {
+            let found = match self.watch.find(&mut source, progress(&self.consumer), left)? {
                 Some(found) if found.is_reference() => found,
                 found => return Ok(found),
             };
@@ -400,6 +402,7 @@ impl Engine {
                 let (name, sequence) = (self.name().clone(), found.sequence);
                 return Err(ReadError::PayloadLost { name, sequence, problem });
             }
+            left = begun.map_or(patience, |begun| patience.less(begun.elapsed()));
         }
     }
 

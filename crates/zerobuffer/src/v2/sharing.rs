@@ -102,10 +102,17 @@ pub(crate) fn is_needed_before(target: &impl Memory, end: Position) -> bool {
     false
 }
 
+/// Tries to raise a position.
+const ATTEMPTS: u32 = 1000;
+
 /// Raises a position that others may be raising too; whether it did.
 fn raise(word: &AtomicU64, to: Position) -> bool {
     let mut seen = word.load(Ordering::Acquire);
-    while !to.is_at_or_before(Position(seen)) {
+    // It fails when another holder has just raised it, so a few times at most, unless it is changed for that purpose.
+    for _ in 0..ATTEMPTS {
+        if to.is_at_or_before(Position(seen)) {
+            return false;
+        }
         match word.compare_exchange(seen, to.0, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return true,
             Err(other) => seen = other,
