@@ -196,10 +196,14 @@ impl<'a> Inlet<'a> {
     ) -> Result<Option<u64>, ReadError> {
         let mut bytes = 0;
         if self.heed {
-            return self.take_heeding(slice, taker);
+            if !self.keeps || self.reader.backlog_bytes() == 0 {
+                return self.take_heeding(slice, taker);
+            }
+            // The frame is there, and so is what was set before it.
+            self.tell(taker);
         }
         let stamped = self.reader.has_timestamps();
-        if most == 1 {
+        if most == 1 || self.heed {
             let Some(frame) = self.reader.read_timeout(slice)? else {
                 return Ok(None);
             };
@@ -245,14 +249,7 @@ impl<'a> Inlet<'a> {
         let age = frame.age();
         // Whoever wrote the frame had set the metadata before: now is the time to look.
         let frame = frame.into_owned();
-        if self.metadata_changed() || !self.shown {
-            match self.reader.metadata() {
-                Ok(Some(metadata)) => taker.metadata(Ok(&metadata)),
-                Ok(None) => {}
-                Err(error) => taker.metadata(Err(error)),
-            }
-            self.shown = true;
-        }
+        self.tell(taker);
         taker.take(&Item {
             sequence: frame.sequence(),
             payload: &frame,
@@ -267,6 +264,19 @@ impl<'a> Inlet<'a> {
             std::mem::forget(frame);
         }
         Ok(Some(bytes))
+    }
+
+    /// Shows the metadata, if it is news.
+    fn tell(&mut self, taker: &mut impl Taker) {
+        if !self.metadata_changed() && self.shown {
+            return;
+        }
+        match self.reader.metadata() {
+            Ok(Some(metadata)) => taker.metadata(Ok(&metadata)),
+            Ok(None) => {}
+            Err(error) => taker.metadata(Err(error)),
+        }
+        self.shown = true;
     }
 
     fn limit(&self) -> Option<Duration> {

@@ -57,7 +57,8 @@ fn session(args: &ReadArgs, who: Personality, report: &mut ReadReport) -> Result
     let first = args.wait.patience(who, args.timeout());
     let follow = args.follow.then_some(&open as &dyn Fn() -> _);
     let heed = args.print_metadata || args.framing() == Framing::Y4m;
-    let durable = !args.ephemeral && !args.lossy && reader.protocol() == Protocol::V2;
+    let mine = !args.ephemeral && !args.lossy && args.work_group.is_none();
+    let durable = mine && reader.protocol() == Protocol::V2;
     let kept = durable && who == Personality::Command;
     let mut inlet =
         Inlet::new(reader, first, args.timeout(), follow).heed(heed).keeps_untaken(kept);
