@@ -104,6 +104,7 @@ fn writer_rows(rows: &mut Rows, mut writer: Writer, mut reader: Reader) {
     row!(rows, "WriteBatch::push", says_forked(writer.batch().push(b"x")));
     row!(rows, "Writer::readers", writer.readers().is_empty());
     row!(rows, "Writer::has_live_reader", !writer.has_live_reader());
+    row!(rows, "Writer::is_removed", !writer.is_removed());
     row!(rows, "Writer::has_had_reader", !writer.has_had_reader() || !is_v2);
     row!(rows, "Writer::undelivered", writer.undelivered().frames == 0);
     row!(rows, "Writer::wait_drained", !writer.wait_drained(None));
@@ -190,6 +191,8 @@ fn reader_rows(rows: &mut Rows, mut writer: Writer, mut reader: Reader) {
     row!(rows, "Reader::events", reader.events().count() == 0);
     row!(rows, "Reader::writer_presence", reader.writer_presence() == WriterPresence::Never);
     row!(rows, "Reader::stats", reader.stats().frames == 1);
+    row!(rows, "Reader::is_removed", !reader.is_removed());
+    row!(rows, "Reader::has_timestamps", reader.has_timestamps() || !is_v2);
     row!(rows, "Reader::backlog_bytes", reader.backlog_bytes() == 0);
     row!(rows, "Reader::is_durable", {
         reader.is_durable();
