@@ -11,6 +11,9 @@ use crate::notes::{Note, What};
 
 /// Frames held at once, at most.
 const HELD: usize = 3;
+/// Frames that one reader always keeps while it waits for the next: with that and the largest one twice the ring is as good as
+/// full, and the writer must find room all the same.
+const KEPT: usize = 3;
 
 pub(super) fn play(args: &EndArgs) -> anyhow::Result<()> {
     let mut chance = fastrand::Rng::with_seed(args.incarnation);
@@ -18,8 +21,9 @@ pub(super) fn play(args: &EndArgs) -> anyhow::Result<()> {
     let mut held: Vec<OwnedFrame> = Vec::new();
     let mut frames = 0;
     while args.frames.is_none_or(|all| frames < all) {
-        // Held frames may be all that the ring has room for, so nobody waits with them.
-        let next = if held.is_empty() { reader.read() } else { reader.try_read() };
+        // Held frames may be all that the ring has room for, so nobody waits with any but the newest.
+        let keeps = args.part == Part::B;
+        let next = if held.is_empty() || keeps { reader.read() } else { reader.try_read() };
         let frame = match next {
             Ok(Some(frame)) => frame,
             Err(error) if error.is_timeout() => {
@@ -37,6 +41,18 @@ pub(super) fn play(args: &EndArgs) -> anyhow::Result<()> {
         let sequence = frame.sequence();
         received(args.part, sequence, frame.is_redelivered(), &frame).tell()?;
         frames += 1;
+        if keeps {
+            held.push(frame.into_owned());
+            if held.len() > KEPT {
+                let oldest = held.remove(0);
+                let sequence = oldest.sequence();
+                let is_whole = is_expected(args.part, sequence, &oldest);
+                drop(oldest);
+                released(args.part, sequence, is_whole)?;
+                Note::of(What::Released, sequence).tell()?;
+            }
+            continue;
+        }
         if chance.u8(..4) == 0 {
             held.push(frame.into_owned());
         } else {
