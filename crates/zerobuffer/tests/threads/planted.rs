@@ -49,17 +49,20 @@ fn read_after_release(place: Place) {
     let taken = Signal::new();
     finish([
         start(move || {
-            // Sixteen fill the ring, so that none is written through the ring's second appearance.
+            // Fifteen fill the ring. The one that takes the first one's place lies there as that did, and not in the ring's
+            // second appearance.
             for _ in 0..24 {
                 writer.write(&[1; 1024 - 8]).unwrap();
             }
             taken.give();
         }),
         start(move || {
-            let first = reader.read().unwrap().expect("it comes").as_ptr();
-            for _ in 1..16 {
-                drop(reader.read().unwrap());
-            }
+            let next = || reader.read().unwrap().expect("it comes").into_owned();
+            let mut kept: Vec<_> = std::iter::repeat_with(next).take(15).collect();
+            let first = kept[0].as_ptr();
+            // All at once, by the oldest: who releases one by one wakes a writer that has taken the place already, and what that
+            // one wrote before it slept is ordered then.
+            while kept.pop().is_some() {}
             taken.wait();
             // SAFETY: mapped; the race is the purpose.
             let _ = unsafe { first.read_volatile() };
