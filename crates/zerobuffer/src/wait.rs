@@ -133,6 +133,11 @@ pub(crate) struct Spin {
     pause: u32,
 }
 
+impl Spin {
+    /// Not at all.
+    pub(crate) const NONE: Self = Self { polls: 0, pause: 0 };
+}
+
 /// Pauses of one who gets a single frame in each wait, and soon.
 ///
 /// He may be in a dialogue, and a pause would only cost him time; or at the heels of a stream, as long as he makes none.

@@ -127,11 +127,14 @@ impl Watch {
         }
         let spin = match begun {
             Some(spin) => spin,
+            // A call that does not wait has nothing to spin for, and learns nothing of it.
+            None if patience == Patience::None => {
+                self.stats.waits += 1;
+                Spin::NONE
+            }
             None => {
                 let spin = self.begin(source.segment(), progress);
-                if patience != Patience::None
-                    && let Some(found) = self.poll_briefly(source, spin)
-                {
+                if let Some(found) = self.poll_briefly(source, spin) {
                     return Ok(Some(found));
                 }
                 spin

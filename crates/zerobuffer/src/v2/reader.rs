@@ -379,7 +379,20 @@ impl Engine {
     }
 
     fn find_with_care(&mut self, patience: Patience) -> Result<Option<Found>, ReadError> {
-        let begun = patience.is_limited().then(Instant::now);
+        if patience.is_limited() {
+            self.find_since(Some(Instant::now()), patience)
+        } else {
+            self.find_since(None, patience)
+        }
+    }
+
+    /// Finds the next frame of a wait that began then. Twice in the program, for one that does not wait needs no clock.
+    #[inline(always)]
+    fn find_since(
+        &mut self,
+        begun: Option<Instant>,
+        patience: Patience,
+    ) -> Result<Option<Found>, ReadError> {
         let mut left = patience;
         loop {
             let mut source = Every { seat: &self.seat, consumer: &self.consumer };
