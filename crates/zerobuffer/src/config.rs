@@ -262,22 +262,22 @@ pub enum StreamingStores {
 }
 
 /// Whether a writer uses only a part of a large ring while readers keep up, so that frames stay in the cache: 4 MiB, or two frames;
-/// 1 MiB, or one or two frames, while readers wait for each. Bulk throughput grows severalfold, and large frames are there sooner.
+/// 1 MiB, or two frames, while readers wait for each. Bulk throughput grows severalfold, and large frames are there sooner.
 ///
 /// When a reader lags by more than that, the writer has the rest of the ring, less at most 4 MiB while the reader has yet to come
 /// to where the writer went back to the start. A call that may wait for room does so for 20 µs and a nanosecond per byte of the
 /// frame before it takes that; one that may not takes it at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Elastic {
-    /// In rings of more than 8 MiB and more than a quarter of the processor's largest cache (while readers wait for each frame, of
-    /// more than 2 MiB), for frames from 4 KiB on and, where the cores of writer and readers share a cache, for small ones; unless
-    /// they are copied past the caches (see [`StreamingStores`]) or are loaned and committed faster than they can be filled. How
-    /// near the readers are is found out by looking at what they store, in some dozens of megabytes.
+    /// If that is faster: in rings of more than 8 MiB and more than a quarter of the processor's largest cache both ways are
+    /// tried now and then, and timed, for some megabytes each; first after 32 MiB, then at most once in 2 GiB. In smaller rings
+    /// of more than 2 MiB the part is used while readers wait for each frame.
     #[default]
     Auto,
     /// The writer goes round the whole ring.
     Never,
-    /// In all rings, for all frames, also where the cores share no cache: there small ones are three times as many without.
+    /// In all rings, also where the whole ring would be faster: for small frames between cores that share no cache it is three
+    /// times as fast.
     Always,
 }
 

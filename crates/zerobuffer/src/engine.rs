@@ -158,15 +158,6 @@ impl Writing {
         }
     }
 
-    /// Tells that no frame follows the next one, of `len` bytes, before readers have released it.
-    #[inline(always)]
-    pub(crate) fn expect_one_alone(&mut self, len: usize) {
-        match self {
-            Self::V2(engine) => engine.expect_one_alone(len),
-            Self::V1(_) => {}
-        }
-    }
-
     /// Claims room for a frame, if there is some and nothing else has to be looked at.
     #[inline(always)]
     pub(crate) fn try_claim(&mut self, len: usize) -> Option<Claim> {

@@ -10,8 +10,9 @@ use crate::engine::{SeatRef, Writing};
 use crate::error::{MetadataError, OpenError, WriteError};
 use crate::frame::{Frame, OwnedFrame};
 use crate::stats::{Forwarded, ReaderInfo, Undelivered, WriterStats};
-use crate::sys::processor;
-use crate::v2::ring::{Claim, Footprint, Found};
+use crate::sys::{process, processor};
+use crate::v2::placing::Footprint;
+use crate::v2::ring::{Claim, Found};
 use crate::v2::writer::Behaviour;
 use crate::wait::Patience;
 
@@ -24,9 +25,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 fn footprint(elastic: Elastic) -> Footprint {
     match elastic {
-        Elastic::Auto => Footprint::Suited {
+        Elastic::Auto => Footprint::Learned {
             window: ELASTIC_WINDOW,
             cached: || processor::largest_cache_bytes() / CACHE_PART,
+            now_ns: process::monotonic_ns,
         },
         Elastic::Never => Footprint::Whole,
         Elastic::Always => Footprint::Window(ELASTIC_WINDOW),
@@ -497,11 +499,9 @@ impl Writer {
         Ok(Claimed { claim, len })
     }
 
-    /// A loan, if there is room for it and nothing else has to be looked at, of a frame that none follows before readers have
-    /// released it. If one does, it may have to wait until they have received that.
+    /// A loan, if there is room for it and nothing else has to be looked at.
     #[inline(always)]
-    pub(crate) fn loan_alone(&mut self, len: usize) -> Option<FrameMut<'_>> {
-        self.engine.expect_one_alone(len);
+    pub(crate) fn loan_ready(&mut self, len: usize) -> Option<FrameMut<'_>> {
         let claim = self.engine.try_claim(len)?;
         self.loaned = Claimed { claim, len };
         Some(FrameMut { writer: self })

@@ -144,7 +144,7 @@ impl Client {
         let writer = self.requests.get_mut().filter(|_| is_plain)?;
         let skip = bytes_before_a_request(Protocol::V2);
         let sequence = writer.next_sequence();
-        let mut loan = writer.loan_alone(len.checked_add(skip)?)?;
+        let mut loan = writer.loan_ready(len.checked_add(skip)?)?;
         loan.copy_in(0, &consent.to_bytes());
         fill(&mut loan, skip);
         loan.commit();
@@ -353,7 +353,7 @@ impl Answers {
         let Some(Alone { writer, patience, counters }) = self.alone() else {
             return Err(nobody_answers());
         };
-        let mut loan = match writer.loan_alone(all) {
+        let mut loan = match writer.loan_ready(all) {
             Some(loan) => loan,
             None => writer.loan_timeout(all, patience)?,
         };

@@ -16,12 +16,6 @@ pub(crate) fn string_copies_are_slow() -> bool {
     is_of_intel()
 }
 
-/// Bytes of the first core's second-level cache, which is its own; 0 where the system does not tell.
-pub(crate) fn own_cache_bytes() -> u64 {
-    static BYTES: OnceLock<u64> = OnceLock::new();
-    *BYTES.get_or_init(|| largest_of(Path::new(CACHES), |level| level == 2))
-}
-
 fn is_of_intel() -> bool {
     static IS_SO: OnceLock<bool> = OnceLock::new();
     *IS_SO.get_or_init(|| vendor().as_flattened() == b"GenuineIntel")
@@ -44,20 +38,18 @@ fn vendor() -> [[u8; 4]; 3] {
 /// Bytes of the largest cache that the first core uses, which others use too; 0 where the system does not tell.
 pub(crate) fn largest_cache_bytes() -> u64 {
     static BYTES: OnceLock<u64> = OnceLock::new();
-    *BYTES.get_or_init(|| largest_of(Path::new(CACHES), |_| true))
+    *BYTES.get_or_init(|| largest_of(Path::new(CACHES)))
 }
 
 /// Where the system tells of the first core's caches.
 const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
 
-/// Bytes of the largest cache of such a level that the directory tells of.
-fn largest_of(dir: &Path, is_such: impl Fn(u32) -> bool) -> u64 {
+/// Bytes of the largest cache that the directory tells of.
+fn largest_of(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    let sizes = entries.flatten().filter_map(|entry| {
-        let read = |what| fs::read_to_string(entry.path().join(what)).ok();
-        let level = read("level")?.trim().parse().ok()?;
-        parse(&read("size")?).filter(|_| is_such(level))
-    });
+    let sizes = entries
+        .flatten()
+        .filter_map(|entry| parse(&fs::read_to_string(entry.path().join("size")).ok()?));
     sizes.max().unwrap_or(0)
 }
 
@@ -73,25 +65,14 @@ mod tests {
     #[test]
     fn the_largest_one_counts_and_what_is_no_size_does_not() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(largest_of(&dir.path().join("missing"), |_| true), 0);
-        for (index, (level, size)) in [
-            ("1\n", "48K\n"),
-            ("2\n", "2048K\n"),
-            ("3\n", "266240K\n"),
-            ("2\n", "many\n"),
-            ("2\n", "99999999999999999999K\n"),
-            ("near\n", "4096K\n"),
-        ]
-        .iter()
-        .enumerate()
-        {
+        assert_eq!(largest_of(&dir.path().join("missing")), 0);
+        let sizes = ["48K\n", "2048K\n", "266240K\n", "many\n", "99999999999999999999K\n"];
+        for (index, size) in sizes.iter().enumerate() {
             let cache = dir.path().join(format!("index{index}"));
             fs::create_dir(&cache).expect("a directory");
-            fs::write(cache.join("level"), level).expect("a file");
             fs::write(cache.join("size"), size).expect("a file");
         }
         fs::write(dir.path().join("uevent"), "").expect("a file");
-        assert_eq!(largest_of(dir.path(), |_| true), 260 << 20);
-        assert_eq!(largest_of(dir.path(), |level| level == 2), 2 << 20);
+        assert_eq!(largest_of(dir.path()), 260 << 20);
     }
 }

@@ -10,8 +10,10 @@ use super::heap::{GROUP_ENTRIES, Heap};
 use super::layout::{FrameGeometry, slot_kind, slot_state};
 use super::memory::Memory;
 use super::observe::{Copied, Observation};
+use super::placing::Footprint;
+use super::policies::{Choice, Producer, attach};
 use super::position::Position;
-use super::ring::{Footprint, Found, Producer};
+use super::ring::Found;
 use crate::config::StartAt;
 use crate::sync::Ordering;
 
@@ -72,10 +74,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(header: u64, start: u64, footprint: Footprint) -> Self {
+    fn new(header: u64, start: u64, choice: Choice) -> Self {
         let frames = FrameGeometry::new(CAPACITY, header, 1024);
         let heap = Heap::new(frames, MEMBERS + 1, Position(start));
-        let producer = Producer::attach(&heap, footprint).unwrap();
+        let producer = attach(&heap, choice);
         heap.group(0).clear(0);
         heap.reserve(ANCHOR as usize, Position(start));
         heap.slots()[ANCHOR as usize].kind.store(slot_kind::GROUP, Ordering::Relaxed);
@@ -241,8 +243,8 @@ proptest! {
         window in prop_oneof![Just(None), Just(Some(1024))],
     ) {
         let start = if near_the_wrap { 0u64.wrapping_sub(8192) } else { 0 };
-        let footprint = window.map_or(Footprint::Whole, Footprint::Window);
-        let mut bench = Bench::new(if timestamps { 16 } else { 8 }, start, footprint);
+        let choice = window.map_or(Choice::Plain, |bytes| Choice::Cached(Footprint::Window(bytes)));
+        let mut bench = Bench::new(if timestamps { 16 } else { 8 }, start, choice);
         for action in &actions {
             bench.run(action);
         }

@@ -30,12 +30,6 @@ pub(crate) struct Heap {
     words: Vec<AtomicU64>,
     sleeping: Mutex<()>,
     woken: Condvar,
-    /// Nanoseconds that go by between two looks at the clock, and those that have.
-    pub(crate) tick_ns: std::sync::atomic::AtomicU64,
-    now_ns: std::sync::atomic::AtomicU64,
-    /// How long the next look takes, or does not, and the one behind it.
-    pub(crate) line_ns: std::sync::atomic::AtomicU64,
-    look_ns: std::sync::atomic::AtomicU64,
 }
 
 impl Heap {
@@ -54,10 +48,6 @@ impl Heap {
             words: (0..frames.capacity / 8).map(|_| AtomicU64::new(0)).collect(),
             sleeping: Mutex::new(()),
             woken: Condvar::new(),
-            tick_ns: 1_000_000.into(),
-            now_ns: 0.into(),
-            line_ns: 0.into(),
-            look_ns: 0.into(),
         }
     }
 
@@ -110,18 +100,6 @@ impl Memory for Heap {
 
     fn word(&self, position: Position) -> &AtomicU64 {
         &self.words[(self.frames.offset(position) / 8) as usize]
-    }
-
-    /// Every other time all is there.
-    fn time_ns(&self, look: impl FnOnce()) -> u64 {
-        look();
-        let line_ns = self.line_ns.load(std::sync::atomic::Ordering::Relaxed);
-        self.look_ns.fetch_xor(line_ns, std::sync::atomic::Ordering::Relaxed) ^ line_ns
-    }
-
-    fn now_ns(&self) -> u64 {
-        let tick_ns = self.tick_ns.load(std::sync::atomic::Ordering::Relaxed);
-        self.now_ns.fetch_add(tick_ns, std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Without a limit: a lost wake-up is a deadlock, which the model checker reports.

@@ -9,15 +9,15 @@ use super::layout::{
     slot_lock, slot_state, writer_state,
 };
 use super::memory::Memory;
+use super::placing::{Cached, Footprint};
 use super::position::Position;
 use super::registry::{self, Lag, Mark};
-use super::ring::{
-    Consumer, Footprint, Producer, WIPED_OUT, held_frames as held_frames_at, number_of,
-};
+use super::ring::{Consumer, WIPED_OUT, held_frames as held_frames_at, number_of};
 use super::segment::{Segment, io_error};
 use super::sharing;
 use super::unread::is_export_awaited;
 use super::wake::{self, Barrier};
+use super::writer::Producer;
 use crate::config::{ReaderKind, StartAt};
 use crate::error::{OpenError, Peer, Presence};
 use crate::fault::{self, Fault};
@@ -88,8 +88,8 @@ pub(crate) fn attach_writer(
     fault::point(Fault::WriterLocked);
     // A predecessor that died before it had moved `head` on told of its frame here.
     let newest = Position(area.newest.load(Ordering::Acquire));
-    let producer =
-        Producer::attach(segment, footprint).map_err(|problem| damaged(place, problem))?;
+    let producer = Producer::attach(segment, Cached::new(segment, footprint))
+        .map_err(|problem| damaged(place, problem))?;
     let has_been_written = producer.next_sequence() != 1;
     if has_been_written && producer.head().is_at_or_before(newest) {
         return Err(damaged(place, WIPED_OUT));

@@ -39,11 +39,6 @@ pub(crate) trait Memory {
         fence(Ordering::SeqCst);
     }
 
-    /// A clock that never goes back, in nanoseconds.
-    fn now_ns(&self) -> u64;
-    /// How long it takes in nanoseconds until what `look` loads is there.
-    fn time_ns(&self, look: impl FnOnce()) -> u64;
-
     /// Sleeps while `word` is `expected`, at most `limit`; false when the limit passed.
     fn sleep(&self, word: &AtomicU32, expected: u32, limit: Duration) -> bool;
     /// Wakes whoever sleeps on `word`.

@@ -24,6 +24,7 @@ pub(crate) mod observe;
 pub(crate) mod onlooker;
 #[cfg(not(loom))]
 pub(crate) mod origin;
+pub(crate) mod placing;
 pub(crate) mod position;
 #[cfg(not(loom))]
 pub(crate) mod reader;
@@ -47,5 +48,7 @@ mod group_properties;
 mod heap;
 #[cfg(all(test, loom))]
 mod loom_models;
+#[cfg(test)]
+mod policies;
 #[cfg(all(test, not(loom)))]
 mod ring_properties;

@@ -1,7 +1,7 @@
 //! Ring positions: byte counts that only grow, and wrap at 2^64.
 
 /// A position in the ring. Compared by wrapping difference, so that it may pass 2^64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Position(pub(crate) u64);
 
 impl Position {

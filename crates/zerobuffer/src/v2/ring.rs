@@ -18,12 +18,11 @@
 //! * Nothing here blocks, reads a clock, or calls the operating system.
 
 mod consumer;
-mod footprint;
-mod lap;
 mod missing;
-mod nearness;
+mod placing;
 mod producer;
 mod room;
+mod tail;
 
 use super::layout::{Extent, FrameGeometry};
 use super::memory::Memory;
@@ -32,9 +31,12 @@ use super::word::{self, Word};
 use crate::sync::Ordering;
 
 pub(crate) use consumer::{Consumer, release};
-pub(crate) use footprint::Footprint;
 pub(crate) use missing::{WIPED_OUT, is_wiped_out};
+#[cfg(test)]
+pub(crate) use placing::Plain;
+pub(crate) use placing::{Detour, Placing};
 pub(crate) use producer::Producer;
+pub(crate) use tail::Tail;
 
 /// Space for one frame, claimed and not yet visible.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +65,16 @@ impl Claim {
     /// Position of the frame's header.
     pub(crate) fn header(&self) -> Position {
         self.frame
+    }
+
+    /// Where the payload lies.
+    pub(crate) fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The next frame's position.
+    pub(crate) fn end(&self) -> Position {
+        self.extent.end
     }
 
     /// Length of the payload in bytes.

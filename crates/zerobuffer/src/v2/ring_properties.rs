@@ -1,6 +1,7 @@
 //! The ring against a simple model: random sizes, holds, releases in any order, readers coming and going,
 //! batches, aborted loans, skips, dead writers, and positions that wrap at 2^64.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
@@ -9,9 +10,11 @@ use super::heap::Heap;
 use super::layout::{CACHE_LINE, FrameGeometry, owner_state};
 use super::memory::Memory;
 use super::observe::{Copied, Observation};
+use super::placing::Footprint;
+use super::policies::{Choice, Producer, WHOLE, attach, try_attach};
 use super::position::Position;
 use super::registry::activate;
-use super::ring::{self, Claim, Consumer, Footprint, Found, Producer, number_of};
+use super::ring::{self, Claim, Consumer, Found, number_of};
 use crate::config::StartAt;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -20,22 +23,10 @@ const CAPACITY: u64 = 4096;
 const SEAMS: u64 = 4 * CACHE_LINE + 16;
 const READERS: usize = 3;
 
-/// What decides whether frames are better off in a window: whether they are copied past the caches, whether time goes by while
-/// they are filled, and how far away readers are.
-#[derive(Debug, Clone, Copy)]
-struct Suits {
-    past_caches: bool,
-    filled: bool,
-    near: bool,
-}
-
 #[derive(Debug, Clone)]
 enum Action {
     Write(u64),
-    /// The same, of which none is said to follow.
-    WriteAlone(u64),
     Batch(Vec<u64>),
-    Suit(Suits),
     /// Stage frames and give them up.
     Abort(Vec<u64>),
     /// Frames of one length until there is no room.
@@ -62,13 +53,9 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     let reader = 0..READERS;
     let action = prop_oneof![
         6 => size.clone().prop_map(Action::Write),
-        3 => size.clone().prop_map(Action::WriteAlone),
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Batch),
         1 => proptest::collection::vec(size.clone(), 1..5).prop_map(Action::Abort),
         1 => (16u64..400).prop_map(Action::Fill),
-        1 => any::<[bool; 3]>().prop_map(|[past_caches, filled, near]| {
-            Action::Suit(Suits { past_caches, filled, near })
-        }),
         2 => (size.clone(), 1usize..40, 0usize..6).prop_map(|(l, n, h)| Action::Stream(l, n, h)),
         1 => size.clone().prop_map(Action::Abandon),
         1 => (proptest::collection::vec(size, 1..4), 0..PUBLISHING_STORES + 1)
@@ -81,6 +68,20 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => reader.prop_map(Action::Succeed),
     ];
     proptest::collection::vec(action, 1..200)
+}
+
+fn windowed(bytes: u64) -> Choice {
+    Choice::Cached(Footprint::Window(bytes))
+}
+
+/// A window or the whole ring, whichever is found to be faster by a clock that goes as it likes.
+fn learned(window: u64, cached: fn() -> u64) -> Choice {
+    thread_local!(static NOW_NS: Cell<u64> = const { Cell::new(1) });
+    let now_ns = || {
+        NOW_NS.set(NOW_NS.get().wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1));
+        NOW_NS.get() >> 40
+    };
+    Choice::Cached(Footprint::Learned { window, cached, now_ns })
 }
 
 const PUBLISHING_STORES: usize = 5;
@@ -99,7 +100,7 @@ struct Side {
 struct Bench {
     heap: Heap,
     producer: Producer,
-    footprint: Footprint,
+    choice: Choice,
     /// Whether the writer goes beyond what readers have yet to read.
     goes_beyond: bool,
     /// Length of frame i + 1.
@@ -108,12 +109,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(header: u64, start: u64, footprint: Footprint) -> Self {
+    fn new(header: u64, start: u64, choice: Choice) -> Self {
         let frames = FrameGeometry::new(CAPACITY, header, 1024);
         let heap = Heap::new(frames, READERS, Position(start));
-        let producer = Producer::attach(&heap, footprint).unwrap();
+        let producer = attach(&heap, choice);
         let (lens, sides) = (Vec::new(), [None, None, None]);
-        Self { heap, producer, footprint, goes_beyond: false, lens, sides }
+        Self { heap, producer, choice, goes_beyond: false, lens, sides }
     }
 
     fn wish(&self, len: u64) -> u64 {
@@ -158,7 +159,7 @@ impl Bench {
             let Some(claim) = self.claim(len) else { break };
             let sequence = self.producer.next_sequence();
             assert_eq!(sequence, self.lens.len() as u64 + 1);
-            self.producer.prepare_copy(&self.heap, &claim);
+            self.producer.copies(&self.heap, &claim);
             self.heap.fill(claim.start(), len, sequence);
             self.producer.stage(&self.heap, &claim);
             self.lens.push(len);
@@ -185,7 +186,7 @@ impl Bench {
     }
 
     fn succeed_writer(&mut self) {
-        self.producer = Producer::attach(&self.heap, self.footprint).unwrap();
+        self.producer = attach(&self.heap, self.choice);
         assert_eq!(self.producer.next_sequence(), self.lens.len() as u64 + 1);
     }
 
@@ -274,10 +275,6 @@ impl Bench {
     fn run(&mut self, action: Action) {
         match action {
             Action::Write(len) => self.write(&[len], true),
-            Action::WriteAlone(len) => {
-                self.producer.expect_one_alone();
-                self.write(&[len], true);
-            }
             Action::Batch(lens) => self.write(&lens, true),
             Action::Abort(lens) => {
                 let accounts = self.producer.accounts();
@@ -286,13 +283,6 @@ impl Bench {
                 self.producer.abort(&self.heap);
                 self.lens.truncate(before);
                 assert_eq!(self.producer.accounts(), accounts);
-            }
-            Action::Suit(Suits { past_caches, filled, near }) => {
-                self.producer.copies_past_caches(past_caches);
-                let tick_ns = if filled { 1_000_000 } else { 0 };
-                self.heap.tick_ns.store(tick_ns, std::sync::atomic::Ordering::Relaxed);
-                let line_ns = if near { 30 } else { 190 };
-                self.heap.line_ns.store(line_ns, std::sync::atomic::Ordering::Relaxed);
             }
             Action::Fill(len) => {
                 let mut before = usize::MAX;
@@ -365,15 +355,16 @@ proptest! {
         actions in actions(),
         header in prop_oneof![Just(8u64), Just(16)],
         start in prop_oneof![Just(0u64), Just(u64::MAX - 63), Just(u64::MAX - 8191), Just(1 << 63)],
-        footprint in prop_oneof![
-            Just(Footprint::Whole),
-            prop_oneof![Just(512u64), Just(2048), Just(2 * CAPACITY)].prop_map(Footprint::Window),
-            Just(Footprint::Suited { window: 512, cached: || 0 }),
-            Just(Footprint::Suited { window: 512, cached: || CAPACITY }),
+        choice in prop_oneof![
+            Just(Choice::Plain),
+            Just(WHOLE),
+            prop_oneof![Just(512u64), Just(2048), Just(2 * CAPACITY)].prop_map(windowed),
+            Just(learned(512, || 0)),
+            Just(learned(512, || CAPACITY)),
         ],
         goes_beyond in any::<bool>(),
     ) {
-        let mut bench = Bench::new(header, start & !63, footprint);
+        let mut bench = Bench::new(header, start & !63, choice);
         bench.goes_beyond = goes_beyond;
         bench.join(0, true);
         for action in actions {
@@ -386,7 +377,7 @@ const WINDOW: u64 = 1600;
 
 /// A ring whose elastic writer has sent `count` frames, each of which was released `lag` frames later; and how far it went.
 fn elastic(count: u64, lag: usize) -> (Bench, u64) {
-    let mut bench = Bench::new(8, 0, Footprint::Window(WINDOW));
+    let mut bench = Bench::new(8, 0, windowed(WINDOW));
     bench.join(0, true);
     let mut farthest = 0;
     for _ in 0..count {
@@ -415,7 +406,7 @@ fn an_elastic_writer_stays_within_its_window_while_readers_keep_up() {
 fn large_frames(size: u64, window: u64) -> (Heap, Producer, Consumer) {
     let heap = Heap::new(FrameGeometry::new(16 * size, 8, 1024), 1, Position(0));
     heap.reserve(0, Position(0));
-    let producer = Producer::attach(&heap, Footprint::Window(window)).unwrap();
+    let producer = attach(&heap, windowed(window));
     let consumer = Consumer::attach(&heap, 0).unwrap();
     (heap, producer, consumer)
 }
@@ -449,68 +440,18 @@ fn the_last_frame_of_a_window_need_not_wait_until_the_skip_behind_the_lap_before
 }
 
 #[test]
-fn large_frames_that_are_waited_for_use_one_place_unless_they_come_in_twos() {
-    const SIZE: u64 = 64 << 10;
-    let farthest = |burst: usize| {
-        let (heap, mut producer, mut consumer) = large_frames(SIZE, 4 * SIZE);
-        let frames = heap.frames();
-        let mut farthest = 0;
-        for round in 0..60 {
-            for _ in 0..burst {
-                let claim = producer.claim(&heap, SIZE);
-                if round < 30 {
-                    // Behind the first lap, which began where the ring does, one has to wait.
-                    claim.into_iter().for_each(|claim| producer.commit(&heap, &claim));
-                    continue;
-                }
-                let claim = claim.expect("nobody has to wait");
-                producer.commit(&heap, &claim);
-                farthest = farthest.max(frames.offset(claim.header()));
-            }
-            read_all(&heap, &mut consumer);
-        }
-        farthest
-    };
-    assert!(farthest(1) < SIZE, "{} to the last of them", farthest(1));
-    assert!((SIZE..2 * SIZE).contains(&farthest(2)), "{} to the last of them", farthest(2));
-}
-
-#[test]
-fn frames_that_are_better_off_in_a_window_keep_to_it() {
-    const LEN: u64 = 100;
-    let mut bench = Bench::new(8, 0, Footprint::Suited { window: 512, cached: || 0 });
+fn a_small_ring_is_used_as_a_whole() {
+    let mut bench = Bench::new(8, 0, learned(CAPACITY / 2, || 0));
     bench.join(0, true);
-    let mut is_in_window = |len, suits| {
-        bench.run(Action::Suit(suits));
-        // What had been chosen before is chosen anew at the latest after some laps.
-        bench.run(Action::Stream(len, 300, 1));
-        let skipped = bench.producer.skipped_bytes();
-        bench.run(Action::Stream(len, 300, 1));
-        bench.producer.skipped_bytes() - skipped > 2 * CAPACITY
-    };
-    let filled = Suits { past_caches: false, filled: true, near: false };
-    assert!(is_in_window(LEN, filled));
-    let past_caches = Suits { past_caches: true, ..filled };
-    assert!(!is_in_window(LEN, past_caches), "they are copied past the caches");
-    assert!(is_in_window(LEN, filled));
-    assert!(!is_in_window(LEN, Suits { filled: false, ..filled }), "nobody can have filled them");
-    assert!(is_in_window(LEN, filled));
-    const SMALL: u64 = CAPACITY / 64 - 1;
-    let near = Suits { near: true, ..filled };
-    assert!(!is_in_window(SMALL, filled), "they are small, and their reader is far away");
-    assert!(is_in_window(SMALL, near));
-    assert!(!is_in_window(SMALL, filled));
-    let mut bench = Bench::new(8, 0, Footprint::Suited { window: CAPACITY / 2, cached: || 0 });
-    bench.join(0, true);
-    bench.run(Action::Stream(LEN, 1000, 1));
-    assert!(bench.producer.skipped_bytes() < 100 * CAPACITY / 8, "the ring is small");
+    bench.run(Action::Stream(100, 1000, 1));
+    assert!(bench.producer.skipped_bytes() < 100 * CAPACITY / 8);
 }
 
 #[test]
 fn a_ring_that_is_in_the_cache_is_used_as_a_whole_unless_readers_wait_for_each_frame() {
     const LEN: u64 = 100;
     let skipped = |cached: fn() -> u64, held| {
-        let mut bench = Bench::new(8, 0, Footprint::Suited { window: 512, cached });
+        let mut bench = Bench::new(8, 0, learned(512, cached));
         bench.join(0, true);
         bench.run(Action::Stream(LEN, 1000, held));
         bench.producer.skipped_bytes()
@@ -573,17 +514,18 @@ fn wherever_readers_stop_an_elastic_writer_has_room_for_the_whole_ring_if_it_wan
 
 #[test]
 fn a_reader_that_keeps_its_last_frames_never_stops_the_writer() {
-    let footprints = [
-        Footprint::Whole,
-        Footprint::Window(512),
-        Footprint::Window(WINDOW),
-        Footprint::Suited { window: 512, cached: || 0 },
-        Footprint::Suited { window: 512, cached: || CAPACITY },
+    let choices = [
+        Choice::Plain,
+        WHOLE,
+        windowed(512),
+        windowed(WINDOW),
+        learned(512, || 0),
+        learned(512, || CAPACITY),
     ];
     let lens = (8..CAPACITY / 3).step_by(56).chain([168, 1016, 1024, CAPACITY / 3]);
-    for (footprint, len) in footprints.into_iter().flat_map(|f| lens.clone().map(move |l| (f, l))) {
+    for (choice, len) in choices.into_iter().flat_map(|c| lens.clone().map(move |l| (c, l))) {
         for readers in 1..=2 {
-            let mut bench = Bench::new(8, 0, footprint);
+            let mut bench = Bench::new(8, 0, choice);
             bench.goes_beyond = true;
             for reader in 0..readers {
                 bench.join(reader, true);
@@ -595,7 +537,7 @@ fn a_reader_that_keeps_its_last_frames_never_stops_the_writer() {
                 let keeps = most.min(round / 20 % (2 * most + 1)) as usize;
                 let before = bench.lens.len();
                 bench.write(&[len], true);
-                assert!(bench.lens.len() > before, "{footprint:?}, {len} bytes, round {round}");
+                assert!(bench.lens.len() > before, "{choice:?}, {len} bytes, round {round}");
                 for reader in 0..readers {
                     bench.read(reader);
                     while bench.sides[reader].as_ref().unwrap().held.len() > keeps / (1 + reader) {
@@ -608,44 +550,9 @@ fn a_reader_that_keeps_its_last_frames_never_stops_the_writer() {
 }
 
 #[test]
-fn frames_that_are_waited_for_one_by_one_lie_in_one_place() {
-    let place = |bench: &Bench| {
-        let newest = bench.heap.writer().newest.load(Ordering::Relaxed);
-        bench.heap.frames().offset(Position(newest))
-    };
-    let mut bench = Bench::new(8, 0, Footprint::Whole);
-    bench.join(0, true);
-    bench.join(1, true);
-    let mut last = CACHE_LINE;
-    for round in 0..100 {
-        bench.producer.expect_one_alone();
-        bench.write(&[1000], true);
-        assert_eq!((last + CAPACITY - place(&bench)) % CAPACITY, CACHE_LINE, "round {round}");
-        last = place(&bench);
-        for reader in 0..2 {
-            bench.read(reader);
-            bench.release(reader, 0);
-        }
-    }
-    // While one of them has not given it back, another one finds no room; then it finds it elsewhere.
-    bench.producer.expect_one_alone();
-    bench.write(&[1000], true);
-    bench.read(0);
-    bench.release(0, 0);
-    let held = place(&bench);
-    bench.write(&[1000], true);
-    assert_eq!((bench.lens.len(), place(&bench)), (101, held));
-    bench.read(1);
-    bench.release(1, 0);
-    bench.write(&[1000], true);
-    assert_eq!(bench.lens.len(), 102);
-    assert_ne!(place(&bench), held);
-}
-
-#[test]
 fn frames_of_one_length_lie_where_those_of_the_lap_before_lay() {
     for held in 0..2 {
-        let mut bench = Bench::new(8, 0, Footprint::Whole);
+        let mut bench = Bench::new(8, 0, WHOLE);
         bench.join(0, true);
         let mut places = Vec::new();
         for _ in 0..300 {
@@ -671,7 +578,7 @@ fn frames_of_one_length_lie_where_those_of_the_lap_before_lay() {
 #[test]
 fn a_ring_has_room_for_as_many_frames_in_every_lap_as_in_its_first() {
     for len in [600, 1000, 1016, 1300, 1344, 2000] {
-        let mut bench = Bench::new(8, 0, Footprint::Whole);
+        let mut bench = Bench::new(8, 0, WHOLE);
         bench.join(0, true);
         let mut room = 0;
         while bench.producer.claim(&bench.heap, len).is_ok() {
@@ -695,7 +602,7 @@ fn a_ring_has_room_for_as_many_frames_in_every_lap_as_in_its_first() {
 #[test]
 fn what_was_given_up_where_a_lap_begins_does_not_keep_out_what_comes_after() {
     for staged in [false, true] {
-        let mut bench = Bench::new(8, 0, Footprint::Whole);
+        let mut bench = Bench::new(8, 0, WHOLE);
         let largest = bench.wish(u64::MAX);
         bench.write(&[1200, 1200, 1200], true);
         let claim = bench.producer.claim(&bench.heap, 1200).unwrap();
@@ -713,7 +620,7 @@ fn what_was_given_up_where_a_lap_begins_does_not_keep_out_what_comes_after() {
 
 #[test]
 fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
-    let mut bench = Bench::new(8, 0, Footprint::Whole);
+    let mut bench = Bench::new(8, 0, WHOLE);
     bench.join(0, true);
     let claim = bench.producer.claim(&bench.heap, 40).unwrap();
     bench.producer.commit_reference(&bench.heap, &claim);
@@ -732,7 +639,7 @@ fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
 
 #[test]
 fn an_abandoned_batch_leaves_no_trace_not_even_of_its_skip() {
-    let mut bench = Bench::new(8, 0, Footprint::Window(WINDOW));
+    let mut bench = Bench::new(8, 0, windowed(WINDOW));
     bench.join(0, true);
     while bench.producer.skipped_bytes() == 0 {
         let accounts = |bench: &Bench| {
@@ -763,8 +670,8 @@ fn an_abandoned_batch_leaves_no_trace_not_even_of_its_skip() {
 
 #[test]
 fn frames_that_are_seen_before_they_are_published_have_their_numbers() {
-    for footprint in [Footprint::Whole, Footprint::Window(WINDOW)] {
-        let mut bench = Bench::new(8, 0, footprint);
+    for choice in [Choice::Plain, WHOLE, windowed(WINDOW)] {
+        let mut bench = Bench::new(8, 0, choice);
         bench.join(0, true);
         for round in 0..200 {
             let writer = bench.heap.writer();
@@ -813,7 +720,7 @@ fn frames_that_are_seen_before_they_are_published_have_their_numbers() {
 #[test]
 fn a_cursor_outside_the_ring_is_passed_over_rather_than_believed() {
     for cursor in [8, CAPACITY * 100, u64::MAX - 7] {
-        let mut bench = Bench::new(8, CAPACITY, Footprint::Whole);
+        let mut bench = Bench::new(8, CAPACITY, WHOLE);
         bench.join(0, true);
         bench.heap.slots()[0].cursor.store(cursor, Ordering::Relaxed);
         let frames = *bench.heap.frames();
@@ -843,7 +750,7 @@ proptest! {
         heap.writer().floor.store(floor, Ordering::Relaxed);
         heap.writer().reserve.store(head.wrapping_add(CAPACITY), Ordering::Relaxed);
         heap.reserve(0, Position(cursor));
-        if let Ok(mut producer) = Producer::attach(&heap, Footprint::Window(512)) {
+        if let Ok(mut producer) = try_attach(&heap, windowed(512)) {
             let _ = producer.claim(&heap, 100);
         }
         if let Ok(mut consumer) = Consumer::attach(&heap, 0) {

@@ -720,14 +720,6 @@ impl Memory for Segment {
         unsafe { &*self.view.payload.as_ptr().add(offset).cast::<AtomicU64>() }
     }
 
-    fn now_ns(&self) -> u64 {
-        process::monotonic_ns()
-    }
-
-    fn time_ns(&self, look: impl FnOnce()) -> u64 {
-        process::time(look).as_nanos() as u64
-    }
-
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn order_streaming_stores(&self) {

@@ -12,10 +12,11 @@ use super::members::{self, Reaped, WriterRole};
 use super::memory::Memory;
 use super::metadata;
 use super::origin::{Export, Exports};
+use super::placing::{Cached, Footprint};
 use super::position::Position;
 use super::registry::{self, Lag};
 use super::removal::{Retired, remove_if_unused};
-use super::ring::{Claim, Footprint, Full, Producer};
+use super::ring::{Claim, Full};
 use super::segment::{Access, Permissions, Segment};
 use super::sharing;
 use super::wake::{self, Announced, Barrier};
@@ -26,18 +27,14 @@ use crate::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::name::Place;
 use crate::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
 use crate::sync::Ordering;
-use crate::sys::{clock, process, processor};
+use crate::sys::{clock, process};
 use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
+
+/// The Writer's side of the ring, with the policy that ships.
+pub(crate) type Producer = super::ring::Producer<Cached>;
 
 /// Between two looks at the locks of live readers under `require_reader`.
 const READER_CHECK: Duration = Duration::from_millis(100);
-
-/// Frames from this length on have the place of the last one if it is known that they come one by one, and that is of use. For
-/// shorter ones the skip costs more than that saves.
-const PLACED_AGAIN: usize = 32 << 10;
-/// That is of use where a core's own cache is smaller than this. A larger one holds many such frames, and then those that the other
-/// core has had last are the worst to write to: each of their lines has to be taken from it.
-const OWN_CACHE: u64 = 1 << 20;
 
 /// Frames longer than this are worth a look at the clock each, for whether it is time to look at the file.
 const LOOKED_AROUND: u64 = 64 << 10;
@@ -277,14 +274,6 @@ impl Engine {
         Some(claim)
     }
 
-    /// Tells that no frame follows the next one, of `len` bytes, before readers have released it.
-    #[inline(always)]
-    pub(crate) fn expect_one_alone(&mut self, len: usize) {
-        if len >= PLACED_AGAIN && processor::own_cache_bytes() < OWN_CACHE {
-            self.producer.expect_one_alone();
-        }
-    }
-
     /// Claims room for a frame, if there is some and nothing else has to be looked at.
     #[inline(always)]
     pub(crate) fn try_claim(&mut self, len: usize) -> Option<Claim> {
@@ -448,7 +437,7 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn copy_in(&mut self, claim: &Claim, payload: &[u8]) {
         if payload.len() < copying::LARGE {
-            self.producer.prepare_copy(&self.segment, claim);
+            self.producer.copies(&self.segment, claim);
             self.segment.copy_in(claim.start(), payload);
         } else {
             self.copy_large_in(claim.start(), payload, Some(claim));
@@ -469,22 +458,20 @@ impl Engine {
     #[inline(never)]
     fn copy_large_in(&mut self, start: Position, part: &[u8], whole: Option<&Claim>) {
         let Self { segment, producer, copying, .. } = self;
-        let way = copying.run(part.len(), |way| match way {
+        copying.run(part.len(), |way| match way {
             Way::ThroughCaches => {
                 if let Some(claim) = whole {
-                    producer.prepare_copy(segment, claim);
+                    producer.copies(segment, claim);
                 }
                 segment.copy_large_in(start, part);
             }
             Way::PastCaches => {
                 if let Some(claim) = whole {
-                    producer.leave_unprepared(claim);
+                    producer.leaves_alone(claim);
                 }
                 segment.stream_in(start, part);
             }
         });
-        // In a trial, too: of each way it is to be found out how fast it is where it would be used.
-        self.producer.copies_past_caches(way == Way::PastCaches);
     }
 
     /// Completes a claimed frame and makes it visible. Returns its number.

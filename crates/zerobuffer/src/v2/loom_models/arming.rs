@@ -30,7 +30,7 @@ fn read_all(heap: &Arc<Heap>, consumer: &mut Consumer, last: u64, sleep: impl Fn
 fn begin_to_write(heap: &Arc<Heap>, frames: u64) -> thread::JoinHandle<()> {
     let shared = Arc::clone(heap);
     thread::spawn(move || {
-        let mut producer = Producer::attach(&*shared, Footprint::Whole).unwrap();
+        let mut producer = attach(&shared, Choice::Plain);
         for _ in 0..frames {
             write(&shared, &mut producer);
         }

@@ -55,28 +55,28 @@ fn writer_dies(
     preemptions: usize,
     before: u64,
     last: u64,
-    footprint: Footprint,
+    choice: Choice,
     work: fn(&Heap, &mut Producer),
 ) {
     at_every_step(preemptions, move |stores| {
-        let heap = match footprint {
-            Footprint::Whole => heap(1, 0u64.wrapping_sub(128)),
-            Footprint::Window(_) | Footprint::Suited { .. } => {
+        let heap = match choice {
+            Choice::Plain | Choice::Cached(Footprint::Whole) => heap(1, 0u64.wrapping_sub(128)),
+            Choice::Cached(_) => {
                 Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)))
             }
         };
         heap.reserve(0, Position(heap.writer().head.load(Ordering::Relaxed)));
-        let mut predecessor = Producer::attach(&*heap, footprint).unwrap();
+        let mut predecessor = attach(&heap, choice);
         for number in 1..=before {
             commit(&heap, &mut predecessor, OF_THE_DEAD + number);
         }
         let shared = Arc::clone(&heap);
         let reader = thread::spawn(move || read_all(&shared, last));
         let survived = dying_at(stores, || {
-            let mut producer = Producer::attach(&*heap, footprint).unwrap();
+            let mut producer = attach(&heap, choice);
             work(&heap, &mut producer);
         });
-        let mut successor = Producer::attach(&*heap, footprint).unwrap();
+        let mut successor = attach(&heap, choice);
         wake::wake_every_reader(&*heap);
         let committed = successor.next_sequence() - 1;
         for number in committed + 1..=last {
@@ -93,14 +93,14 @@ fn writer_dies(
 
 #[test]
 fn loom_a_writer_dies_committing_and_its_successor_goes_on() {
-    writer_dies(3, 0, 2, Footprint::Whole, |heap, producer| {
+    writer_dies(3, 0, 2, WHOLE, |heap, producer| {
         commit(heap, producer, OF_THE_DEAD + 1);
     });
 }
 
 #[test]
 fn loom_a_writer_dies_in_a_batch_and_none_of_it_is_seen_or_all() {
-    writer_dies(3, 0, 2, Footprint::Whole, |heap, producer| {
+    writer_dies(3, 0, 2, WHOLE, |heap, producer| {
         for number in 1..=2 {
             let claim = claim(heap, producer);
             fill(heap, claim.start(), OF_THE_DEAD + number);
@@ -132,7 +132,7 @@ fn loom_a_writer_dies_going_beyond_what_is_unread() {
 
 #[test]
 fn loom_a_writer_dies_waiting_for_room() {
-    writer_dies(3, 2, 3, Footprint::Whole, |heap, producer| {
+    writer_dies(3, 2, 3, WHOLE, |heap, producer| {
         commit(heap, producer, OF_THE_DEAD + 3);
     });
 }
@@ -143,7 +143,7 @@ fn reader_dies(preemptions: usize, last: u64, work: fn(&Heap, &mut Consumer)) {
     at_every_step(preemptions, move |stores| {
         let heap = heap(1, 0u64.wrapping_sub(128));
         heap.reserve(0, Position(heap.writer().head.load(Ordering::Relaxed)));
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         commit(&heap, &mut producer, 1);
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
@@ -195,7 +195,7 @@ fn loom_a_reader_dies_holding_a_frame_and_it_comes_again_flagged() {
     bounded.check(|| {
         let heap = heap(1, 0);
         heap.reserve(0, Position(0));
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         commit(&heap, &mut producer, 1);
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
@@ -222,7 +222,7 @@ fn loom_a_reader_dies_holding_a_frame_and_it_comes_again_flagged() {
 fn loom_a_joiner_dies_and_holds_nobody_back() {
     at_every_step(3, |stores| {
         let heap = heap(1, 0);
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         commit(&heap, &mut producer, 1);
         let shared = Arc::clone(&heap);
         // The kernel's lock of the slot.
@@ -265,7 +265,7 @@ fn loom_a_joiner_dies_and_holds_nobody_back() {
 fn loom_a_writer_dies_while_a_reader_joins() {
     at_every_step(3, |stores| {
         let heap = heap(1, 0);
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         commit(&heap, &mut producer, 1);
         let shared = Arc::clone(&heap);
         let reader = thread::spawn(move || {
@@ -280,7 +280,7 @@ fn loom_a_writer_dies_while_a_reader_joins() {
             })
         });
         let survived = dying_at(stores, || commit(&heap, &mut producer, 2));
-        let mut successor = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut successor = attach(&heap, WHOLE);
         wake::wake_every_reader(&*heap);
         while successor.next_sequence() <= 3 {
             let number = successor.next_sequence();
@@ -311,7 +311,7 @@ fn loom_two_successors_contend_and_one_of_them_dies() {
             let heap = Arc::new(Heap::new(FrameGeometry::new(512, 8, 1024), 1, Position(0)));
             heap.reserve(0, Position(0));
             let _ = dying_at(deadly, || {
-                let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+                let mut producer = attach(&heap, WHOLE);
                 commit(&heap, &mut producer, OF_THE_DEAD + 1);
             });
             // The kernel's lock of the role.
@@ -319,7 +319,7 @@ fn loom_two_successors_contend_and_one_of_them_dies() {
             let (its_heap, its_role) = (Arc::clone(&heap), Arc::clone(&role));
             let other = thread::spawn(move || {
                 let _held = its_role.lock().unwrap();
-                let mut producer = Producer::attach(&*its_heap, Footprint::Whole).unwrap();
+                let mut producer = attach(&its_heap, WHOLE);
                 let number = producer.next_sequence();
                 commit(&its_heap, &mut producer, OF_OTHER + number);
                 number
@@ -327,14 +327,14 @@ fn loom_two_successors_contend_and_one_of_them_dies() {
             let survived = {
                 let _held = role.lock().unwrap();
                 dying_at(stores, || {
-                    let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+                    let mut producer = attach(&heap, WHOLE);
                     let number = producer.next_sequence();
                     commit(&heap, &mut producer, OF_ONE + number);
                     number
                 })
             };
             let others = other.join().unwrap();
-            let last = Producer::attach(&*heap, Footprint::Whole).unwrap().next_sequence() - 1;
+            let last = attach(&heap, WHOLE).next_sequence() - 1;
             let values = read_all(&heap, last);
             for (number, value) in (1..).zip(&values) {
                 let writer = value - number;
@@ -371,7 +371,7 @@ fn loom_a_position_beyond_head_has_its_number() {
             }
         });
         let survived = dying_at(stores, || {
-            let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+            let mut producer = attach(&heap, WHOLE);
             for number in 1..=2 {
                 let claim = claim(&heap, &mut producer);
                 fill(&heap, claim.start(), number);

@@ -11,8 +11,9 @@ use crate::v2::group::{Claimant, Membership};
 use crate::v2::heap::Heap;
 use crate::v2::layout::{slot_kind, slot_state};
 use crate::v2::memory::Memory;
+use crate::v2::policies::{Choice, attach};
 use crate::v2::position::Position;
-use crate::v2::ring::{Footprint, Found, Producer};
+use crate::v2::ring::Found;
 use crate::v2::wake::{self, Barrier};
 
 /// Slot of the anchor; members have those behind it.
@@ -59,7 +60,7 @@ fn work(heap: &Heap, slot: u32) -> u64 {
 fn loom_each_frame_of_a_group_has_one_holder() {
     loom::model(|| {
         let heap = group(3);
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, Choice::Plain);
         write(&heap, &mut producer);
         write(&heap, &mut producer);
         let shared = Arc::clone(&heap);
@@ -79,7 +80,7 @@ fn loom_a_place_is_reused_when_all_before_it_is_done() {
     model.preemption_bound = Some(3);
     model.check(|| {
         let heap = group(3);
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, Choice::Plain);
         write(&heap, &mut producer);
         write(&heap, &mut producer);
         let first = Claimant::new(member(1), &*heap).claim(&*heap).unwrap().unwrap();
@@ -106,7 +107,7 @@ fn a_member_dies(stores: usize) {
     model.preemption_bound = Some(2);
     model.check(move || {
         let heap = group(3);
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, Choice::Plain);
         write(&heap, &mut producer);
         write(&heap, &mut producer);
         let shared = Arc::clone(&heap);
@@ -172,7 +173,7 @@ fn loom_members_that_sleep_are_woken_one_after_the_other() {
     model.preemption_bound = Some(2);
     model.check(|| {
         let heap = group(3);
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, Choice::Plain);
         let workers = [1, 2].map(|slot| {
             let shared = Arc::clone(&heap);
             thread::spawn(move || take_one(&shared, slot).sequence)

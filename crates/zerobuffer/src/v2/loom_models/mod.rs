@@ -21,9 +21,11 @@ use super::heap::Heap;
 use super::layout::FrameGeometry;
 use super::memory::Memory;
 use super::observe::{Copied, Observation};
+use super::placing::Footprint;
+use super::policies::{Choice, Producer, WHOLE, attach};
 use super::position::Position;
 use super::registry::activate;
-use super::ring::{self, Claim, Consumer, Footprint, Found, Producer};
+use super::ring::{self, Claim, Consumer, Found};
 use super::wake::{self, Barrier};
 use crate::config::StartAt;
 use crate::sync::Ordering;
@@ -32,13 +34,13 @@ use crate::sync::Ordering;
 const LEN: u64 = 48;
 
 /// Of a ring of 256 bytes: two frames, then from its start again.
-const WINDOW: Footprint = Footprint::Window(112);
+const WINDOW: Choice = Choice::Cached(Footprint::Window(112));
 
 /// A ring whose window was filled once and read.
 fn at_the_end_of_the_window() -> (Arc<Heap>, Producer, Consumer) {
     let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
     heap.reserve(0, Position(0));
-    let mut producer = Producer::attach(&*heap, WINDOW).unwrap();
+    let mut producer = attach(&heap, WINDOW);
     let mut consumer = Consumer::attach(&*heap, 0).unwrap();
     for expected in 1..=2 {
         write(&heap, &mut producer);
@@ -138,7 +140,7 @@ fn loom_frames_arrive_whole_and_nobody_oversleeps() {
         let mut consumer = Consumer::attach(&*heap, 0).unwrap();
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
-            let mut producer = Producer::attach(&*shared, Footprint::Whole).unwrap();
+            let mut producer = attach(&shared, WHOLE);
             for _ in 0..2 {
                 write(&shared, &mut producer);
             }
@@ -157,7 +159,7 @@ fn loom_a_full_ring_lets_the_writer_sleep_and_wake() {
         let start = 0u64.wrapping_sub(128);
         let heap = heap(1, start);
         heap.reserve(0, Position(start));
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         write(&heap, &mut producer);
         write(&heap, &mut producer);
         let shared = Arc::clone(&heap);
@@ -177,8 +179,6 @@ fn loom_a_full_ring_lets_the_writer_sleep_and_wake() {
 enum Follow {
     /// Round the ring.
     InARow,
-    /// Each in the place of the last one, if it can.
-    Alone,
     /// From the ring's start again, then over unread ones into what that skip led over.
     Beyond,
 }
@@ -186,22 +186,18 @@ enum Follow {
 /// A reader that joins while the writer, whom nobody holds back, laps the ring.
 fn join_while_writing(start: StartAt, follow: Follow) {
     loom::model(move || {
-        let (capacity, footprint, before, count) = match follow {
-            Follow::InARow => (128, Footprint::Whole, 1, 3),
-            Follow::Alone => (256, Footprint::Whole, 1, 2),
+        let (capacity, choice, before, count) = match follow {
+            Follow::InARow => (128, WHOLE, 1, 3),
             Follow::Beyond => (256, WINDOW, 2, 2),
         };
         let heap = Arc::new(Heap::new(FrameGeometry::new(capacity, 8, 1024), 1, Position(0)));
-        let mut producer = Producer::attach(&*heap, footprint).unwrap();
+        let mut producer = attach(&heap, choice);
         for _ in 0..before {
             write(&heap, &mut producer);
         }
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
             for _ in 0..count {
-                if matches!(follow, Follow::Alone) {
-                    producer.expect_one_alone();
-                }
                 // Full is an outcome here: the joiner may be registered and not read.
                 if let Ok(claim) = producer.claim_beyond(&*shared, LEN) {
                     fill(&shared, claim.start(), producer.next_sequence());
@@ -243,11 +239,6 @@ fn loom_joining_at_the_newest_frame_is_safe() {
 }
 
 #[test]
-fn loom_joining_while_one_place_is_used_again_and_again_is_safe() {
-    join_while_writing(StartAt::Oldest, Follow::Alone);
-}
-
-#[test]
 fn loom_joining_while_the_writer_goes_beyond_what_is_unread_is_safe() {
     join_while_writing(StartAt::Oldest, Follow::Beyond);
 }
@@ -260,7 +251,7 @@ fn loom_a_batch_appears_at_once() {
         let mut consumer = Consumer::attach(&*heap, 0).unwrap();
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
-            let mut producer = Producer::attach(&*shared, Footprint::Whole).unwrap();
+            let mut producer = attach(&shared, WHOLE);
             for _ in 0..2 {
                 let claim = producer.claim(&*shared, LEN).unwrap();
                 fill(&shared, claim.start(), producer.next_sequence());
@@ -305,7 +296,7 @@ fn loom_a_writer_goes_beyond_what_is_unread_and_a_successor_goes_on_behind() {
             producer.stage(&*shared, &claim);
             producer.publish(&*shared);
             wake::wake_readers(&*shared, Barrier::Fence);
-            let mut successor = Producer::attach(&*shared, Footprint::Whole).unwrap();
+            let mut successor = attach(&shared, WHOLE);
             write(&shared, &mut successor);
         });
         for expected in 3..=5 {
@@ -316,17 +307,16 @@ fn loom_a_writer_goes_beyond_what_is_unread_and_a_successor_goes_on_behind() {
 }
 
 #[test]
-fn loom_frames_that_come_one_by_one_are_read_before_their_place_is_used_again() {
+fn loom_frames_are_read_before_the_start_of_the_ring_is_used_again() {
     loom::model(|| {
         let heap = Arc::new(Heap::new(FrameGeometry::new(256, 8, 1024), 1, Position(0)));
         heap.reserve(0, Position(0));
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WINDOW);
         let mut consumer = Consumer::attach(&*heap, 0).unwrap();
         write(&heap, &mut producer);
         let shared = Arc::clone(&heap);
         let writer = thread::spawn(move || {
             for _ in 0..2 {
-                producer.expect_one_alone();
                 write(&shared, &mut producer);
             }
         });
@@ -344,7 +334,7 @@ fn loom_an_observer_never_takes_overwritten_bytes_for_valid() {
     model.preemption_bound = Some(3);
     model.check(|| {
         let heap = heap(1, 0);
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         // Every word: the third frame lies over the middle of the first, not over its ends.
         let write = |heap: &Heap, producer: &mut Producer| {
             let claim = producer.claim(heap, LEN).unwrap();
@@ -377,7 +367,7 @@ fn loom_a_place_is_written_again_only_after_it_was_read_and_released() {
         let heap = heap(1, 0);
         heap.reserve(0, Position(0));
         let place = Arc::new(loom::cell::UnsafeCell::new(1_u64));
-        let mut producer = Producer::attach(&*heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         write(&heap, &mut producer);
         write(&heap, &mut producer);
         let (shared, its_place) = (Arc::clone(&heap), Arc::clone(&place));

@@ -9,9 +9,10 @@ use crate::sync::Ordering;
 use crate::v2::heap::Heap;
 use crate::v2::layout::slot_kind;
 use crate::v2::memory::Memory;
+use crate::v2::policies::{Choice, Producer, attach};
 use crate::v2::position::Position;
 use crate::v2::registry::{self, activate};
-use crate::v2::ring::{self, Consumer, Footprint, Found, Producer};
+use crate::v2::ring::{self, Consumer, Found};
 use crate::v2::sharing;
 
 /// Slots of the origin. A scan comes to the export first, although a frame is handed over to it.
@@ -33,7 +34,7 @@ fn rings(viewers: usize) -> Rings {
     let (origin, target) = (heap(2, 0), heap(viewers, 0));
     origin.reserve(RELAY as usize, Position(0));
     target.reserve(0, Position(0));
-    let mut camera = Producer::attach(&*origin, Footprint::Whole).unwrap();
+    let mut camera = attach(&origin, Choice::Plain);
     let mut relay = Consumer::attach(&*origin, RELAY).unwrap();
     assert!(write(&origin, &mut camera));
     let first = relay.poll(&*origin).unwrap().unwrap();
@@ -46,7 +47,7 @@ fn rings(viewers: usize) -> Rings {
     origin.slots()[EXPORT as usize].kind.store(slot_kind::EXPORT, Ordering::Relaxed);
     registry::mark(&*origin, EXPORT);
     origin.slots()[EXPORT as usize].state.store(2, Ordering::Release);
-    let output = Producer::attach(&*target, Footprint::Whole).unwrap();
+    let output = attach(&target, Choice::Plain);
     Rings { origin, target, camera, held, output }
 }
 

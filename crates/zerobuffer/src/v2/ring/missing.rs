@@ -34,7 +34,8 @@ mod tests {
     use crate::v2::heap::Heap;
     use crate::v2::layout::{ALIGN_THRESHOLD, FrameGeometry, slot_kind, slot_state};
     use crate::v2::observe::{Copied, Observation};
-    use crate::v2::ring::{Consumer, Footprint, Producer};
+    use crate::v2::policies::{WHOLE, attach};
+    use crate::v2::ring::Consumer;
 
     const CAPACITY: u64 = 4096;
 
@@ -44,7 +45,7 @@ mod tests {
         let start = Position(start);
         let heap = Heap::new(FrameGeometry::new(CAPACITY, 8, ALIGN_THRESHOLD), 3, start);
         heap.reserve(0, start);
-        let mut producer = Producer::attach(&heap, Footprint::Whole).unwrap();
+        let mut producer = attach(&heap, WHOLE);
         let mut words = Vec::new();
         for (index, &len) in lens.iter().enumerate() {
             let Ok(claim) = producer.claim(&heap, len) else { break };

@@ -1,8 +1,8 @@
 //! Where large frames of one length go.
 
-use super::producer::Tail;
 use crate::v2::layout::{CACHE_LINE, FrameGeometry};
 use crate::v2::position::Position;
+use crate::v2::ring::Tail;
 
 /// From this length on, a page, or in a small ring this part of it, it matters where frames lie. Of smaller ones several share
 /// pages and lines anyway.
@@ -18,7 +18,7 @@ pub(super) fn is_large(frames: &FrameGeometry, len: u64) -> bool {
 ///
 /// If large frames of one length went on where a lap ended, each would lie where none lay before, on lines and pages that
 /// neither side has seen lately. So the first that would run over the end of the lap goes (nearly) where its first one lay.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Lap {
     /// Position of its first frame, its number, and the bytes that were committed before.
     first: Position,
