@@ -56,34 +56,20 @@
 compile_error!("zerobuffer needs Linux on a 64-bit little-endian processor");
 
 #[cfg(not(loom))]
-mod armed;
-mod config;
-#[cfg(not(loom))]
-mod copying;
-#[cfg(not(loom))]
 pub mod duplex;
 #[cfg(not(loom))]
-mod engine;
-pub mod error;
+mod endpoint;
 #[cfg(not(loom))]
-mod events;
+mod engine;
 #[cfg(feature = "fault-points")]
 #[doc(hidden)]
 pub mod fault;
 #[cfg(not(feature = "fault-points"))]
 mod fault;
 #[cfg(not(loom))]
-mod frame;
-#[cfg(not(loom))]
 pub mod inspect;
 #[cfg(loom)]
 mod mortal;
-#[cfg(not(loom))]
-mod name;
-mod printable;
-#[cfg(not(loom))]
-mod reader;
-mod stats;
 #[cfg(not(loom))]
 pub mod surroundings;
 mod sync;
@@ -92,38 +78,38 @@ mod sys;
 #[cfg(not(loom))]
 mod v1;
 mod v2;
+mod values;
 #[cfg(not(loom))]
 mod wait;
-#[cfg(not(loom))]
-mod writer;
 
 #[cfg(not(loom))]
-pub use armed::{Armed, PeerWatch, WaitWord};
-pub use config::{
-    BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
-    DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, Elastic, FullPolicy, MAIN_READER, Protocol,
-    ReaderKind, StartAt, StreamingStores, WaitStrategy,
-};
-pub use error::{
-    Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,
-};
+pub use endpoint::frame::{Frame, OwnedFrame};
 #[cfg(not(loom))]
-pub use events::{Event, Events};
+pub use endpoint::reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
 #[cfg(not(loom))]
-pub use frame::{Frame, OwnedFrame};
-#[cfg(not(loom))]
-pub use name::{DIR_VARIABLE, default_dir};
-pub use printable::{Printable, printable};
-#[cfg(not(loom))]
-pub use reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
-pub use stats::{Forwarded, ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};
+pub use endpoint::writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written};
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use sys::fork::ForkMark;
 #[cfg(not(loom))]
 pub use sys::guard::survive_truncation;
+pub use values::config::{
+    BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
+    DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, Elastic, FullPolicy, MAIN_READER, Protocol,
+    ReaderKind, StartAt, StreamingStores, WaitStrategy,
+};
+pub use values::error;
+pub use values::error::{
+    Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,
+};
 #[cfg(not(loom))]
-pub use writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written};
+pub use values::events::{Event, Events};
+#[cfg(not(loom))]
+pub use values::name::{DIR_VARIABLE, default_dir};
+pub use values::printable::{Printable, printable};
+pub use values::stats::{Forwarded, ReaderInfo, ReaderStats, Undelivered, WhyCopied, WriterStats};
+#[cfg(not(loom))]
+pub use wait::armed::{Armed, PeerWatch, WaitWord};
 
 /// The programs in the documentation, compiled and run.
 #[cfg(doctest)]

@@ -12,18 +12,18 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use super::answers::{Counters, Request};
-use super::error::Failure;
 use super::server::{Answer, Server, ServerOptions, ServerStats, Stopper, stats_of};
 use super::turn::{Deadline, lock};
 use super::{request_buffer, response_buffer};
-use crate::config::{BufferConfig, Protocol};
-use crate::error::{OpenError, ReadError, WriterPresence};
+use crate::endpoint::reader::Reader;
+use crate::endpoint::writer::WriterOptions;
 use crate::inspect;
-use crate::name::{Place, default_dir};
-use crate::reader::Reader;
 use crate::sys::fork::ForkMark;
 use crate::sys::{file, lock as os_lock};
-use crate::writer::WriterOptions;
+use crate::values::call_error::Failure;
+use crate::values::config::{BufferConfig, Protocol};
+use crate::values::error::{OpenError, ReadError, WriterPresence};
+use crate::values::name::{Place, default_dir};
 
 /// Begins a hello; the number follows, little-endian.
 const HELLO: [u8; 8] = *b"ZBHELLO1";

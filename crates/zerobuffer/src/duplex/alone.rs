@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use super::answers::{Alone, Answers, Request, write_refusal};
 use super::call::{Response, bytes_before_a_request};
 use super::client::{Client, Server as ServerState};
-use super::error::{CallError, Failure};
 use super::server::{SLICE, Server, text_of};
 use super::turn::Deadline;
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
-use crate::config::Protocol;
-use crate::error::{ReadError, WriteError};
-use crate::frame::Frame;
+use crate::endpoint::frame::Frame;
+use crate::endpoint::writer::FrameMut;
+use crate::values::call_error::{CallError, Failure};
+use crate::values::config::Protocol;
+use crate::values::error::{ReadError, WriteError};
 use crate::wait::Patience;
-use crate::writer::FrameMut;
 
 /// An answer, read in place and released when dropped, before the next call. To keep it, copy it, or use
 /// [`Client::call`], whose [`Response`] can be kept.

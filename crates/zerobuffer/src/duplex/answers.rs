@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::call::bytes_before_a_request;
-use super::error::Failure;
 use super::turn::{Deadline, Slot, Taken};
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
-use crate::armed::Armed;
-use crate::config::Protocol;
-use crate::error::WriteError;
-use crate::frame::OwnedFrame;
-use crate::writer::{Claimed, Writer};
+use crate::endpoint::frame::OwnedFrame;
+use crate::endpoint::writer::{Claimed, Writer};
+use crate::values::call_error::Failure;
+use crate::values::config::Protocol;
+use crate::values::error::WriteError;
+use crate::wait::armed::Armed;
 
 /// Longest text of a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4096;
@@ -108,7 +108,7 @@ impl Answers {
         self.sending.take(deadline).ok_or_else(|| WriteError::Full {
             name: "(kept by other threads that answer)".into(),
             waited: deadline.waited(),
-            holder: crate::error::Peer::nobody(),
+            holder: crate::values::error::Peer::nobody(),
         })
     }
 

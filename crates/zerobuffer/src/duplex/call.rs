@@ -4,12 +4,12 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::client::{Client, Server};
-use super::error::CallError;
 use super::turn::{Deadline, Taken, lock};
 use super::wire::{Consent, HEADER_BYTES};
-use crate::config::Protocol;
-use crate::frame::OwnedFrame;
-use crate::writer::{Claimed, Writer};
+use crate::endpoint::frame::OwnedFrame;
+use crate::endpoint::writer::{Claimed, Writer};
+use crate::values::call_error::CallError;
+use crate::values::config::Protocol;
 
 /// A request being filled in place. Dropped without [`commit`](Self::commit), nothing was sent.
 #[derive(Debug)]

@@ -8,17 +8,17 @@ use std::time::Duration;
 use super::accept::say_hello;
 use super::call::bytes_before_a_request;
 use super::call::{PendingCall, RequestLoan, Response};
-use super::error::{CallError, Gone};
 use super::pending::{Correlation, Delivery, Pending};
 use super::tasks::{Doorbell, Waiter};
 use super::turn::{Deadline, Slot, lock};
 use super::wire::{Consent, HEADER_BYTES, Header, Status};
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
-use crate::config::{BufferConfig, Elastic, Protocol, StartAt, WaitStrategy};
-use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
-use crate::frame::{Frame, OwnedFrame};
-use crate::reader::Reader;
-use crate::writer::{Writer, WriterOptions, look_until};
+use crate::endpoint::frame::{Frame, OwnedFrame};
+use crate::endpoint::reader::Reader;
+use crate::endpoint::writer::{Writer, WriterOptions, look_until};
+use crate::values::call_error::{CallError, Gone};
+use crate::values::config::{BufferConfig, Elastic, Protocol, StartAt, WaitStrategy};
+use crate::values::error::{OpenError, ReadError, WriteError, WriterPresence};
 
 /// How long one look for an answer takes at most: so soon a cancelled call is noticed by who looks for all.
 const SLICE: Duration = Duration::from_millis(80);

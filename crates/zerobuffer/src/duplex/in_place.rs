@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::answers::{AnswerLoan, Answered, Request};
 use super::wire::{Consent, HEADER_BYTES, Header};
-use crate::error::WriteError;
+use crate::values::error::WriteError;
 
 /// A request that is being changed to its own answer. Dropped without [`commit`](Self::commit), nothing was sent, and what was
 /// changed stays changed.

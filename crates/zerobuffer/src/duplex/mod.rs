@@ -28,7 +28,6 @@ mod alone;
 mod answers;
 mod call;
 mod client;
-mod error;
 mod in_place;
 mod pending;
 #[cfg(test)]
@@ -38,12 +37,12 @@ mod tasks;
 mod turn;
 mod wire;
 
+pub use crate::values::call_error::{CallError, Failure, Gone};
 pub use accept::{ManyServer, accept_buffer};
 pub use alone::{LentRequest, Reply};
 pub use answers::{AnswerLoan, Answered, Request};
 pub use call::{Canceller, PendingCall, RequestLoan, Response};
 pub use client::{Client, ClientOptions};
-pub use error::{CallError, Failure, Gone};
 pub use in_place::InPlace;
 pub use server::{Answer, Server, ServerOptions, ServerStats, Stopper};
 pub use tasks::Doorbell;

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use super::accept::ManyServer;
 use super::answers::{Answered, Answers, Counters, Request};
-use super::error::Failure;
 use super::in_place::InPlace;
 use super::turn::{Deadline, Slot, Taken};
 use super::wire::Status;
 use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
-use crate::armed::Armed;
-use crate::config::{BufferConfig, Elastic, FullPolicy, Protocol, WaitStrategy};
-use crate::error::{OpenError, ReadError, WriteError, WriterPresence};
-use crate::frame::Frame;
-use crate::reader::{Reader, ReaderOptions};
-use crate::writer::{Writer, WriterOptions};
+use crate::endpoint::frame::Frame;
+use crate::endpoint::reader::{Reader, ReaderOptions};
+use crate::endpoint::writer::{Writer, WriterOptions};
+use crate::values::call_error::Failure;
+use crate::values::config::{BufferConfig, Elastic, FullPolicy, Protocol, WaitStrategy};
+use crate::values::error::{OpenError, ReadError, WriteError, WriterPresence};
+use crate::wait::armed::Armed;
 
 /// How long one look for a request takes at most: so soon a stopped server notices.
 pub(super) const SLICE: Duration = Duration::from_millis(50);

@@ -15,12 +15,12 @@ use std::time::Duration;
 use super::answers::Request;
 use super::call::{PendingCall, Response, bytes_before_a_request};
 use super::client::{Client, Outcome};
-use super::error::CallError;
 use super::server::Server;
 use super::turn::{Taken, lock};
-use crate::armed::Armed;
-use crate::error::ReadError;
-use crate::reader::Reader;
+use crate::endpoint::reader::Reader;
+use crate::values::call_error::CallError;
+use crate::values::error::ReadError;
+use crate::wait::armed::Armed;
 
 /// So many answers are looked for before others have a turn.
 const MOST_ANSWERS: u32 = 1024;

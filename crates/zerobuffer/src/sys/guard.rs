@@ -21,10 +21,12 @@ use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::fork;
+use crate::values::error::{MetadataError, ReadError, WriteError};
 
 /// What a mapping's word says: it is there, and whole as far as is known; or it was cut short. In a forked child, where there
 /// is no mapping, the kernel has set the word to 0.
@@ -55,6 +57,36 @@ pub(crate) enum Lost {
     Forked,
     /// Another process made the file shorter.
     CutShort,
+}
+
+/// What a call says whose memory is not to be used any more.
+impl Lost {
+    #[cold]
+    pub(crate) fn to_write_error(self, name: &Arc<str>) -> WriteError {
+        let name = name.clone();
+        match self {
+            Self::Forked => WriteError::Forked { name },
+            Self::CutShort => WriteError::CutShort { name },
+        }
+    }
+
+    #[cold]
+    pub(crate) fn to_read_error(self, name: &Arc<str>) -> ReadError {
+        let name = name.clone();
+        match self {
+            Self::Forked => ReadError::Forked { name },
+            Self::CutShort => ReadError::CutShort { name },
+        }
+    }
+
+    #[cold]
+    pub(crate) fn to_metadata_error(self, name: &Arc<str>) -> MetadataError {
+        let name = name.clone();
+        match self {
+            Self::Forked => MetadataError::Forked { name },
+            Self::CutShort => MetadataError::CutShort { name },
+        }
+    }
 }
 
 /// Watches over one mapping. Dropped before the mapping is unmapped.

@@ -3,7 +3,7 @@
 //! # Safety
 //! Address space is reserved first and only the reserved range is mapped over, so no mapping of somebody else
 //! is replaced. Pointers given out are valid while the [`Mapping`] lives; what they point at is shared with
-//! other processes, so callers use atomics or accept that bytes may change (see `v2::segment`).
+//! other processes, so callers use atomics or accept that bytes may change (see `v2::ground::segment`).
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;

@@ -17,6 +17,7 @@
 pub(crate) mod barrier;
 pub(crate) mod clock;
 pub(crate) mod copy;
+pub(crate) mod copying;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod futex;

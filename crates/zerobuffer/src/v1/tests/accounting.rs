@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use proptest::prelude::*;
 
-use super::super::ring::{
-    ClaimError, Corrupt, Fit, Found, FrameHeader, Memory, NextError, ReaderRing, WriterRing,
-};
 use super::heap::{Heap, pattern};
 use super::peers::{
     CPP, CSHARP, PYTHON, PYTHON_ZERO_COPY, PeerReader, PeerWriter, Tail, WriterHabits, Wrote,
+};
+use crate::v1::rules::ring::{
+    ClaimError, Corrupt, Fit, Found, FrameHeader, Memory, NextError, ReaderRing, WriterRing,
 };
 
 #[derive(Debug, Clone)]

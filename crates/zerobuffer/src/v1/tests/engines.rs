@@ -6,18 +6,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use super::super::inspect;
-use super::super::layout::Sizes;
-use super::super::reader::{Received, V1Reader};
-use super::super::ring::{Fit, FrameHeader, Memory};
-use super::super::segment::own_pid;
-use super::super::writer::V1Writer;
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role, until};
-use crate::config::{StreamingStores, WaitStrategy};
-use crate::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
-use crate::stats::Undelivered;
 use crate::sys::semaphore::{self, Semaphore};
+use crate::v1::engine::inspect;
+use crate::v1::engine::reader::{Received, V1Reader};
+use crate::v1::engine::writer::V1Writer;
+use crate::v1::ground::segment::own_pid;
+use crate::v1::protocol::layout::Sizes;
+use crate::v1::rules::ring::{Fit, FrameHeader, Memory};
+use crate::values::config::{StreamingStores, WaitStrategy};
+use crate::values::error::{MetadataError, OpenError, ReadError, WriteError, WriterPresence};
+use crate::values::stats::Undelivered;
 use crate::wait::Patience;
 
 const NOW: Patience = Patience::None;
@@ -529,7 +529,7 @@ fn a_buffer_that_somebody_has_open_is_not_stale() {
     let open = std::fs::File::open(name.segment()).unwrap();
     drop(reader(&Unique::new("scan-three"), 64));
     assert!(name.segment().exists(), "somebody has it open");
-    let error = crate::v1::inspect::remove(&name.0, false).unwrap_err();
+    let error = crate::v1::engine::inspect::remove(&name.0, false).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     drop(open);
     drop(reader(&Unique::new("scan-four"), 64));

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use super::super::layout::{HEADER_BYTES, Oieb, Sizes};
-use super::super::ring::{FrameHeader, Memory};
+use crate::v1::protocol::layout::{HEADER_BYTES, Oieb, Sizes};
+use crate::v1::rules::ring::{FrameHeader, Memory};
 
 #[derive(Debug)]
 pub(super) struct Heap {

@@ -9,14 +9,14 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::super::layout::{HEADER_BYTES, Sizes};
-use super::super::locks::FileId;
-use super::super::mapping::Mapping;
-use super::super::ring::{FrameHeader, Memory};
-use super::super::segment::own_pid;
 use super::heap::Heap;
 use super::support::{Unique, until};
 use crate::sys::semaphore::{self, glibc::Theirs};
+use crate::v1::ground::locks::FileId;
+use crate::v1::ground::mapping::Mapping;
+use crate::v1::ground::segment::own_pid;
+use crate::v1::protocol::layout::{HEADER_BYTES, Sizes};
+use crate::v1::rules::ring::{FrameHeader, Memory};
 
 /// What a writer does with 1 to 15 bytes at the end (D7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,13 +9,13 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::super::layout::{Header, OIEB_BYTES};
-use super::super::reader::V1Reader;
-use super::super::writer::V1Writer;
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role, until};
-use crate::config::{StreamingStores, WaitStrategy};
-use crate::error::{ReadError, WriteError};
+use crate::v1::engine::reader::V1Reader;
+use crate::v1::engine::writer::V1Writer;
+use crate::v1::protocol::layout::{Header, OIEB_BYTES};
+use crate::values::config::{StreamingStores, WaitStrategy};
+use crate::values::error::{ReadError, WriteError};
 use crate::wait::Patience;
 
 const FRAMES: u64 = 10_000;

@@ -8,16 +8,16 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use super::super::inspect;
-use super::super::layout::{Header, OIEB_BYTES};
-use super::super::locks::LockDirs;
-use super::super::reader::V1Reader;
-use super::super::segment::remove_stale;
-use super::super::writer::V1Writer;
 use super::peers::{PeerOwner, TakeOver};
 use super::support::{Process, Unique, WATCHDOG, role, until};
-use crate::config::{StreamingStores, WaitStrategy};
-use crate::error::{OpenError, WriteError};
+use crate::v1::engine::inspect;
+use crate::v1::engine::reader::V1Reader;
+use crate::v1::engine::writer::V1Writer;
+use crate::v1::ground::locks::LockDirs;
+use crate::v1::ground::segment::remove_stale;
+use crate::v1::protocol::layout::{Header, OIEB_BYTES};
+use crate::values::config::{StreamingStores, WaitStrategy};
+use crate::values::error::{OpenError, WriteError};
 use crate::wait::Patience;
 
 const READER_PID: u64 = 0x58;

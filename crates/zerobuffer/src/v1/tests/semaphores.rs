@@ -5,12 +5,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::reader::V1Reader;
-use super::super::writer::V1Writer;
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role};
-use crate::config::{StreamingStores, WaitStrategy};
-use crate::error::{OpenError, ReadError, WriteError};
+use crate::v1::engine::reader::V1Reader;
+use crate::v1::engine::writer::V1Writer;
+use crate::values::config::{StreamingStores, WaitStrategy};
+use crate::values::error::{OpenError, ReadError, WriteError};
 use crate::wait::Patience;
 
 const SOON: Patience = Patience::For(Some(Duration::from_millis(1)));

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::super::locks::LockDirs;
+use crate::v1::ground::locks::LockDirs;
 use crate::wait::Patience;
 
 /// Long enough that only a hang meets it.

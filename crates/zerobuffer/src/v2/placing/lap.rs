@@ -1,8 +1,8 @@
 //! Where large frames of one length go.
 
-use crate::v2::layout::{CACHE_LINE, FrameGeometry};
-use crate::v2::position::Position;
-use crate::v2::ring::Tail;
+use crate::v2::protocol::layout::{CACHE_LINE, FrameGeometry};
+use crate::v2::protocol::position::Position;
+use crate::v2::rules::ring::Tail;
 
 /// From this length on, a page, or in a small ring this part of it, it matters where frames lie. Of smaller ones several share
 /// pages and lines anyway.

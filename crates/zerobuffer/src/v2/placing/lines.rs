@@ -8,10 +8,10 @@
 
 use super::lap::LEAST_PLACED;
 use crate::sync::Ordering;
-use crate::v2::layout::{CACHE_LINE, Extent, FrameGeometry};
-use crate::v2::memory::Memory;
-use crate::v2::position::Position;
-use crate::v2::ring::Claim;
+use crate::v2::protocol::layout::{CACHE_LINE, Extent, FrameGeometry};
+use crate::v2::protocol::position::Position;
+use crate::v2::rules::memory::Memory;
+use crate::v2::rules::ring::Claim;
 
 /// Lines that are prefetched at once, and how near the tail may come to the last of them before the next are.
 const LINES: u64 = 24;

@@ -13,10 +13,10 @@ use lap::Lap;
 use lines::Lines;
 use window::Window;
 
-use super::layout::FrameGeometry;
-use super::memory::Memory;
-use super::position::Position;
-use super::ring::{Claim, Detour, Placing, Tail};
+use crate::v2::protocol::layout::FrameGeometry;
+use crate::v2::protocol::position::Position;
+use crate::v2::rules::memory::Memory;
+use crate::v2::rules::ring::{Claim, Detour, Placing, Tail};
 
 pub(crate) use window::Footprint;
 

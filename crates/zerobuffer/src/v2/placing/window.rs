@@ -1,8 +1,8 @@
 //! How much of a large ring a writer uses.
 
 use super::trial::Trial;
-use crate::v2::layout::{CACHE_LINE, FrameGeometry};
-use crate::v2::ring::{Detour, Tail};
+use crate::v2::protocol::layout::{CACHE_LINE, FrameGeometry};
+use crate::v2::rules::ring::{Detour, Tail};
 
 /// Part of a window that is enough while readers wait for each frame, and how often it is looked behind that whether they do.
 const NARROW_PART: u64 = 4;

@@ -1,0 +1,5 @@
+//! The public endpoints: thin over the engines.
+
+pub(crate) mod frame;
+pub(crate) mod reader;
+pub(crate) mod writer;

@@ -1,0 +1,3 @@
+//! What is in memory.
+
+pub(crate) mod layout;

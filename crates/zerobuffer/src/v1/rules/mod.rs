@@ -1,0 +1,3 @@
+//! The accounting; no system calls.
+
+pub(crate) mod ring;

@@ -1,0 +1,941 @@
+//! The Writer's engine: the ring's rules with waiting, policies and messages around them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::forget;
+use super::members::{self, Reaped, WriterRole};
+use super::metadata;
+use super::origin::{Export, Exports};
+use crate::sync::Ordering;
+use crate::sys::copying::{self, Copying, Way};
+use crate::sys::{clock, process};
+use crate::v2::ground::removal::{Retired, remove_if_unused};
+use crate::v2::ground::segment::{Access, Permissions, Segment};
+use crate::v2::placing::{Cached, Footprint};
+use crate::v2::protocol::layout::{
+    Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock, slot_state,
+};
+use crate::v2::protocol::position::Position;
+use crate::v2::rules::memory::Memory;
+use crate::v2::rules::registry::{self, Lag};
+use crate::v2::rules::ring::{Claim, Full};
+use crate::v2::rules::sharing;
+use crate::v2::rules::wake::{self, Announced, Barrier};
+use crate::values::config::{BufferConfig, MAIN_READER, StreamingStores, WaitStrategy};
+use crate::values::error::{MetadataError, OpenError, Peer, WriteError};
+use crate::values::name::Place;
+use crate::values::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
+use crate::wait::armed::Armed;
+use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
+
+/// The Writer's side of the ring, with the policy that ships.
+pub(crate) type Producer = crate::v2::rules::ring::Producer<Cached>;
+
+/// Between two looks at the locks of live readers under `require_reader`.
+const READER_CHECK: Duration = Duration::from_millis(100);
+
+/// Frames longer than this are worth a look at the clock each, for whether it is time to look at the file.
+const LOOKED_AROUND: u64 = 64 << 10;
+
+/// How long a Writer that may wait does so before it goes beyond what readers have yet to read, and a nanosecond more for each
+/// byte of the frame: as long as one who is kept busy by memory alone takes for it, amply. In a part of the ring that the cache
+/// holds such a reader and its Writer are faster than in all of it.
+const LEAST_RELUCTANCE: Duration = Duration::from_micros(20);
+
+/// How a Writer behaves; not part of the buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behaviour {
+    pub(crate) wait: WaitStrategy,
+    pub(crate) require_reader: bool,
+    pub(crate) footprint: Footprint,
+    pub(crate) prefault: bool,
+    pub(crate) streaming: StreamingStores,
+    /// Places whose durable owner has been gone for so long are given up.
+    pub(crate) forget_after: Option<Duration>,
+}
+
+/// The layout that a configuration asks for.
+pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout, OpenError> {
+    let wish = Wish {
+        payload_bytes: config.payload_bytes as u64,
+        metadata_bytes: config.metadata_bytes as u64,
+        slot_count: config.reader_slots,
+        group_count: config.work_groups,
+        group_entries: config.group_window,
+        timestamps: config.timestamps,
+        sharing: config.payload_sharing,
+        start_position: config.start_position,
+        page_bytes: rustix::param::page_size() as u64,
+    };
+    let birth = Birth {
+        segment_id: process::random_u64(),
+        boot_id: process::boot_id(),
+        created_ns: process::unix_ns(),
+        creator_pid: process::id(),
+    };
+    Layout::build(&wish, birth)
+        .map_err(|problem| OpenError::InvalidConfig { name: place.name.to_string(), problem })
+}
+
+/// Creates the segment, or joins the one that is there if it has the same configuration.
+pub(crate) fn create_or_join<T>(
+    place: &Place,
+    config: &BufferConfig,
+    access: Access,
+    attach: impl Fn(&Segment, std::os::fd::BorrowedFd<'_>) -> Result<T, OpenError>,
+) -> Result<(Segment, T), OpenError> {
+    let layout = layout_for(place, config)?;
+    check_mode(place, config.mode)?;
+    let permissions = Permissions { mode: config.mode, group: config.group };
+    // Somebody may create or remove between our two looks; that cannot go on for long.
+    for _ in 0..100 {
+        let joined = Segment::join(place, access, |segment, fd| {
+            check_same(place, segment.layout(), &layout)?;
+            attach(segment, fd)
+        });
+        match joined {
+            Err(OpenError::NotFound { .. }) => {}
+            // Nobody uses it, and nothing is unread in it: its last user could not remove it, or died.
+            Err(OpenError::ConfigMismatch { .. })
+                if matches!(remove_if_unused(place, false), Ok(Retired::Removed)) => {}
+            other => return other,
+        }
+        let created = Segment::create(place, &layout, permissions, access, |segment, fd| {
+            if config.keep_for_main
+                && let Some(name) = members::slot_name(MAIN_READER)
+            {
+                members::reserve_slot(segment, 0, &name);
+            }
+            attach(segment, fd)
+        })?;
+        if let Some(created) = created {
+            return Ok(created);
+        }
+    }
+    Err(OpenError::Damaged {
+        name: place.name.to_string(),
+        problem: "others keep creating and removing it".into(),
+    })
+}
+
+/// Refuses a mode that makes more of the file than a buffer, or less.
+fn check_mode(place: &Place, mode: u32) -> Result<(), OpenError> {
+    let problem = if mode & !0o777 != 0 {
+        "has more than permission bits (set-uid, set-gid, sticky, or none of a mode); possible are 0600 to 0777"
+    } else if mode & 0o600 != 0o600 {
+        "does not let its owner read and write, and then nobody can join it; use 0600, 0660 or 0666"
+    } else {
+        return Ok(());
+    };
+    Err(OpenError::InvalidConfig {
+        name: place.name.to_string(),
+        problem: format!("mode {mode:#o} {problem}"),
+    })
+}
+
+fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), OpenError> {
+    for (what, found, wanted) in [
+        ("payload_bytes", found.frames.capacity, wanted.frames.capacity),
+        ("metadata_bytes", found.metadata_bytes, wanted.metadata_bytes),
+        ("reader_slots", found.slot_count.into(), wanted.slot_count.into()),
+        ("work_groups", found.group_count.into(), wanted.group_count.into()),
+        ("group_window", found.group_entries.into(), wanted.group_entries.into()),
+        ("timestamps", found.timestamps().into(), wanted.timestamps().into()),
+        ("payload_sharing", found.sharing.into(), wanted.sharing.into()),
+    ] {
+        if found != wanted {
+            return Err(OpenError::ConfigMismatch {
+                name: place.name.to_string(),
+                found: format!("{what} {found}"),
+                expected: format!("{what} {wanted}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A frame as it lies in another buffer, held by one of its readers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Elsewhere<'a> {
+    pub(crate) origin: &'a Segment,
+    /// Of the reader that holds it.
+    pub(crate) exports: &'a Exports,
+    pub(crate) header: Position,
+    pub(crate) start: Position,
+    pub(crate) end: Position,
+    pub(crate) len: u64,
+}
+
+/// The Writer of a 2.0 buffer.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    // Dropped first to last: the role is given up in `drop`, then the segment is left.
+    segment: Segment,
+    producer: Producer,
+    barrier: Barrier,
+    behaviour: Behaviour,
+    /// Largest frame that [`is_plain`](Self::is_plain) need not look at closer.
+    plain_frame: u64,
+    spinner: Spinner,
+    copying: Copying,
+    metadata_was_set: bool,
+    /// Per slot: the generation of the owner whose end the caller was told of.
+    told: [u64; MAX_SLOTS as usize],
+    stats: WriterStats,
+    /// Number of the next frame, and payload bytes before it, when this writer attached.
+    begun_at: (u64, u64),
+    readers_checked: Option<Instant>,
+    absent: Option<Absent>,
+    /// By which frames of other buffers are passed on here.
+    exports: Vec<Arc<Export>>,
+}
+
+impl Engine {
+    pub(crate) fn create(
+        name: &str,
+        dir: Option<&Path>,
+        config: &BufferConfig,
+        behaviour: Behaviour,
+    ) -> Result<Self, OpenError> {
+        let place = Place::new(name, dir)?;
+        let (segment, role) = create_or_join(&place, config, Access::Writer, |segment, fd| {
+            members::attach_writer(segment, fd, &place, behaviour.footprint)
+        })?;
+        Ok(Self::new(segment, role, behaviour))
+    }
+
+    pub(crate) fn connect(
+        name: &str,
+        dir: Option<&Path>,
+        behaviour: Behaviour,
+    ) -> Result<Self, OpenError> {
+        let place = Place::new(name, dir)?;
+        let (segment, role) = Segment::join(&place, Access::Writer, |segment, fd| {
+            members::attach_writer(segment, fd, &place, behaviour.footprint)
+        })?;
+        Ok(Self::new(segment, role, behaviour))
+    }
+
+    fn new(segment: Segment, role: WriterRole, behaviour: Behaviour) -> Self {
+        if behaviour.prefault {
+            segment.prefault(Access::Writer);
+        }
+        let frames = segment.layout().frames;
+        let max_frame = frames.max_frame();
+        Self {
+            segment,
+            plain_frame: if behaviour.require_reader { 0 } else { max_frame.min(LOOKED_AROUND) },
+            begun_at: (role.producer.next_sequence(), role.producer.bytes_committed()),
+            producer: role.producer,
+            barrier: role.barrier,
+            behaviour,
+            copying: Copying::new(behaviour.streaming, frames.capacity),
+            spinner: Spinner::new(behaviour.wait),
+            metadata_was_set: false,
+            told: [0; MAX_SLOTS as usize],
+            stats: WriterStats::default(),
+            readers_checked: None,
+            absent: None,
+            exports: Vec::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.segment.name()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        self.segment.layout()
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Counts a frame of `bytes` that the full-policy dropped.
+    pub(crate) fn count_dropped(&mut self, bytes: usize) {
+        self.stats.dropped_frames += 1;
+        self.stats.dropped_bytes += bytes as u64;
+        let shared = &self.segment.writer().dropped_frames;
+        shared.store(shared.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Claims room for a frame and copies it there, if it is plain to see that there is some.
+    #[inline(always)]
+    pub(crate) fn copy_in_ready(&mut self, payload: &[u8]) -> Option<Claim> {
+        let len = payload.len();
+        if !self.is_plain(len) {
+            return None;
+        }
+        let claim = self.producer.claim_ready(&self.segment, len as u64)?;
+        self.copy_in(&claim, payload);
+        Some(claim)
+    }
+
+    /// Claims room for a frame, if there is some and nothing else has to be looked at.
+    #[inline(always)]
+    pub(crate) fn try_claim(&mut self, len: usize) -> Option<Claim> {
+        if self.is_plain(len) { self.producer.try_claim(&self.segment, len as u64) } else { None }
+    }
+
+    /// Whether a frame needs nothing but room.
+    #[inline(always)]
+    fn is_plain(&self, len: usize) -> bool {
+        (len as u64).wrapping_sub(1) < self.plain_frame && self.segment.is_sound()
+    }
+
+    /// Claims room for a frame; waits for it as long as `patience` allows.
+    #[inline(never)]
+    pub(crate) fn claim(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
+        if len == 0 || len as u64 > self.layout().frames.max_frame() {
+            return Err(self.unfit(len));
+        }
+        self.check()?;
+        // What was found amiss in a segment that was cut short meanwhile is not what is wrong with it.
+        self.claim_in_sound(len, patience).or_else(|error| self.check().and(Err(error)))
+    }
+
+    /// Fails if the segment's memory is not to be used any more.
+    fn check(&self) -> Result<(), WriteError> {
+        self.segment.check_for_writing()
+    }
+
+    fn claim_in_sound(&mut self, len: usize, patience: Patience) -> Result<Claim, WriteError> {
+        self.look_around();
+        if self.segment.is_retired() {
+            return Err(WriteError::Retired { name: self.name().clone() });
+        }
+        if self.behaviour.require_reader {
+            self.check_reader()?;
+        }
+        // Who may not wait goes beyond at once; so does a batch: readers may have nothing to read but what is to stay whole.
+        let claimed = if patience == Patience::None || self.producer.has_staged() {
+            self.producer.claim_beyond(&self.segment, len as u64)
+        } else {
+            self.producer.claim(&self.segment, len as u64)
+        };
+        claimed.or_else(|full| self.claim_when_room(len, full, patience))
+    }
+
+    /// Looks whether the buffer was removed, and now and then whether its file was. From then on no frame is plain.
+    fn look_around(&mut self) {
+        self.segment.look_around();
+        if self.segment.is_retired() {
+            self.plain_frame = 0;
+        }
+    }
+
+    /// Whether the name leads elsewhere, or nowhere. Asks the system.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.segment.is_removed()
+    }
+
+    fn begin_wait(&mut self) -> Spin {
+        let (frames, position) = (self.producer.next_sequence(), self.producer.tail());
+        let capacity = self.layout().frames.capacity;
+        self.spinner.begin(Progress { frames, bytes: position.0 }, capacity)
+    }
+
+    /// Announces a sleep until there is room for `len` bytes, and looks once more.
+    pub(crate) fn arm(&mut self, len: usize) -> Armed {
+        let is_valid = (1..=self.layout().frames.max_frame()).contains(&(len as u64));
+        if !is_valid || !self.segment.is_sound() {
+            return Armed::Ready;
+        }
+        let Err(full) = self.producer.claim_beyond(&self.segment, len as u64) else {
+            return Armed::Ready;
+        };
+        self.publish();
+        let announced = wake::announce_writer(&self.segment, full.wants);
+        let has_room = self.producer.claim_beyond(&self.segment, len as u64).is_ok();
+        if has_room || self.segment.is_retired() {
+            return Armed::Ready;
+        }
+        // Which reader is in the way changes: it is the next try that looks after it.
+        let look_again_after = self.spinner.look_again_after();
+        Armed::until(&self.segment.registry().writer_waiting, announced, look_again_after)
+    }
+
+    fn unfit(&self, len: usize) -> WriteError {
+        let name = self.name().clone();
+        match len {
+            0 => WriteError::EmptyFrame { name },
+            bytes => WriteError::FrameTooLarge {
+                name,
+                bytes,
+                max: self.layout().frames.max_frame() as usize,
+            },
+        }
+    }
+
+    fn claim_when_room(
+        &mut self,
+        len: usize,
+        full: Full,
+        patience: Patience,
+    ) -> Result<Claim, WriteError> {
+        if self.producer.place_beyond(&self.layout().frames, len as u64).is_some() {
+            let reluctance = patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
+            let (claim, _) = self.wait_for_room(len, full, reluctance, Producer::claim)?;
+            let beyond = || self.producer.claim_beyond(&self.segment, len as u64).ok();
+            if let Some(claim) = claim.or_else(beyond) {
+                return Ok(claim);
+            }
+        }
+        // What is staged and not visible can never be read, so it must not be what fills the ring.
+        self.publish();
+        let area = self.segment.writer();
+        area.full_waits
+            .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.stats.full_waits += 1;
+        let (claim, holder) = self.wait_for_room(len, full, patience, Producer::claim_beyond)?;
+        claim.ok_or_else(|| WriteError::Full {
+            name: self.name().clone(),
+            waited: patience.limit(),
+            holder: holder.map_or_else(Peer::nobody, |slot| members::peer(&self.segment, slot)),
+        })
+    }
+
+    /// Waits until `claim` finds room; in the end also whose cursor the lowest was.
+    fn wait_for_room(
+        &mut self,
+        len: usize,
+        full: Full,
+        patience: Patience,
+        claim: fn(&mut Producer, &Segment, u64) -> Result<Claim, Full>,
+    ) -> Result<(Option<Claim>, Option<u32>), WriteError> {
+        let spin = self.begin_wait();
+        if patience != Patience::None {
+            let (producer, segment) = (&mut self.producer, &self.segment);
+            let mut claimed = None;
+            self.spinner.poll_briefly(spin, || {
+                claimed = claim(producer, segment, len as u64).ok();
+                claimed.is_some()
+            });
+            if claimed.is_some() {
+                return Ok((claimed, None));
+            }
+        }
+        let mut room = Room {
+            segment: &self.segment,
+            producer: &mut self.producer,
+            len: len as u64,
+            claim,
+            full,
+            told: &mut self.told,
+            forget_after: self.behaviour.forget_after,
+            absent: &mut self.absent,
+            stats: &mut self.stats,
+        };
+        let claimed = wait(&mut room, &mut self.spinner, spin, patience)?;
+        Ok((claimed, room.full.holder))
+    }
+
+    /// Copies a frame to where it was claimed.
+    #[inline(always)]
+    pub(crate) fn copy_in(&mut self, claim: &Claim, payload: &[u8]) {
+        if payload.len() < copying::LARGE {
+            self.producer.copies(&self.segment, claim);
+            self.segment.copy_in(claim.start(), payload);
+        } else {
+            self.copy_large_in(claim.start(), payload, Some(claim));
+        }
+    }
+
+    /// Copies a part of a frame to a place within its claim.
+    #[inline(always)]
+    pub(crate) fn copy_part_in(&mut self, start: Position, part: &[u8]) {
+        if part.len() < copying::LARGE {
+            self.segment.copy_in(start, part);
+        } else {
+            self.copy_large_in(start, part, None);
+        }
+    }
+
+    /// Copies in a frame of that claim, or a part of one: then lines are not prepared, for other parts may be there already.
+    #[inline(never)]
+    fn copy_large_in(&mut self, start: Position, part: &[u8], whole: Option<&Claim>) {
+        let Self { segment, producer, copying, .. } = self;
+        copying.run(part.len(), |way| match way {
+            Way::ThroughCaches => {
+                if let Some(claim) = whole {
+                    producer.copies(segment, claim);
+                }
+                segment.copy_large_in(start, part);
+            }
+            Way::PastCaches => {
+                if let Some(claim) = whole {
+                    producer.leaves_alone(claim);
+                }
+                segment.stream_in(start, part);
+            }
+        });
+    }
+
+    /// Completes a claimed frame and makes it visible. Returns its number.
+    #[inline(always)]
+    pub(crate) fn commit(&mut self, claim: &Claim) -> u64 {
+        self.stamp(claim);
+        let sequence = self.producer.next_sequence();
+        self.producer.commit(&self.segment, claim);
+        self.wake();
+        sequence
+    }
+
+    /// Passes a frame of another buffer on by reference; its number, or why it has to be copied.
+    pub(crate) fn pass_on(
+        &mut self,
+        frame: &Elsewhere<'_>,
+        patience: Patience,
+    ) -> Result<Result<u64, WhyCopied>, WriteError> {
+        self.check()?;
+        let export = match self.export_in(frame) {
+            Ok(export) => export,
+            Err(why) => return Ok(Err(why)),
+        };
+        let reference = export.reference(frame.header, frame.start, frame.end, frame.len);
+        let claim = match self.try_claim(reference.bytes()) {
+            Some(claim) => claim,
+            None => self.claim(reference.bytes(), patience)?,
+        };
+        reference.write_to(self.lend_mut(claim.start(), reference.bytes()));
+        self.stamp(&claim);
+        let sequence = self.producer.next_sequence();
+        let committed = export.pass_on(frame.header, frame.end, || {
+            self.producer.commit_reference(&self.segment, &claim);
+        });
+        self.wake();
+        Ok(committed.map(|()| sequence).ok_or(WhyCopied::OutOfOrder))
+    }
+
+    /// The export in the buffer that a frame lies in.
+    fn export_in(&mut self, frame: &Elsewhere<'_>) -> Result<Arc<Export>, WhyCopied> {
+        let origin = frame.origin;
+        if !self.layout().sharing {
+            return Err(WhyCopied::NotAllowedHere);
+        }
+        if !origin.layout().sharing {
+            return Err(WhyCopied::NotAllowedThere);
+        }
+        if origin.dir() != self.segment.dir() {
+            return Err(WhyCopied::OtherDirectory);
+        }
+        let (here, there) = (self.layout().segment_id, origin.layout().segment_id);
+        let is_target = |slot| sharing::is_export(slot, there);
+        if here == there || self.segment.slots().iter().any(is_target) {
+            return Err(WhyCopied::Circle);
+        }
+        if let Some(export) = self.exports.iter().find(|export| export.is_in(origin)) {
+            return Ok(Arc::clone(export));
+        }
+        let export = Export::open(origin, &self.segment).map_err(|error| match error {
+            OpenError::NoReaderSlot { .. } => WhyCopied::NoReaderSlot,
+            _ => WhyCopied::NoAccess,
+        })?;
+        let export = Arc::new(export);
+        frame.exports.note(&export);
+        self.exports.push(Arc::clone(&export));
+        Ok(export)
+    }
+
+    /// Completes a claimed frame; visible with [`publish`](Self::publish). Returns its number.
+    #[inline(always)]
+    pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
+        self.stamp(claim);
+        let sequence = self.producer.next_sequence();
+        self.producer.stage(&self.segment, claim);
+        sequence
+    }
+
+    #[inline(always)]
+    fn stamp(&self, claim: &Claim) {
+        if self.layout().timestamps() {
+            self.store_stamp(claim.header());
+        }
+    }
+
+    // By value: what is passed by reference has to lie in memory, for every frame.
+    #[cold]
+    fn store_stamp(&self, header: Position) {
+        let stamp = self.segment.word(header.plus(8));
+        stamp.store(clock::stamp_ns(), Ordering::Relaxed);
+    }
+
+    /// Makes what is staged visible and wakes who waits for it.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self) {
+        self.producer.publish(&self.segment);
+        self.wake();
+    }
+
+    #[inline(always)]
+    fn wake(&mut self) {
+        let woken = wake::wake_readers(&self.segment, self.barrier);
+        if woken > 0 {
+            self.count_wakes(woken);
+        }
+    }
+
+    #[cold]
+    fn count_wakes(&mut self, woken: u32) {
+        self.stats.wakes += u64::from(woken);
+        self.segment.writer().wakes.store(self.stats.wakes, Ordering::Relaxed);
+        self.look_around();
+    }
+
+    /// Forgets what is staged.
+    pub(crate) fn abort(&mut self) {
+        self.producer.abort(&self.segment);
+    }
+
+    fn check_reader(&mut self) -> Result<(), WriteError> {
+        let now = Instant::now();
+        if self.readers_checked.is_some_and(|at| now.duration_since(at) < READER_CHECK) {
+            let attached =
+                (0..self.layout().slot_count).any(|i| registry::is_attached(&self.segment, i));
+            return if attached { Ok(()) } else { Err(self.no_reader()) };
+        }
+        if !self.has_live_reader() {
+            return Err(self.no_reader());
+        }
+        self.readers_checked = Some(now);
+        Ok(())
+    }
+
+    fn no_reader(&self) -> WriteError {
+        WriteError::NoReader { name: self.name().clone() }
+    }
+
+    pub(crate) fn has_live_reader(&self) -> bool {
+        self.segment.is_sound()
+            && (0..self.layout().slot_count).any(|index| members::is_alive(&self.segment, index))
+    }
+
+    pub(crate) fn has_had_reader(&self) -> bool {
+        self.segment.is_sound()
+            && self
+                .segment
+                .slots()
+                .iter()
+                .any(|slot| slot.owner_state.load(Ordering::Relaxed) != owner_state::NEVER)
+    }
+
+    pub(crate) fn readers(&self) -> Vec<ReaderInfo> {
+        if !self.segment.is_sound() {
+            return Vec::new();
+        }
+        (0..self.layout().slot_count)
+            .filter(|&index| {
+                self.segment.slots()[index as usize].state.load(Ordering::Acquire)
+                    == slot_state::ACTIVE
+            })
+            .map(|index| {
+                let slot = &self.segment.slots()[index as usize];
+                let lag = members::lag(&self.segment, index);
+                ReaderInfo {
+                    name: members::name_text(&slot.name()),
+                    kind: members::kind(slot.kind.load(Ordering::Relaxed)),
+                    missed: slot.missed.load(Ordering::Relaxed),
+                    pid: slot.pid.load(Ordering::Relaxed),
+                    durable: slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0,
+                    attached: registry::is_attached(&self.segment, index),
+                    alive: members::is_alive(&self.segment, index),
+                    position: slot.cursor.load(Ordering::Relaxed),
+                    read_position: slot.read_position.load(Ordering::Relaxed),
+                    read_sequence: slot.read_sequence.load(Ordering::Relaxed),
+                    lag_frames: lag.frames,
+                    lag_bytes: lag.bytes,
+                    held_frames: members::held_frames(&self.segment, index),
+                    generation: slot.generation.load(Ordering::Relaxed),
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn undelivered(&self) -> Undelivered {
+        let mut most = Undelivered::default();
+        if !self.segment.is_sound() {
+            return most;
+        }
+        for index in 0..self.layout().slot_count {
+            let slot = &self.segment.slots()[index as usize];
+            if !registry::is_served(slot) {
+                continue;
+            }
+            let Lag { frames, bytes } = members::lag(&self.segment, index);
+            if bytes > most.bytes {
+                most = Undelivered {
+                    frames,
+                    bytes,
+                    reader: Some(members::peer(&self.segment, index)),
+                };
+            }
+        }
+        most
+    }
+
+    /// Waits until every registered reader has released everything; false if that will not or did not happen.
+    pub(crate) fn wait_drained(&mut self, timeout: Option<Duration>) -> bool {
+        if !self.segment.is_sound() {
+            return false;
+        }
+        let spin = self.begin_wait();
+        let mut drained =
+            Drained { segment: &self.segment, producer: &mut self.producer, holder: None };
+        matches!(wait(&mut drained, &mut self.spinner, spin, Patience::For(timeout)), Ok(Some(())))
+    }
+
+    pub(crate) fn set_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        self.check_metadata(bytes)?;
+        let set = metadata::is_set(&self.segment);
+        if self.metadata_was_set || (set && !metadata::equals(&self.segment, bytes)) {
+            return Err(MetadataError::AlreadySet { name: self.name().clone() });
+        }
+        if !set {
+            metadata::publish(&self.segment, bytes);
+            wake::wake_readers(&self.segment, Barrier::Fence);
+        }
+        self.metadata_was_set = true;
+        Ok(())
+    }
+
+    pub(crate) fn replace_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        self.check_metadata(bytes)?;
+        if let Some(slot) = metadata::holder_of_next(&self.segment)
+            && members::is_alive(&self.segment, slot)
+        {
+            let holder = members::peer(&self.segment, slot);
+            return Err(MetadataError::Held { name: self.name().clone(), holder });
+        }
+        metadata::publish(&self.segment, bytes);
+        wake::wake_readers(&self.segment, Barrier::Fence);
+        self.metadata_was_set = true;
+        Ok(())
+    }
+
+    fn check_metadata(&self, bytes: &[u8]) -> Result<(), MetadataError> {
+        let capacity = self.layout().metadata_bytes as usize;
+        if !self.segment.is_sound() {
+            return Err(self.segment.lost().to_metadata_error(self.name()));
+        }
+        if bytes.len() > capacity || capacity == 0 {
+            return Err(MetadataError::TooLarge {
+                name: self.name().clone(),
+                bytes: bytes.len(),
+                capacity,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stats(&self) -> WriterStats {
+        let (sequence, bytes) = self.begun_at;
+        WriterStats {
+            frames: self.producer.next_sequence().wrapping_sub(sequence),
+            bytes: self.producer.bytes_committed().wrapping_sub(bytes),
+            skipped_bytes: self.producer.skipped_bytes(),
+            streamed_frames: self.copying.streamed(),
+            ..self.stats
+        }
+    }
+
+    /// Lends claimed bytes to be filled.
+    #[inline]
+    pub(crate) fn lend_mut(&mut self, start: Position, len: usize) -> &mut [u8] {
+        self.segment.lend_mut(start, len)
+    }
+
+    pub(crate) fn head(&self) -> Position {
+        self.producer.head()
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.producer.next_sequence()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.segment.is_sound() {
+            members::detach_writer(&self.segment);
+        }
+    }
+}
+
+/// Room for one frame, waited for.
+struct Room<'a> {
+    segment: &'a Segment,
+    producer: &'a mut Producer,
+    len: u64,
+    claim: fn(&mut Producer, &Segment, u64) -> Result<Claim, Full>,
+    full: Full,
+    told: &'a mut [u64; MAX_SLOTS as usize],
+    forget_after: Option<Duration>,
+    absent: &'a mut Option<Absent>,
+    stats: &'a mut WriterStats,
+}
+
+/// Who held this writer back when it looked last, and was gone.
+#[derive(Debug, Clone, Copy)]
+struct Absent {
+    slot: u32,
+    generation: u64,
+    /// When that was noticed.
+    since: Instant,
+}
+
+impl Room<'_> {
+    /// Gives up the place of one who is gone, if he has been for as long as is waited for him.
+    fn gives_up(&mut self, slot: u32, generation: u64) -> bool {
+        let Some(limit) = self.forget_after else { return false };
+        let is_known = |absent: &Absent| (absent.slot, absent.generation) == (slot, generation);
+        let noticed_now = Absent { slot, generation, since: Instant::now() };
+        let absent = *self.absent.insert(self.absent.filter(is_known).unwrap_or(noticed_now));
+        if absent.since.elapsed() < limit {
+            return false;
+        }
+        let Some(loss) = forget::forget_absent(self.segment, slot, generation) else {
+            return false;
+        };
+        *self.absent = None;
+        self.stats.forgotten_readers += 1;
+        self.stats.forgotten_frames += loss.frames;
+        true
+    }
+
+    fn gone(&self, slot: u32) -> WriteError {
+        WriteError::ReaderGone {
+            name: self.segment.name().clone(),
+            holder: members::peer(self.segment, slot),
+            took_buffer: false,
+        }
+    }
+}
+
+impl Awaited for Room<'_> {
+    type Output = Claim;
+    type Error = WriteError;
+
+    fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
+        match (self.claim)(self.producer, self.segment, self.len) {
+            Ok(claim) => Ok(Some(claim)),
+            Err(full) => {
+                self.full = full;
+                Ok(None)
+            }
+        }
+    }
+
+    fn glance(&mut self) -> Result<Option<Claim>, WriteError> {
+        if !self.segment.is_sound() || self.segment.is_retired() {
+            return Err(WriteError::Retired { name: self.segment.name().clone() });
+        }
+        Ok(None)
+    }
+
+    /// Looks after the reader in the way: a dead ephemeral one is freed, the end of a durable one is told once.
+    fn probe(&mut self) -> Result<Option<Claim>, WriteError> {
+        self.segment.look_at_file();
+        self.glance()?;
+        let Some(index) = self.full.holder else {
+            return Ok(None);
+        };
+        if members::is_looked_after(self.segment, index) {
+            return Ok(None);
+        }
+        let slot = &self.segment.slots()[index as usize];
+        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0
+            && members::reap(self.segment, index) != Reaped::Awaited
+        {
+            return self.poll();
+        }
+        let generation = slot.generation.load(Ordering::Acquire);
+        if self.gives_up(index, generation) {
+            return self.poll();
+        }
+        if self.told[index as usize] == generation {
+            return Ok(None);
+        }
+        self.told[index as usize] = generation;
+        Err(self.gone(index))
+    }
+
+    fn announce(&mut self) -> Announced {
+        wake::announce_writer(self.segment, self.full.wants)
+    }
+
+    fn is_announced(&self) -> bool {
+        wake::is_writer_announced(self.segment)
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
+        self.stats.parks += 1;
+        wake::writer_sleeps(self.segment, limit)
+    }
+
+    fn overslept(&mut self) {
+        self.stats.late_wakes += 1;
+    }
+}
+
+/// The ring empty, waited for.
+struct Drained<'a> {
+    segment: &'a Segment,
+    producer: &'a mut Producer,
+    /// Who is in the way.
+    holder: Option<u32>,
+}
+
+/// Nobody will empty this ring: it was retired.
+struct NeverDrained;
+
+impl Awaited for Drained<'_> {
+    type Output = ();
+    type Error = NeverDrained;
+
+    fn poll(&mut self) -> Result<Option<()>, NeverDrained> {
+        let lowest = self.producer.refresh_floor(self.segment);
+        self.holder = lowest.slot;
+        Ok((lowest.cursor == self.producer.head()).then_some(()))
+    }
+
+    fn glance(&mut self) -> Result<Option<()>, NeverDrained> {
+        if !self.segment.is_sound() || self.segment.is_retired() {
+            Err(NeverDrained)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// An ephemeral reader that died will release nothing more.
+    fn probe(&mut self) -> Result<Option<()>, NeverDrained> {
+        self.segment.look_at_file();
+        self.glance()?;
+        let Some(index) = self.holder else {
+            return Ok(None);
+        };
+        let slot = &self.segment.slots()[index as usize];
+        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0
+            && !self.segment.is_lock_held(slot_lock(index))
+        {
+            members::reap(self.segment, index);
+        }
+        self.poll()
+    }
+
+    fn announce(&mut self) -> Announced {
+        wake::announce_writer(self.segment, self.producer.head())
+    }
+
+    fn is_announced(&self) -> bool {
+        wake::is_writer_announced(self.segment)
+    }
+
+    fn sleep(&mut self, limit: Duration) -> bool {
+        wake::writer_sleeps(self.segment, limit)
+    }
+
+    fn overslept(&mut self) {}
+}

@@ -1,0 +1,9 @@
+//! The rules of protocol 2.0. They touch no operating system, and memory only through [`memory`].
+
+pub(crate) mod group;
+pub(crate) mod memory;
+pub(crate) mod observe;
+pub(crate) mod registry;
+pub(crate) mod ring;
+pub(crate) mod sharing;
+pub(crate) mod wake;
