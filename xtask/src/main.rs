@@ -5,6 +5,7 @@
 #[macro_use]
 mod messages;
 
+mod bands;
 mod compare;
 mod fuzz;
 mod instructions;
@@ -153,6 +154,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
 
 fn lint(steps: &mut Steps) -> anyhow::Result<()> {
     steps.cargo("formatting", &["fmt", "--all", "--check"], &[])?;
+    steps.run("bands", || bands::check(std::path::Path::new("crates/zerobuffer/src")))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps.cargo("clippy", &clippy, &[])?;
     fuzz::lint(steps)?;

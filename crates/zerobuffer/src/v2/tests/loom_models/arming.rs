@@ -1,4 +1,4 @@
-//! Sleeps that are prepared and given up: what `armed.rs` lets others do.
+//! Sleeps that are prepared and given up: what `wait/armed.rs` lets others do.
 
 use super::*;
 
