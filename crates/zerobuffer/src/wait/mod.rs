@@ -1,4 +1,4 @@
-//! Waiting: spin, then sleep, look around now and then. The only place that sleeps or reads the clock.
+//! Waiting for the other side: spin, then sleep, look around now and then. The clock of waits.
 
 pub(crate) mod armed;
 mod worth;

@@ -1,4 +1,4 @@
-//! The Writer's engine: the ring's rules with waiting, policies and messages around them.
+//! The Writer's engine: the ring's rules with waiting and messages around them. The full-policy is decided by the endpoint.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -36,8 +36,8 @@ impl Lap {
         self.first.plus(frames.capacity)
     }
 
-    /// Where a frame of `len` bytes behind `tail` goes: elsewhere than there if it would run over the end of this lap, and
-    /// all frames of that were as long.
+    /// Where a frame of `len` bytes goes: to the tail; or, if it would run over the end of this lap and all frames of the lap have
+    /// `len` bytes, to (nearly) the place of the lap's first frame.
     pub(super) fn place(&self, frames: &FrameGeometry, tail: &Tail, len: u64) -> Position {
         let behind = tail.position;
         let end = frames.extent(behind, len).end;

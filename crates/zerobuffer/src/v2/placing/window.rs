@@ -4,8 +4,9 @@ use super::trial::Trial;
 use crate::v2::protocol::layout::{CACHE_LINE, FrameGeometry};
 use crate::v2::rules::ring::{Detour, Tail};
 
-/// Part of a window that is enough while readers wait for each frame, and how often it is looked behind that whether they do.
+/// Part of a window that is enough while readers wait for each frame.
 const NARROW_PART: u64 = 4;
+/// Part of a window after which the Writer looks again whether readers wait for each frame.
 const STEP_PART: u64 = 16;
 /// Part of a window in which its laps begin.
 const SLACK_PART: u64 = 64;
@@ -93,8 +94,8 @@ impl Window {
         is_behind.then_some(Detour { frame, only_if_all_is_released })
     }
 
-    /// A lap has begun. The next one does a line before it, or its last frame would have to wait until the skip behind this one's
-    /// last, where its terminator goes, is passed.
+    /// A lap of the window has begun. The next lap begins a cache line before this one: its last frame then ends before the word
+    /// of the skip that ends this lap, and need not wait until readers have passed that skip.
     pub(super) fn begin_lap(&mut self) {
         let slack = self.part.map_or(0, |part| part.bytes / SLACK_PART) & !(CACHE_LINE - 1);
         self.start = if self.start == 0 { slack } else { self.start } - CACHE_LINE.min(slack);

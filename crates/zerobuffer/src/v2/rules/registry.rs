@@ -46,7 +46,7 @@ fn scan(memory: &impl Memory, bound: Position, head: Position) -> (Lowest, u32) 
         if slot.state.load(Ordering::Acquire) != slot_state::ACTIVE {
             continue;
         }
-        // RELEASE-FRAME: pairs with the store in `Consumer::release`; bytes below were read before it.
+        // RELEASE-FRAME: pairs with the store in `ring::release`; bytes below were read before it.
         let cursor = Position(slot.cursor.load(Ordering::Acquire));
         if slot.kind.load(Ordering::Relaxed) == slot_kind::EXPORT {
             exports += 1;
@@ -83,7 +83,7 @@ pub(crate) fn activate(
     for _ in 0..attempts {
         let cursor = match start {
             StartAt::Oldest => writer.floor.load(Ordering::Acquire),
-            // PUBLISH-HEAD: pairs with `Producer::publish`; the terminator at `head` is visible with it.
+            // PUBLISH-HEAD: pairs with `Tail::publish`; the terminator at `head` is visible with it.
             StartAt::Newest => writer.head.load(Ordering::Acquire),
         };
         slot.cursor.store(cursor, Ordering::Relaxed);

@@ -231,8 +231,8 @@ impl<P: Placing> Producer<P> {
         self.room.beyond(frames, len)
     }
 
-    /// Where a frame goes that is not to go to the start of the ring: to the tail, or where the lap before began. While
-    /// readers are before a skip there is no second one but hops, or what both lead over would be too short for either.
+    /// Where a frame goes that takes no detour: where the policy says; while readers are before a skip, to the tail. A second skip
+    /// for the policy's sake would leave three stretches of free bytes, each perhaps too short; see [`Room`].
     fn place(&self, frames: &FrameGeometry, len: u64) -> Position {
         if self.room.is_whole() {
             self.placing.place(frames, &self.tail, len)

@@ -103,9 +103,9 @@ impl Room {
 
     /// Tells a successor of the gaps behind which `tail` may be.
     pub(super) fn tell(&self, memory: &impl Memory, tail: Position) {
-        // From the first on: what moves up stands twice for a moment, and never not at all.
+        // From the first word on: a position that moves up stands in two words for a moment, and at any moment in one.
         for (index, word) in memory.writer().gaps.iter().enumerate() {
-            // Where there is none, the place of a frame: no word there, now or later, leads anywhere that is not free.
+            // A word that is not needed gets the place of the next frame, where no skip longer than a line stands, now or later.
             let place = self.gaps().get(index).map_or(tail, |gap| gap.skip);
             word.store(place.0, Ordering::Relaxed);
         }
