@@ -568,3 +568,30 @@ fn a_reader_that_keeps_its_last_frames_never_stops_the_writer() {
         }
     }
 }
+
+#[test]
+fn a_reader_that_left_stops_no_writer_that_has_room() {
+    const LEN: usize = 10_000;
+    for elastic in ELASTICS {
+        let dir = shm_dir();
+        let options = writer_in(dir.path()).elastic(elastic);
+        let mut writer = options.create(NAME, &BufferConfig::new()).unwrap();
+        let mut reader = reader_in(dir.path()).join(NAME).unwrap();
+        // More than a window, so that the reader leaves before a skip.
+        for _ in 0..1000 {
+            writer.write(&[1; LEN]).unwrap();
+            drop(reader.read().unwrap().unwrap());
+        }
+        drop(reader);
+        let mut unread = 0;
+        let error = loop {
+            match writer.write(&[1; LEN]) {
+                Ok(_) => unread += LEN,
+                Err(error) => break error,
+            }
+        };
+        let capacity = writer.payload_bytes();
+        assert!(unread > capacity - 20 * LEN, "{elastic:?}: after {unread} of {capacity}: {error}");
+        assert!(matches!(error, WriteError::ReaderGone { .. }), "{elastic:?}: {error}");
+    }
+}

@@ -378,7 +378,7 @@ impl Engine {
     ) -> Result<Claim, WriteError> {
         if self.producer.place_beyond(&self.layout().frames, len as u64).is_some() {
             let reluctance = patience.at_most(LEAST_RELUCTANCE + Duration::from_nanos(len as u64));
-            let (claim, _) = self.wait_for_room(len, full, reluctance, Producer::claim)?;
+            let (claim, _) = self.wait_for_room(len, full, reluctance, Wanted::AtTheTail)?;
             let beyond = || self.producer.claim_beyond(&self.segment, len as u64).ok();
             if let Some(claim) = claim.or_else(beyond) {
                 return Ok(claim);
@@ -390,7 +390,7 @@ impl Engine {
         area.full_waits
             .store(area.full_waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.stats.full_waits += 1;
-        let (claim, holder) = self.wait_for_room(len, full, patience, Producer::claim_beyond)?;
+        let (claim, holder) = self.wait_for_room(len, full, patience, Wanted::Anywhere)?;
         claim.ok_or_else(|| WriteError::Full {
             name: self.name().clone(),
             waited: patience.limit(),
@@ -398,20 +398,20 @@ impl Engine {
         })
     }
 
-    /// Waits until `claim` finds room; in the end also whose cursor the lowest was.
+    /// Waits for the room that is wished for; in the end also whose cursor the lowest was.
     fn wait_for_room(
         &mut self,
         len: usize,
         full: Full,
         patience: Patience,
-        claim: fn(&mut Producer, &Segment, u64) -> Result<Claim, Full>,
+        wanted: Wanted,
     ) -> Result<(Option<Claim>, Option<u32>), WriteError> {
         let spin = self.begin_wait();
         if patience != Patience::None {
             let (producer, segment) = (&mut self.producer, &self.segment);
             let mut claimed = None;
             self.spinner.poll_briefly(spin, || {
-                claimed = claim(producer, segment, len as u64).ok();
+                claimed = wanted.claim(producer, segment, len as u64).ok();
                 claimed.is_some()
             });
             if claimed.is_some() {
@@ -422,7 +422,7 @@ impl Engine {
             segment: &self.segment,
             producer: &mut self.producer,
             len: len as u64,
-            claim,
+            wanted,
             full,
             told: &mut self.told,
             forget_after: self.behaviour.forget_after,
@@ -764,12 +764,29 @@ impl Drop for Engine {
     }
 }
 
+/// The room that a Writer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Behind the tail, though there is room elsewhere: for the cache's sake, and not for long.
+    AtTheTail,
+    Anywhere,
+}
+
+impl Wanted {
+    fn claim(self, producer: &mut Producer, segment: &Segment, len: u64) -> Result<Claim, Full> {
+        match self {
+            Self::AtTheTail => producer.claim(segment, len),
+            Self::Anywhere => producer.claim_beyond(segment, len),
+        }
+    }
+}
+
 /// Room for one frame, waited for.
 struct Room<'a> {
     segment: &'a Segment,
     producer: &'a mut Producer,
     len: u64,
-    claim: fn(&mut Producer, &Segment, u64) -> Result<Claim, Full>,
+    wanted: Wanted,
     full: Full,
     told: &'a mut [u64; MAX_SLOTS as usize],
     forget_after: Option<Duration>,
@@ -819,7 +836,7 @@ impl Awaited for Room<'_> {
     type Error = WriteError;
 
     fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
-        match (self.claim)(self.producer, self.segment, self.len) {
+        match self.wanted.claim(self.producer, self.segment, self.len) {
             Ok(claim) => Ok(Some(claim)),
             Err(full) => {
                 self.full = full;
@@ -842,6 +859,10 @@ impl Awaited for Room<'_> {
         let Some(index) = self.full.holder else {
             return Ok(None);
         };
+        // The ring is not full: whoever is in the way of a better place need not live, and nobody is told of it.
+        if self.wanted == Wanted::AtTheTail {
+            return Ok(None);
+        }
         if members::is_looked_after(self.segment, index) {
             return Ok(None);
         }
