@@ -98,8 +98,7 @@ pub(crate) fn create_or_join<T>(
         match joined {
             Err(OpenError::NotFound { .. }) => {}
             // Nobody uses it, and nothing is unread in it: its last user could not remove it, or died.
-            Err(OpenError::ConfigMismatch { .. })
-                if matches!(remove_if_unused(place, false), Ok(Retired::Removed)) => {}
+            Err(OpenError::ConfigMismatch { .. }) if gives_way(place) => {}
             other => return other,
         }
         let created = Segment::create(place, &layout, permissions, access, |segment, fd| {
@@ -118,6 +117,24 @@ pub(crate) fn create_or_join<T>(
         name: place.name.to_string(),
         problem: "others keep creating and removing it".into(),
     })
+}
+
+/// How often, a millisecond apart, to look whether a buffer is really in use.
+const LOOKS: u32 = 20;
+
+/// Whether a buffer was removed that nobody uses. One that is in use may be so for a moment only: a child that another thread is
+/// spawning has the descriptors of whoever has just looked, until its `exec`.
+fn gives_way(place: &Place) -> bool {
+    for look in 0..LOOKS {
+        if look > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        match remove_if_unused(place, false) {
+            Ok(Retired::InUse) => {}
+            other => return matches!(other, Ok(Retired::Removed)),
+        }
+    }
+    false
 }
 
 /// Refuses a mode that makes more of the file than a buffer, or less.
