@@ -93,6 +93,8 @@ pub use endpoint::writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written}
 pub use sys::fork::ForkMark;
 #[cfg(not(loom))]
 pub use sys::guard::survive_truncation;
+#[cfg(not(loom))]
+pub use values::attributes;
 pub use values::config::{
     BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,
     DEFAULT_READER_SLOTS, DEFAULT_WORK_GROUPS, Elastic, FullPolicy, MAIN_READER, Protocol,

@@ -1,6 +1,8 @@
 //! Values: what every band names, and what names none of them.
 
 #[cfg(not(loom))]
+pub mod attributes;
+#[cfg(not(loom))]
 pub(crate) mod call_error;
 pub(crate) mod config;
 pub mod error;
