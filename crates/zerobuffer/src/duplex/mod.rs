@@ -28,6 +28,7 @@ mod alone;
 mod answers;
 mod call;
 mod client;
+mod factory;
 mod in_place;
 mod pending;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use alone::{LentRequest, Reply};
 pub use answers::{AnswerLoan, Answered, Request};
 pub use call::{Canceller, PendingCall, RequestLoan, Response};
 pub use client::{Client, ClientOptions};
+pub use factory::{DuplexChannelFactory, DuplexClient, ImmutableDuplexServer, MutableDuplexServer};
 pub use in_place::InPlace;
 pub use server::{Answer, Server, ServerOptions, ServerStats, Stopper};
 pub use tasks::Doorbell;

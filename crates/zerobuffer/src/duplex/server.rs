@@ -234,6 +234,11 @@ impl Stopper {
     pub fn stop(&self) {
         self.0.store(true, Ordering::Release);
     }
+
+    /// Takes a stop back.
+    pub(super) fn reset(&self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// What a handler may return: bytes to be copied, or [`Answered`] if it has answered by itself.
