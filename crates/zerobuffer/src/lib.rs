@@ -83,6 +83,8 @@ mod values;
 mod wait;
 
 #[cfg(not(loom))]
+pub use endpoint::attributed::FrameMutWith;
+#[cfg(not(loom))]
 pub use endpoint::frame::{Frame, OwnedFrame};
 #[cfg(not(loom))]
 pub use endpoint::reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
@@ -93,7 +95,6 @@ pub use endpoint::writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written}
 pub use sys::fork::ForkMark;
 #[cfg(not(loom))]
 pub use sys::guard::survive_truncation;
-#[cfg(not(loom))]
 pub use values::attributes;
 pub use values::config::{
     BufferConfig, DEFAULT_GROUP_WINDOW, DEFAULT_METADATA_BYTES, DEFAULT_PAYLOAD_BYTES,

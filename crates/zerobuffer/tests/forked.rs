@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use common::{PATIENCE, frame, is_frame, reader_in, shm_dir, until, writer_in};
 use forked_rows::{Rows, methods_of, row, says_forked};
-use zerobuffer::duplex::{Client, Failure, Request, Server, ServerOptions};
+use zerobuffer::attributes::Attributes;
+use zerobuffer::duplex::{Client, DuplexChannelFactory, Failure, Request, Server, ServerOptions};
 use zerobuffer::{
     Armed, BufferConfig, ForkMark, Protocol, Reader, StartAt, Writer, WriterPresence,
 };
@@ -567,6 +568,71 @@ fn many_rows(rows: &mut Rows) {
     });
 }
 
+/// Calls on frames with attributes.
+fn attribute_rows(rows: &mut Rows, Pair { mut writer, mut reader, dir }: Pair) {
+    let mut attributes = Attributes::new();
+    attributes.set_source_sequence(1);
+    row!(rows, "Writer::write_with", says_forked(writer.write_with(&attributes, b"x")));
+    row!(rows, "Writer::loan_with", says_forked(writer.loan_with(&attributes, 1)));
+    row!(rows, "WriteBatch::push_with", says_forked(writer.batch().push_with(&attributes, b"x")));
+    let mut loan = writer.loan_with(&attributes, LEN).unwrap();
+    row!(rows, "FrameMutWith::commit", loan.commit() == 0);
+    row!(rows, "FrameMutWith::set_attributes", loan.set_attributes(&attributes).is_ok());
+    row!(rows, "FrameMutWith::copy_from_slice", {
+        loan.copy_from_slice(&[7; LEN]);
+        loan[..] == [0; LEN]
+    });
+    row!(rows, "FrameMutWith::truncate", {
+        loan.truncate(1);
+        loan.commit() == 0
+    });
+    loan.copy_from_slice(&frame(1, LEN));
+    assert_eq!(loan.commit(), 1);
+    writer.write_with(&attributes, &frame(2, LEN)).unwrap();
+
+    let lent = reader.read().unwrap().unwrap();
+    row!(rows, "Frame::attributes", lent.attributes().is_err());
+    let kept = lent.into_owned();
+    row!(rows, "OwnedFrame::attributes", kept.attributes().is_err());
+    assert_eq!(kept.attributes().unwrap(), attributes.view());
+    let mut batch = reader.try_read_batch(1).unwrap().unwrap();
+    let lent = batch.next().unwrap();
+    row!(rows, "BatchFrame::attributes", lent.attributes().is_err());
+    assert_eq!(lent.attributes().unwrap(), attributes.view());
+    drop(dir);
+}
+
+/// Calls on servers with a thread of their own, which a child has not.
+fn factory_rows(rows: &mut Rows) {
+    let dir = shm_dir();
+    let factory = DuplexChannelFactory::new().dir(dir.path());
+    let config = config().keep_for_first_reader(false);
+    let mut server = factory.create_immutable_server("immutable", &config).unwrap();
+    server.start(|request| Ok(request.to_vec()));
+    row!(rows, "ImmutableDuplexServer::is_running", !server.is_running());
+    row!(rows, "ImmutableDuplexServer::stats", server.stats().requests == 0);
+    row!(rows, "ImmutableDuplexServer::stop", server.stop().is_ok());
+    row!(rows, "ImmutableDuplexServer::start", {
+        _ = server.stop();
+        server.start(|request| Ok(request.to_vec()));
+        server.stop().is_ok()
+    });
+    row!(rows, "ImmutableDuplexServer (dropped)", {
+        drop(server);
+        true
+    });
+    let mut server = factory.create_mutable_server("mutable", &config).unwrap();
+    server.start(|_| Ok(()));
+    row!(rows, "MutableDuplexServer::is_running", !server.is_running());
+    row!(rows, "MutableDuplexServer::stats", server.stats().requests == 0);
+    row!(rows, "MutableDuplexServer::stop", server.stop().is_ok());
+    row!(rows, "MutableDuplexServer::start", {
+        _ = server.stop();
+        server.start(|_| Ok(()));
+        server.stop().is_ok()
+    });
+}
+
 #[test]
 fn every_method_called_in_a_forked_child_says_so_or_does_nothing() {
     let mut rows = Rows::default();
@@ -599,20 +665,26 @@ fn every_method_called_in_a_forked_child_says_so_or_does_nothing() {
         server_rows(&mut rows, server, &client);
     }
     many_rows(&mut rows);
+    attribute_rows(&mut rows, pair_v2(every));
+    factory_rows(&mut rows);
     let mark = ForkMark::current();
     row!(rows, "ForkMark::is_current", !mark.is_current());
     rows.finish();
 
     // Those hold nothing that is shared: settings, values, errors.
     let hold_nothing = BTreeSet::from([
+        "Attributes",
+        "AttributesRef",
         "BufferConfig",
         "CallError",
         "ClientOptions",
+        "DuplexChannelFactory",
         "OpenError",
         "Peer",
         "ReadError",
         "ReaderOptions",
         "ServerOptions",
+        "TraceContext",
         "WriteError",
         "WriterOptions",
         "Written",

@@ -8,6 +8,7 @@ use crate::endpoint::reader::Reader;
 use crate::engine::{OwnedSeat, SeatRef};
 use crate::sys::process;
 use crate::v2::rules::ring::Found;
+use crate::values::attributes::{AttributesError, AttributesRef};
 
 /// What a frame says about itself, wherever its bytes are held.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +88,15 @@ impl<'a> Frame<'a> {
     /// Time since it was committed, in time namespaces too; `None` where [`committed_at`](Self::committed_at) is, or lies ahead.
     pub fn age(&self) -> Option<Duration> {
         self.facts().age(self.place().0)
+    }
+
+    /// What belongs to the frame and is not its bytes; empty if the writer gave it nothing.
+    ///
+    /// # Errors
+    /// [`AttributesError`]: they are damaged. The payload is not, as far as that shows.
+    pub fn attributes(&self) -> Result<AttributesRef<'_>, AttributesError> {
+        let (seat, found) = self.place();
+        AttributesRef::from_block(seat.lend_block(found, self))
     }
 
     /// Copies as much as fits into `space`; the number of bytes copied.
@@ -171,6 +181,15 @@ impl OwnedFrame {
     /// Time since it was committed, in time namespaces too; `None` where [`committed_at`](Self::committed_at) is, or lies ahead.
     pub fn age(&self) -> Option<Duration> {
         self.facts.age(self.seat.as_ref())
+    }
+
+    /// What belongs to the frame and is not its bytes; empty if the writer gave it nothing.
+    ///
+    /// # Errors
+    /// [`AttributesError`]: they are damaged. The payload is not, as far as that shows.
+    pub fn attributes(&self) -> Result<AttributesRef<'_>, AttributesError> {
+        let (seat, found) = self.place();
+        AttributesRef::from_block(seat.lend_block(found, self))
     }
 
     /// Copies as much as fits into `space`; the number of bytes copied.

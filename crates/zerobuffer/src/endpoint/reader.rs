@@ -15,6 +15,7 @@ use crate::v2::engine::reader::{Behaviour, Engine};
 use crate::v2::ground::segment::Segment;
 use crate::v2::protocol::layout::SlotName;
 use crate::v2::rules::ring::Found;
+use crate::values::attributes::{AttributesError, AttributesRef};
 use crate::values::config::{
     BufferConfig, MAIN_READER, Protocol, ReaderKind, StartAt, WaitStrategy,
 };
@@ -620,6 +621,8 @@ pub struct BatchFrame<'a> {
     pub committed_at: Option<Duration>,
     /// Its bytes; see [`Frame`] for what may happen to them.
     pub payload: &'a [u8],
+    seat: SeatRef<'a>,
+    found: &'a Found,
 }
 
 impl<'a> Batch<'a> {
@@ -662,13 +665,23 @@ impl<'a> Batch<'a> {
 
 impl<'a> BatchFrame<'a> {
     #[inline(always)]
-    fn new(found: &Found, seat: SeatRef<'a>) -> Self {
+    fn new(found: &'a Found, seat: SeatRef<'a>) -> Self {
         Self {
+            seat,
+            found,
             sequence: found.sequence,
             redelivered: found.is_redelivered(),
             committed_at: seat.committed_at(found),
             payload: seat.lend_in_batch(found),
         }
+    }
+
+    /// What belongs to the frame and is not its bytes; empty if the writer gave it nothing.
+    ///
+    /// # Errors
+    /// [`AttributesError`]: they are damaged. The payload is not, as far as that shows.
+    pub fn attributes(&self) -> Result<AttributesRef<'a>, AttributesError> {
+        AttributesRef::from_block(self.seat.lend_block(self.found, &()))
     }
 }
 

@@ -198,7 +198,7 @@ pub(crate) fn look_until<T>(
 /// ```
 #[derive(Debug)]
 pub struct Writer {
-    engine: Writing,
+    pub(super) engine: Writing,
     full: FullPolicy,
     /// The frame that is loaned, or was last: here and not in the [`FrameMut`], so that a loan is one word; see [`Frame`].
     loaned: Claimed,
@@ -392,7 +392,7 @@ impl Writer {
     /// ```
     pub fn forward(&mut self, frame: &Frame<'_>) -> Result<Forwarded, WriteError> {
         let (seat, found) = frame.place();
-        self.forward_from(seat, found, frame)
+        self.forward_from(seat, found, seat.lend_block(found, frame), frame)
     }
 
     /// Like [`forward`](Self::forward), for a frame that was kept.
@@ -401,19 +401,20 @@ impl Writer {
     /// As [`forward`](Self::forward).
     pub fn forward_owned(&mut self, frame: &OwnedFrame) -> Result<Forwarded, WriteError> {
         let (seat, found) = frame.place();
-        self.forward_from(seat, found, frame)
+        self.forward_from(seat, found, seat.lend_block(found, frame), frame)
     }
 
     fn forward_from(
         &mut self,
         seat: SeatRef<'_>,
         found: &Found,
+        block: &[u8],
         payload: &[u8],
     ) -> Result<Forwarded, WriteError> {
         match self.engine.pass_on(seat, found, self.default_patience()) {
             Ok(Ok(sequence)) => Ok(Forwarded { sequence: Some(sequence), copied: None }),
             Ok(Err(why)) => {
-                let sequence = self.write(payload)?.sequence();
+                let sequence = self.write_copied(block, payload)?.sequence();
                 Ok(Forwarded { sequence, copied: Some(why) })
             }
             Err(WriteError::Full { .. } | WriteError::ReaderGone { .. }) if self.drops_newest() => {
@@ -563,14 +564,14 @@ impl Writer {
     }
 
     /// Patience that the full-policy gives to calls that name none.
-    fn default_patience(&self) -> Patience {
+    pub(super) fn default_patience(&self) -> Patience {
         match self.full {
             FullPolicy::Block { timeout } => timeout.map_or(Patience::For(None), Patience::up_to),
             FullPolicy::Fail | FullPolicy::DropNewest => Patience::None,
         }
     }
 
-    fn drops_newest(&self) -> bool {
+    pub(super) fn drops_newest(&self) -> bool {
         self.full == FullPolicy::DropNewest
     }
 
@@ -756,8 +757,8 @@ impl DerefMut for FrameMut<'_> {
 #[derive(Debug)]
 #[must_use = "a batch that is not committed is forgotten"]
 pub struct WriteBatch<'a> {
-    writer: &'a mut Writer,
-    frames: u64,
+    pub(super) writer: &'a mut Writer,
+    pub(super) frames: u64,
     committed: usize,
 }
 
@@ -790,19 +791,31 @@ impl WriteBatch<'_> {
 
     #[inline(never)]
     fn push_by_policy(&mut self, payload: &[u8]) -> Result<Written, WriteError> {
+        match self.claim_by_policy(payload.len(), payload.len())? {
+            Some(claim) => Ok(self.stage(&claim, payload)),
+            None => Ok(Written::Dropped),
+        }
+    }
+
+    /// Claims `len` bytes as the full-policy says; `None`: a frame with so many bytes of `payload` was dropped.
+    pub(super) fn claim_by_policy(
+        &mut self,
+        len: usize,
+        payload: usize,
+    ) -> Result<Option<Claim>, WriteError> {
         let (patience, drops) = (self.writer.default_patience(), self.writer.drops_newest());
         let engine = &mut self.writer.engine;
         let before = engine.stats().full_waits;
-        let claim = engine.claim(payload.len(), false, patience);
+        let claim = engine.claim(len, false, patience);
         if engine.stats().full_waits != before {
             self.committed += self.frames as usize;
             self.frames = 0;
         }
         match claim {
-            Ok(claim) => Ok(self.stage(&claim, payload)),
+            Ok(claim) => Ok(Some(claim)),
             Err(error) if drops && (error.is_timeout() || error.is_peer_gone()) => {
-                engine.count_dropped(payload.len());
-                Ok(Written::Dropped)
+                engine.count_dropped(payload);
+                Ok(None)
             }
             Err(error) => Err(error),
         }

@@ -248,14 +248,25 @@ impl Writing {
             return 0;
         }
         match self {
+            Self::V2(_) => {
+                let short = self.shortened(claim, len);
+                self.commit(&short)
+            }
+            Self::V1(engine) => commit_v1(engine, len),
+        }
+    }
+
+    /// The claim for the first `len` bytes only, which are moved if frames of that length begin elsewhere.
+    pub(crate) fn shortened(&mut self, claim: &Claim, len: usize) -> Claim {
+        match self {
             Self::V2(engine) => {
                 let short = claim.shortened(&engine.layout().frames, len as u64);
                 if short.start() != claim.start() {
                     engine.segment().move_payload(claim.start(), short.start(), len);
                 }
-                engine.commit(&short)
+                short
             }
-            Self::V1(engine) => commit_v1(engine, len),
+            Self::V1(_) => *claim,
         }
     }
 
@@ -264,6 +275,35 @@ impl Writing {
     pub(crate) fn stage(&mut self, claim: &Claim) -> u64 {
         match self {
             Self::V2(engine) => engine.stage(claim),
+            Self::V1(engine) => stage_v1(engine, claim.len() as usize),
+        }
+    }
+
+    /// Where payloads of a frame start on a cache line, in bytes of the frame; `None`: frames have no attributes here.
+    pub(crate) fn attributes_threshold(&self) -> Option<usize> {
+        match self {
+            Self::V2(engine) => {
+                let frames = &engine.layout().frames;
+                frames.attributes.then_some(frames.align_threshold as usize)
+            }
+            Self::V1(_) => None,
+        }
+    }
+
+    /// Completes a claimed frame whose first `block` bytes are its attribute block, and makes it visible. Returns its
+    /// number. For buffers whose frames have attributes.
+    pub(crate) fn commit_with_attributes(&mut self, claim: &Claim, block: usize) -> u64 {
+        match self {
+            Self::V2(engine) => engine.commit_with_attributes(claim, block),
+            Self::V1(engine) => commit_v1(engine, claim.len() as usize),
+        }
+    }
+
+    /// Completes a claimed frame whose first `block` bytes are its attribute block; visible with
+    /// [`publish`](Self::publish). Returns its number. For buffers whose frames have attributes.
+    pub(crate) fn stage_with_attributes(&mut self, claim: &Claim, block: usize) -> u64 {
+        match self {
+            Self::V2(engine) => engine.stage_with_attributes(claim, block),
             Self::V1(engine) => stage_v1(engine, claim.len() as usize),
         }
     }
@@ -925,6 +965,20 @@ impl<'a> SeatRef<'a> {
         }
     }
 
+    /// The attribute block in front of a lent frame's payload; empty if there is none.
+    pub(crate) fn lend_block<'b, T: ?Sized>(self, found: &Found, holder: &'b T) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        if found.block() == 0 {
+            return &[];
+        }
+        match self {
+            Self::Copied(copied) => copied.block(),
+            _ => self.lend(&found.only_block(), holder),
+        }
+    }
+
     /// Copies a frame's bytes from `skip` on, as many as `space` has; the frame has them.
     pub(crate) fn copy_out(self, found: &Found, skip: usize, space: &mut [u8]) {
         let start = found.start.plus(skip as u64);
@@ -1007,7 +1061,9 @@ impl<'a> SeatRef<'a> {
 
     /// Where the frame lies, for another buffer's Writer.
     fn elsewhere(self, found: &Found) -> Result<Elsewhere<'a>, WhyCopied> {
-        let Found { header, start, end, len, .. } = *found;
+        let Found { header, end, .. } = *found;
+        let (start, len) = (found.start.minus(found.block()), found.len + found.block());
+        let has_attributes = found.has_attributes();
         match self {
             Self::V2(seat) => Ok(Elsewhere {
                 origin: seat.segment(),
@@ -1016,6 +1072,7 @@ impl<'a> SeatRef<'a> {
                 start,
                 end,
                 len,
+                has_attributes,
             }),
             Self::Member(seat) => Ok(Elsewhere {
                 origin: seat.segment(),
@@ -1024,6 +1081,7 @@ impl<'a> SeatRef<'a> {
                 start,
                 end,
                 len,
+                has_attributes,
             }),
             Self::Referred(shared) => Ok(Elsewhere {
                 origin: &shared.origin.segment,
@@ -1032,6 +1090,7 @@ impl<'a> SeatRef<'a> {
                 start,
                 end: shared.end,
                 len,
+                has_attributes,
             }),
             Self::V1(_) => Err(WhyCopied::Protocol),
             Self::Copied(_) => Err(WhyCopied::NotInARing),

@@ -47,6 +47,7 @@ pub struct BufferConfig {
     pub(crate) group_window: u32,
     pub(crate) timestamps: bool,
     pub(crate) payload_sharing: bool,
+    pub(crate) attributes: bool,
     pub(crate) keep_for_main: bool,
     pub(crate) mode: u32,
     pub(crate) group: Option<u32>,
@@ -64,6 +65,7 @@ impl Default for BufferConfig {
             group_window: DEFAULT_GROUP_WINDOW,
             timestamps: false,
             payload_sharing: false,
+            attributes: true,
             keep_for_main: true,
             mode: 0o600,
             group: None,
@@ -194,6 +196,14 @@ impl BufferConfig {
     #[must_use]
     pub fn payload_sharing(mut self, on: bool) -> Self {
         self.payload_sharing = on;
+        self
+    }
+
+    /// Whether frames may have [attributes](crate::attributes), and may be empty; default yes. Frames without attributes are
+    /// the same either way, and cost the same. No effect in protocol 1.0.
+    #[must_use]
+    pub fn attributes(mut self, on: bool) -> Self {
+        self.attributes = on;
         self
     }
 

@@ -353,6 +353,14 @@ pub enum WriteError {
         /// Name of the buffer.
         name: Arc<str>,
     },
+    /// Frames of this buffer have no attributes: it speaks protocol 1.0, or was created without them.
+    #[error(
+        "buffer `{name}` has frames without attributes; nothing was written: create it with protocol 2.0 and `attributes(true)`, or write the payload alone"
+    )]
+    NoAttributes {
+        /// Name of the buffer.
+        name: Arc<str>,
+    },
     /// The frame can never fit.
     #[error(
         "buffer `{name}`: a frame of {bytes} bytes is larger than the largest possible, {max}: create the buffer with a larger payload"

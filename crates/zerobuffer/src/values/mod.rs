@@ -1,6 +1,5 @@
 //! Values: what every band names, and what names none of them.
 
-#[cfg(not(loom))]
 pub mod attributes;
 #[cfg(not(loom))]
 pub(crate) mod call_error;

@@ -214,7 +214,7 @@ impl View {
             self.origin = (origin.layout().segment_id == segment_id).then_some(origin);
         }
         let origin = self.origin.as_ref().filter(|origin| origin.is_sound())?;
-        copied.follow(origin, header, start, len).then(|| found.resolved(start, len))
+        copied.follow(origin, found, header, start, len)
     }
 
     fn is_registered(&self) -> bool {

@@ -439,8 +439,13 @@ impl Engine {
         if !origin.is_there(&reference) {
             return Err("the buffer that it lies in has taken it back");
         }
-        self.seat.borrowed.note(found.end, reference.end, &origin);
         let Reference { header, start, end, len, .. } = reference;
+        let mut head = [0; 8];
+        if found.has_attributes() {
+            origin.segment.copy_out(start, &mut head);
+        }
+        let resolved = found.resolved(start, len, u64::from_le_bytes(head))?;
+        self.seat.borrowed.note(found.end, end, &origin);
         let seat = &self.seat;
         match self.shared.as_mut().and_then(Arc::get_mut) {
             Some(shared) => (shared.origin, shared.header, shared.end) = (origin, header, end),
@@ -449,7 +454,7 @@ impl Engine {
                 self.shared = Some(Arc::new(shared));
             }
         }
-        Ok(found.resolved(start, len))
+        Ok(resolved)
     }
 
     /// Where a found frame lies that is not in this buffer.

@@ -66,6 +66,7 @@ pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout,
         group_entries: config.group_window,
         timestamps: config.timestamps,
         sharing: config.payload_sharing,
+        attributes: config.attributes,
         start_position: config.start_position,
         page_bytes: rustix::param::page_size() as u64,
     };
@@ -161,6 +162,7 @@ fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), Open
         ("group_window", found.group_entries.into(), wanted.group_entries.into()),
         ("timestamps", found.timestamps().into(), wanted.timestamps().into()),
         ("payload_sharing", found.sharing.into(), wanted.sharing.into()),
+        ("attributes", found.frames.attributes.into(), wanted.frames.attributes.into()),
     ] {
         if found != wanted {
             return Err(OpenError::ConfigMismatch {
@@ -183,6 +185,8 @@ pub(crate) struct Elsewhere<'a> {
     pub(crate) start: Position,
     pub(crate) end: Position,
     pub(crate) len: u64,
+    /// Whether its bytes begin with an attribute block.
+    pub(crate) has_attributes: bool,
 }
 
 /// The Writer of a 2.0 buffer.
@@ -521,7 +525,7 @@ impl Engine {
         self.stamp(&claim);
         let sequence = self.producer.next_sequence();
         let committed = export.pass_on(frame.header, frame.end, || {
-            self.producer.commit_reference(&self.segment, &claim);
+            self.producer.commit_reference(&self.segment, &claim, frame.has_attributes);
         });
         self.wake();
         Ok(committed.map(|()| sequence).ok_or(WhyCopied::OutOfOrder))
@@ -563,6 +567,25 @@ impl Engine {
         self.stamp(claim);
         let sequence = self.producer.next_sequence();
         self.producer.stage(&self.segment, claim);
+        sequence
+    }
+
+    /// Completes a claimed frame whose first `block` bytes are its attribute block, and makes it visible. Returns its
+    /// number.
+    pub(crate) fn commit_with_attributes(&mut self, claim: &Claim, block: usize) -> u64 {
+        self.stamp(claim);
+        let sequence = self.producer.next_sequence();
+        self.producer.commit_with_attributes(&self.segment, claim, block as u64);
+        self.wake();
+        sequence
+    }
+
+    /// Completes a claimed frame whose first `block` bytes are its attribute block; visible with
+    /// [`publish`](Self::publish). Returns its number.
+    pub(crate) fn stage_with_attributes(&mut self, claim: &Claim, block: usize) -> u64 {
+        self.stamp(claim);
+        let sequence = self.producer.next_sequence();
+        self.producer.stage_with_attributes(&self.segment, claim, block as u64);
         sequence
     }
 

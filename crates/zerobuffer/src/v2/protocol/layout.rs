@@ -15,6 +15,8 @@ pub(crate) const MAGIC: [u8; 8] = *b"ZEROBUF2";
 pub(crate) const FEATURE_TIMESTAMPS: u64 = 1;
 /// Feature (observe): frames may lie in other buffers, and other buffers' frames in this one.
 pub(crate) const FEATURE_SHARING: u64 = 2;
+/// Feature (observe): frames may have an attribute block in front of their payload.
+pub(crate) const FEATURE_ATTRIBUTES: u64 = 4;
 /// Most slots a registry can have: one bit each in `sleepers`.
 pub(crate) const MAX_SLOTS: u32 = 64;
 /// Largest ring: frame lengths have 32 bits, frame numbers 28.
@@ -351,6 +353,8 @@ pub(crate) struct FrameGeometry {
     pub(crate) header: u64,
     /// Payloads of at least this many bytes start on 64.
     pub(crate) align_threshold: u64,
+    /// Whether frames may have attributes.
+    pub(crate) attributes: bool,
 }
 
 /// Where one frame's bytes lie.
@@ -365,7 +369,12 @@ pub(crate) struct Extent {
 impl FrameGeometry {
     /// Geometry of a ring of `capacity` bytes.
     pub(crate) const fn new(capacity: u64, header: u64, align_threshold: u64) -> Self {
-        Self { capacity, header, align_threshold }
+        Self { capacity, header, align_threshold, attributes: false }
+    }
+
+    /// The same, for frames that may have attributes.
+    pub(crate) const fn with_attributes(self, attributes: bool) -> Self {
+        Self { attributes, ..self }
     }
 
     /// Largest frame that fits at every position.
@@ -458,6 +467,7 @@ pub(crate) struct Wish {
     pub(crate) group_entries: u32,
     pub(crate) timestamps: bool,
     pub(crate) sharing: bool,
+    pub(crate) attributes: bool,
     pub(crate) start_position: u64,
     pub(crate) page_bytes: u64,
 }
@@ -510,7 +520,8 @@ impl Layout {
         let capacity = wish.payload_bytes.next_power_of_two().max(page);
         let header = if wish.timestamps { 16 } else { 8 };
         Ok(Self {
-            frames: FrameGeometry::new(capacity, header, ALIGN_THRESHOLD),
+            frames: FrameGeometry::new(capacity, header, ALIGN_THRESHOLD)
+                .with_attributes(wish.attributes),
             slot_count: wish.slot_count,
             group_count: wish.group_count,
             group_entries: if wish.group_count == 0 { 0 } else { group_entries },
@@ -580,7 +591,8 @@ impl Layout {
         put(0x008, &MAGIC);
         let timestamps = if self.timestamps() { FEATURE_TIMESTAMPS } else { 0 };
         let sharing = if self.sharing { FEATURE_SHARING } else { 0 };
-        put(0x018, &(timestamps | sharing).to_le_bytes());
+        let attributes = if self.frames.attributes { FEATURE_ATTRIBUTES } else { 0 };
+        put(0x018, &(timestamps | sharing | attributes).to_le_bytes());
         put(0x028, &self.segment_id.to_le_bytes());
         put(0x030, &self.segment_bytes.to_le_bytes());
         put(0x038, &(self.page_bytes as u32).to_le_bytes());
@@ -629,7 +641,7 @@ impl Layout {
             return Err(LayoutProblem::Version(version));
         }
         require(u32_at(0) as usize == OIEB_BYTES, "oieb_size", u32_at(0).into(), "4096")?;
-        let known = FEATURE_TIMESTAMPS | FEATURE_SHARING;
+        let known = FEATURE_TIMESTAMPS | FEATURE_SHARING | FEATURE_ATTRIBUTES;
         let unknown = u64_at(0x10) | if observe { 0 } else { u64_at(0x18) & !known };
         if unknown != 0 {
             return Err(LayoutProblem::Features(unknown));
@@ -689,7 +701,8 @@ impl Layout {
         let mut boot_id = [0; 16];
         boot_id.copy_from_slice(&oieb[0x80..0x90]);
         let layout = Self {
-            frames: FrameGeometry::new(capacity, header, align_threshold),
+            frames: FrameGeometry::new(capacity, header, align_threshold)
+                .with_attributes(u64_at(0x18) & FEATURE_ATTRIBUTES != 0),
             slot_count,
             group_count,
             group_entries,
@@ -737,6 +750,7 @@ mod tests {
             group_entries: 64,
             timestamps: true,
             sharing: true,
+            attributes: true,
             start_position: 0,
             page_bytes: 4096,
         }

@@ -4,6 +4,7 @@ use super::layout::{FRAME_NUMBER_BITS, FrameGeometry};
 
 const FLAG_SKIP: u64 = 1 << 32;
 const FLAG_REFERENCE: u64 = 1 << 33;
+const FLAG_ATTRIBUTES: u64 = 1 << 35;
 const FLAGS: u64 = 0xf << 32;
 const FRAME_NUMBER_SHIFT: u32 = 64 - FRAME_NUMBER_BITS;
 const NUMBER_MASK: u64 = (1 << FRAME_NUMBER_BITS) - 1;
@@ -13,10 +14,11 @@ const NUMBER_MASK: u64 = (1 << FRAME_NUMBER_BITS) - 1;
 pub(crate) enum Word {
     /// Nothing here yet.
     Empty,
-    /// A frame of `len` bytes.
-    Frame { len: u64, number_bits: u64 },
-    /// A frame whose payload lies in another buffer; the `len` bytes here say where.
-    Reference { len: u64, number_bits: u64 },
+    /// A frame of `len` bytes, which begin with an attribute block if it `has_attributes`.
+    Frame { len: u64, number_bits: u64, has_attributes: bool },
+    /// A frame whose bytes lie in another buffer; the `len` bytes here say where. It is those there that begin with an
+    /// attribute block.
+    Reference { len: u64, number_bits: u64, has_attributes: bool },
     /// No frame: go on `bytes` further.
     Skip { bytes: u64, number_bits: u64 },
 }
@@ -46,6 +48,12 @@ pub(crate) fn reference(len: u64, sequence: u64) -> u64 {
     frame(len, sequence) | FLAG_REFERENCE
 }
 
+/// The word of the same frame, with an attribute block in front of its payload.
+#[inline]
+pub(crate) fn with_attributes(word: u64) -> u64 {
+    word | FLAG_ATTRIBUTES
+}
+
 /// Whether a word, if it is not damaged, is that of a skip.
 #[inline(always)]
 pub(crate) fn is_skip(word: u64) -> bool {
@@ -59,14 +67,18 @@ pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'stati
         return Ok(Word::Empty);
     }
     let (len, number_bits) = (word & u64::from(u32::MAX), word >> FRAME_NUMBER_SHIFT);
-    match word & FLAGS {
-        0 if len >= 1 && len <= geometry.max_frame() => Ok(Word::Frame { len, number_bits }),
+    let has_attributes = word & FLAG_ATTRIBUTES != 0 && geometry.attributes;
+    let flags = if has_attributes { word & FLAGS & !FLAG_ATTRIBUTES } else { word & FLAGS };
+    match flags {
+        0 if len >= 1 && len <= geometry.max_frame() => {
+            Ok(Word::Frame { len, number_bits, has_attributes })
+        }
         0 => Err("a frame length that is zero or larger than the ring allows"),
         FLAG_REFERENCE if len >= 1 && len <= geometry.max_frame() => {
-            Ok(Word::Reference { len, number_bits })
+            Ok(Word::Reference { len, number_bits, has_attributes })
         }
         FLAG_REFERENCE => Err("a reference of impossible length"),
-        FLAG_SKIP if len >= 8 && len % 8 == 0 && len < geometry.capacity => {
+        FLAG_SKIP if !has_attributes && len >= 8 && len % 8 == 0 && len < geometry.capacity => {
             Ok(Word::Skip { bytes: len, number_bits })
         }
         FLAG_SKIP => Err("a skip of impossible length"),
@@ -82,6 +94,17 @@ pub(crate) fn plain_frame(word: u64, sequence: u64, geometry: &FrameGeometry) ->
     let expected = (sequence as u32) << (FRAME_NUMBER_SHIFT - 32);
     let fits = len.wrapping_sub(1) < geometry.max_frame();
     ((word >> 32) as u32 == expected && fits).then_some(len)
+}
+
+/// As [`plain_frame`], of a frame with an attribute block.
+#[inline(always)]
+pub(crate) fn frame_with_attributes(
+    word: u64,
+    sequence: u64,
+    geometry: &FrameGeometry,
+) -> Option<u64> {
+    let is_flagged = word & FLAG_ATTRIBUTES != 0 && geometry.attributes;
+    if is_flagged { plain_frame(word & !FLAG_ATTRIBUTES, sequence, geometry) } else { None }
 }
 
 /// Whether `number_bits` are those of `sequence`.
@@ -111,7 +134,8 @@ mod tests {
     #[test]
     fn frames_and_skips_survive_the_round_trip() {
         for sequence in [1, 2, NUMBER_MASK, NUMBER_MASK + 1, u64::MAX] {
-            let Ok(Word::Frame { len, number_bits }) = parse(frame(77, sequence), &geometry())
+            let Ok(Word::Frame { len, number_bits, has_attributes: false }) =
+                parse(frame(77, sequence), &geometry())
             else {
                 panic!("a frame");
             };
@@ -158,7 +182,10 @@ mod tests {
         }
         assert_eq!(parse(0, &geometry()), Ok(Word::Empty));
         let referring = parse(reference(64, 5), &geometry());
-        assert_eq!(referring, Ok(Word::Reference { len: 64, number_bits: 5 }));
+        assert_eq!(
+            referring,
+            Ok(Word::Reference { len: 64, number_bits: 5, has_attributes: false })
+        );
         assert_eq!(plain_frame(reference(64, 5), 5, &geometry()), None);
     }
 }

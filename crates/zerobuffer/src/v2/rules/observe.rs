@@ -26,6 +26,8 @@ const ATTEMPTS: u32 = 4;
 pub(crate) struct Copied {
     /// The payload, and what was left of larger ones before it.
     bytes: Vec<u8>,
+    /// How many of them are the attribute block in front of the payload.
+    block: usize,
     /// When it was committed; 0 in a buffer without timestamps.
     committed_ns: u64,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Copied {
 impl Copied {
     /// The frame that was copied last, which has `len` bytes, alone.
     pub(crate) fn only(&self, len: u64) -> Self {
-        Self { bytes: self.payload(len).to_vec(), ..*self }
+        Self { bytes: self.bytes[..self.block + len as usize].to_vec(), ..*self }
     }
 
     /// What it was stamped with when it was committed; 0: with nothing.
@@ -44,33 +46,50 @@ impl Copied {
     /// The payload of the frame that was copied last, which has `len` bytes.
     #[inline]
     pub(crate) fn payload(&self, len: u64) -> &[u8] {
-        &self.bytes[..len as usize]
+        &self.bytes[self.block..][..len as usize]
     }
 
-    /// Copies the payload of a frame in another ring, that was passed on by reference; false if it was overwritten.
+    /// The attribute block of the frame that was copied last; empty if it has none.
+    pub(crate) fn block(&self) -> &[u8] {
+        &self.bytes[..self.block]
+    }
+
+    /// Copies a frame in another ring, that was passed on by reference as `found`; `None` if it was overwritten.
     pub(crate) fn follow(
         &mut self,
         memory: &impl Memory,
+        found: &Found,
         header: Position,
         start: Position,
         len: u64,
-    ) -> bool {
+    ) -> Option<Found> {
         let word = memory.word(header).load(Ordering::Acquire);
         if !is_whole(memory, header) {
-            return false;
+            return None;
         }
         // As in `look_here`: what was loaded can be believed now.
         let is_it = matches!(word::parse(word, memory.frames()), Ok(Word::Frame { len: there, .. }) if there == len);
         if !is_it || start != memory.frames().extent(header, len).start {
-            return false;
+            return None;
         }
         self.take(memory, start, len);
-        is_whole(memory, header)
+        if !is_whole(memory, header) {
+            return None;
+        }
+        let resolved = found.resolved(start, len, self.head()).ok()?;
+        self.block = resolved.block() as usize;
+        Some(resolved)
+    }
+
+    /// The first word of what was copied.
+    fn head(&self) -> u64 {
+        self.bytes.first_chunk().map_or(0, |head| u64::from_ne_bytes(*head))
     }
 
     /// Copies word by word, for the Writer may be changing them.
     fn take(&mut self, memory: &impl Memory, start: Position, len: u64) {
         let room = len.next_multiple_of(8) as usize;
+        self.block = 0;
         if self.bytes.len() < room {
             self.bytes.resize(room, 0);
         }
@@ -208,7 +227,8 @@ impl Observation {
             if !is_whole(memory, position) {
                 return Ok(Sight::Overtaken);
             }
-            let mut refers = false;
+            let mut marks = 0;
+            let mut begins_with_block = false;
             let (len, number_bits) = match word::parse(word, memory.frames())? {
                 Word::Empty if skipped == 0 => return Ok(Sight::Nothing),
                 Word::Empty => return Err("a skip that leads to no frame"),
@@ -221,16 +241,20 @@ impl Observation {
                 }
                 Word::Skip { .. } if skipped != 0 => return Err("two skips in a row"),
                 Word::Skip { number_bits, .. } => (0, number_bits),
-                Word::Frame { len, number_bits } => (len, number_bits),
-                Word::Reference { len, number_bits } => {
-                    refers = true;
+                Word::Frame { len, number_bits, has_attributes } => {
+                    begins_with_block = has_attributes;
+                    (len, number_bits)
+                }
+                Word::Reference { len, number_bits, has_attributes } => {
+                    marks = ring::reference_marks(has_attributes);
                     (len, number_bits)
                 }
             };
             if !word::is_number(number_bits, self.number) {
                 return Err("a frame whose number is not the next one");
             }
-            let extent = memory.frames().extent(position, len);
+            let mut extent = memory.frames().extent(position, len);
+            let mut payload = len;
             copied.take(memory, extent.start, len);
             copied.committed_ns = match memory.frames().header {
                 16 => memory.word(position.plus(8)).load(Ordering::Relaxed),
@@ -239,7 +263,13 @@ impl Observation {
             if !is_whole(memory, position) {
                 return Ok(Sight::Overtaken);
             }
-            let found = Found::copied(position, extent, len, self.number, skipped, refers);
+            if begins_with_block {
+                marks = ring::attribute_block(copied.head(), len)?;
+                copied.block = marks as usize;
+                payload = len - marks;
+                extent.start = extent.start.plus(marks);
+            }
+            let found = Found::copied(position, extent, payload, self.number, skipped, marks);
             return Ok(Sight::Frame(found));
         }
     }

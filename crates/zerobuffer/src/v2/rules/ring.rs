@@ -29,6 +29,7 @@ use crate::sync::Ordering;
 use crate::v2::protocol::layout::{Extent, FrameGeometry};
 use crate::v2::protocol::position::Position;
 use crate::v2::protocol::word::{self, Word};
+use crate::values::attributes;
 
 pub(crate) use consumer::{Consumer, release};
 pub(crate) use missing::{WIPED_OUT, is_wiped_out};
@@ -112,8 +113,16 @@ struct Walk {
 
 enum Step {
     Empty,
-    Skip { bytes: u64 },
-    Frame { position: Position, len: u64, extent: Extent, marks: u64 },
+    Skip {
+        bytes: u64,
+    },
+    /// `extent` begins with the payload, which `len` bytes have; behind the attribute block, if there is one.
+    Frame {
+        position: Position,
+        len: u64,
+        extent: Extent,
+        marks: u64,
+    },
 }
 
 impl Walk {
@@ -139,8 +148,20 @@ impl Walk {
                 self.skipped = true;
                 Ok(Step::Skip { bytes })
             }
-            Word::Frame { len, .. } => Ok(self.pass(frames, len, 0)),
-            Word::Reference { len, .. } => Ok(self.pass(frames, len, REFERENCE)),
+            Word::Frame { len, has_attributes, .. } => {
+                let extent = frames.extent(self.position, len);
+                if !has_attributes {
+                    return Ok(self.pass(extent, len, 0));
+                }
+                let head = memory.word(extent.start).load(Ordering::Relaxed);
+                let block = attribute_block(head, len)?;
+                let payload = Extent { start: extent.start.plus(block), ..extent };
+                Ok(self.pass(payload, len - block, block))
+            }
+            Word::Reference { len, has_attributes, .. } => {
+                let extent = frames.extent(self.position, len);
+                Ok(self.pass(extent, len, reference_marks(has_attributes)))
+            }
         }
     }
 }
@@ -148,12 +169,19 @@ impl Walk {
 impl Walk {
     /// Goes behind the frame here.
     #[inline]
-    fn pass(&mut self, frames: &FrameGeometry, len: u64, marks: u64) -> Step {
+    fn pass(&mut self, extent: Extent, len: u64, marks: u64) -> Step {
         let position = self.position;
-        let extent = frames.extent(position, len);
         self.position = extent.end;
         self.skipped = false;
         Step::Frame { position, len, extent, marks }
+    }
+}
+
+/// Length of the attribute block that begins with the word `head`, in a frame of `len` bytes.
+pub(crate) fn attribute_block(head: u64, len: u64) -> Result<u64, Damage> {
+    match attributes::split(head.to_le_bytes(), len as usize) {
+        Ok((block, _)) => Ok(block as u64),
+        Err(_) => Err("an attribute block that is longer than its frame, or none"),
     }
 }
 
@@ -179,8 +207,17 @@ pub(crate) struct Found {
 const REDELIVERED: u64 = 1;
 /// In `marks`: what lies here says where the payload is.
 const REFERENCE: u64 = 2;
+/// In `marks`: the bytes that the reference leads to begin with an attribute block.
+const REFERRED_ATTRIBUTES: u64 = 4;
+/// In `marks`: the length of the attribute block in front of the payload, a multiple of 8 below 2^16; 0: there is none.
+const BLOCK: u64 = 0xfff8;
 /// In `marks`: where the bytes begin that were skipped, less than a lap.
 const SKIPPED_SHIFT: u32 = 32;
+
+/// Marks of a frame that lies in another buffer.
+pub(crate) fn reference_marks(has_attributes: bool) -> u64 {
+    if has_attributes { REFERENCE | REFERRED_ATTRIBUTES } else { REFERENCE }
+}
 
 impl Found {
     /// A frame whose accounts are kept by another protocol's rules; `end` is what it is released by.
@@ -201,11 +238,15 @@ impl Found {
         len: u64,
         sequence: u64,
         skipped: u64,
-        refers: bool,
+        marks: u64,
     ) -> Self {
         let Extent { start, end } = extent;
-        let marks = if refers { REFERENCE } else { 0 };
         Self { header, start, len, end, sequence, marks: marks | skipped << SKIPPED_SHIFT }
+    }
+
+    /// Whether the bytes that it stands for, here or in another buffer, begin with an attribute block.
+    pub(crate) fn has_attributes(&self) -> bool {
+        self.marks & (REFERRED_ATTRIBUTES | BLOCK) != 0
     }
 
     /// Whether its payload lies in another buffer, and the bytes here say where.
@@ -214,9 +255,26 @@ impl Found {
         self.marks & REFERENCE != 0
     }
 
-    /// The same frame, with its payload where it lies in the other buffer.
-    pub(crate) fn resolved(self, start: Position, len: u64) -> Self {
-        Self { start, len, ..self }
+    /// The same frame, with its payload where it lies in the other buffer, whose bytes begin with the word `head`.
+    pub(crate) fn resolved(self, start: Position, len: u64, head: u64) -> Result<Self, Damage> {
+        if self.marks & REFERRED_ATTRIBUTES == 0 {
+            return Ok(Self { start, len, ..self });
+        }
+        let block = attribute_block(head, len)?;
+        let marks = self.marks & !BLOCK | block;
+        Ok(Self { start: start.plus(block), len: len - block, marks, ..self })
+    }
+
+    /// The attribute block in front of the payload, as a frame of its own.
+    pub(crate) fn only_block(self) -> Self {
+        let block = self.block();
+        Self { start: self.start.minus(block), len: block, ..self }
+    }
+
+    /// Bytes of the attribute block, which ends where the payload begins; 0: there is none.
+    #[inline(always)]
+    pub(crate) fn block(&self) -> u64 {
+        self.marks & BLOCK
     }
 
     /// The same, handed out for the second time at least.

@@ -623,12 +623,12 @@ fn a_frame_is_not_believed_to_be_as_long_as_one_that_lay_in_a_larger_ring() {
     let mut bench = Bench::new(8, 0, WHOLE);
     bench.join(0, true);
     let claim = bench.producer.claim(&bench.heap, 40).unwrap();
-    bench.producer.commit_reference(&bench.heap, &claim);
+    bench.producer.commit_reference(&bench.heap, &claim, false);
     let consumer = &mut bench.sides[0].as_mut().unwrap().consumer;
     let reference = consumer.poll(&bench.heap).unwrap().unwrap();
     assert!(reference.is_reference());
     let large = CAPACITY * 16;
-    consumer.take(&bench.heap.slots()[0], &reference.resolved(Position(0), large));
+    consumer.take(&bench.heap.slots()[0], &reference.resolved(Position(0), large, 0).unwrap());
     // What follows claims to be just as long.
     let word = crate::v2::protocol::word::frame(large, consumer.next_sequence());
     bench.heap.word(consumer.position()).store(word, Ordering::Relaxed);

@@ -235,6 +235,16 @@ impl<'a> AttributesRef<'a> {
         Ok(Self { records })
     }
 
+    /// Reads a whole block; an empty one has no attributes.
+    ///
+    /// # Errors
+    /// [`AttributesError`] says what is wrong with the block, or with which record.
+    pub(crate) fn from_block(block: &'a [u8]) -> Result<Self, AttributesError> {
+        let Some(head) = block.first_chunk() else { return Ok(Self::default()) };
+        let (_, records) = split(*head, block.len())?;
+        Self::from_records(&block[records])
+    }
+
     /// The records as they are carried: for those who pass them on.
     pub fn as_records(self) -> &'a [u8] {
         self.records
@@ -347,6 +357,17 @@ impl<'a> Iterator for Records<'a> {
 pub(crate) fn block_bytes(attributes: AttributesRef<'_>, starts_on_a_line: bool) -> usize {
     let granule = if starts_on_a_line { LINE_BYTES } else { GRANULE_BYTES };
     (HEAD_BYTES + attributes.records.len()).next_multiple_of(granule)
+}
+
+/// Bytes of the block for these attributes in front of `payload` bytes, where frames of at least `threshold` bytes start
+/// on a cache line.
+pub(crate) fn padded_block_bytes(
+    attributes: AttributesRef<'_>,
+    payload: usize,
+    threshold: usize,
+) -> usize {
+    let short = block_bytes(attributes, false);
+    if short + payload < threshold { short } else { block_bytes(attributes, true) }
 }
 
 /// Fills a block: its head, the records, zeros.

@@ -56,6 +56,16 @@ pub enum AttributesError {
         /// What was expected.
         expected: &'static str,
     },
+    /// The attributes need more room than their loan has.
+    #[error(
+        "attributes of {needed} bytes where the loan has room for {room}: begin it with attributes that are as long"
+    )]
+    NoRoom {
+        /// Bytes of their block.
+        needed: usize,
+        /// Bytes of the block that the loan began with.
+        room: usize,
+    },
     /// A value that is too long for a record.
     #[error("an attribute value of {found} bytes: at most {most} fit a record; split it over several kinds", most = u8::MAX)]
     TooLong {

@@ -14,7 +14,9 @@ pub use error::AttributesError;
 pub use prefix::PREFIX_BYTES;
 pub use typed::{Clock, Codec, FrameFlags, Origin, Plane, Timestamp, TraceContext};
 
-pub(crate) use block::{block_bytes, split};
+pub(crate) use block::split;
+#[cfg(not(loom))]
+pub(crate) use block::{block_bytes, fill, padded_block_bytes};
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::block::fill;
+use super::block::{block_bytes, fill};
 use super::*;
 
 fn block_of(attributes: &Attributes, on_a_line: bool) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! A reader's side of the ring.
 
-use super::{Damage, Found, REDELIVERED, Step, Walk, find_frame, number_at};
+use super::{Damage, Found, REDELIVERED, Step, Walk, attribute_block, find_frame, number_at};
 use crate::fault::{self, Fault};
 use crate::sync::Ordering;
 use crate::v2::protocol::layout::{Extent, FrameGeometry, Slot};
@@ -202,7 +202,9 @@ impl Consumer {
     #[inline(never)]
     fn advance_unguessed(&mut self, memory: &impl Memory) -> bool {
         let (position, sequence) = (self.position(), self.next_sequence());
-        let Some((len, extent)) = self.look(memory, position, sequence) else { return false };
+        let Some((len, extent)) = self.look(memory, position, sequence) else {
+            return self.advance_with_attributes(memory);
+        };
         let is_usual = len == self.newest.len;
         self.newest.header = position;
         self.newest.start = extent.start;
@@ -213,6 +215,29 @@ impl Consumer {
         self.bytes = self.bytes.wrapping_add(len);
         let frames = memory.frames();
         self.guess = if is_usual { Guess::behind(&self.newest, frames) } else { Guess::NONE };
+        true
+    }
+
+    /// Goes behind the next frame if it is plain to see that there is one, with attributes.
+    fn advance_with_attributes(&mut self, memory: &impl Memory) -> bool {
+        if self.redelivers {
+            return false;
+        }
+        let (position, sequence, frames) = (self.position(), self.next_sequence(), memory.frames());
+        // COMMIT: as in `look`.
+        let word = memory.word(position).load(Ordering::Acquire);
+        let Some(len) = word::frame_with_attributes(word, sequence, frames) else { return false };
+        let extent = frames.extent(position, len);
+        let head = memory.word(extent.start).load(Ordering::Relaxed);
+        let Ok(block) = attribute_block(head, len) else { return false };
+        self.newest.header = position;
+        self.newest.start = extent.start.plus(block);
+        self.newest.len = len - block;
+        self.newest.end = extent.end;
+        self.newest.sequence = sequence;
+        self.newest.marks = block;
+        self.bytes = self.bytes.wrapping_add(len - block);
+        self.guess = Guess::NONE;
         true
     }
 

@@ -400,9 +400,55 @@ impl<P: Placing> Producer<P> {
     }
 
     /// Completes and publishes a claimed frame that says where the payload lies; with what is staged before it.
-    pub(crate) fn commit_reference(&mut self, memory: &impl Memory, claim: &Claim) {
-        self.stage_as(memory, claim, word::reference(claim.len, self.tail.next));
+    /// `has_attributes`: what lies there begins with an attribute block.
+    pub(crate) fn commit_reference(
+        &mut self,
+        memory: &impl Memory,
+        claim: &Claim,
+        has_attributes: bool,
+    ) {
+        let word = word::reference(claim.len, self.tail.next);
+        let word = if has_attributes { word::with_attributes(word) } else { word };
+        self.stage_as(memory, claim, word);
         self.publish(memory);
+    }
+
+    /// Completes and publishes a claimed frame whose first `block` bytes are its attribute block; with what is staged
+    /// before it.
+    pub(crate) fn commit_with_attributes(
+        &mut self,
+        memory: &impl Memory,
+        claim: &Claim,
+        block: u64,
+    ) {
+        if claim.frame != claim.position || self.batch.is_open {
+            self.stage_with_attributes(memory, claim, block);
+            self.publish(memory);
+            return;
+        }
+        terminate(memory, claim);
+        let word = word::with_attributes(word::frame(claim.len, self.tail.next));
+        // COMMIT: pairs with the Acquire load in `Walk::step`.
+        memory.word(claim.frame).store(word, Ordering::Release);
+        fault::point(Fault::FrameCommitted);
+        self.tail.pass(claim);
+        self.tail.bytes_committed = self.tail.bytes_committed.wrapping_sub(block);
+        self.tail.publish(memory.writer(), claim.frame);
+        self.placing.committed(memory, claim, self.ready_until);
+    }
+
+    /// Completes a claimed frame whose first `block` bytes are its attribute block; invisible until
+    /// [`publish`](Self::publish).
+    pub(crate) fn stage_with_attributes(
+        &mut self,
+        memory: &impl Memory,
+        claim: &Claim,
+        block: u64,
+    ) {
+        let word = word::with_attributes(word::frame(claim.len, self.tail.next));
+        self.stage_as(memory, claim, word);
+        // Only payload counts.
+        self.tail.bytes_committed = self.tail.bytes_committed.wrapping_sub(block);
     }
 
     /// Completes a claimed frame whose payload is in place; invisible until [`publish`](Self::publish).

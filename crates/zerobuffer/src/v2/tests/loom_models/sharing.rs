@@ -67,7 +67,7 @@ fn export(origin: &Heap) -> &crate::v2::protocol::layout::Slot {
 fn pass_on(origin: &Heap, target: &Heap, output: &mut Producer, held: &Found) {
     let claim = output.claim(target, 16).unwrap();
     assert!(sharing::protect(export(origin), held.header, held.end));
-    output.commit_reference(target, &claim);
+    output.commit_reference(target, &claim, false);
     ring::release(&origin.slots()[RELAY as usize], held.end);
 }
 
