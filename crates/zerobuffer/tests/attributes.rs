@@ -18,7 +18,7 @@ fn config() -> BufferConfig {
 /// Attributes of the frame `number`: none for some, and of many lengths.
 fn attributes_of(number: u64) -> Attributes {
     let mut attributes = Attributes::new();
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         attributes.set_source_sequence(number).set_presentation_time(Duration::from_nanos(number));
         attributes.set_flags(FrameFlags::from_bits(number as u32));
         attributes.set(200, &vec![number as u8; (number * 7 % 256) as usize]).unwrap();
@@ -52,7 +52,8 @@ fn check(frame: &Frame<'_>) {
 
 #[test]
 fn readers_of_every_kind_get_them() {
-    let kinds: [(&str, fn(&Path) -> Reader); 5] = [
+    type Join = fn(&Path) -> Reader;
+    let kinds: [(&str, Join); 5] = [
         ("every", |dir| reader_in(dir).join("b").unwrap()),
         ("ephemeral", |dir| reader_in(dir).ephemeral().join("b").unwrap()),
         ("member", |dir| reader_in(dir).group("crew").join("b").unwrap()),

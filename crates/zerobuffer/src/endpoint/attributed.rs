@@ -118,7 +118,8 @@ impl Writer {
         if let Some(claim) = self.engine.try_claim(block + payload) {
             return Ok(claim);
         }
-        let claimed = self.engine.claim(block + payload, false, self.default_patience());
+        let patience = self.default_patience();
+        let claimed = self.engine.claim(block + payload, false, patience);
         if let Err(error) = &claimed
             && self.drops_newest()
             && (error.is_timeout() || error.is_peer_gone())

@@ -9,10 +9,9 @@ use crate::endpoint::writer::look_until;
 use crate::engine::{Attendance, Reading, SeatRef};
 use crate::v2::engine::member;
 use crate::v2::engine::members::{MemberWish, ReaderWish, slot_name};
-use crate::v2::engine::metadata::{self, Version};
+use crate::v2::engine::metadata::Version;
 use crate::v2::engine::onlooker;
-use crate::v2::engine::reader::{Behaviour, Engine};
-use crate::v2::ground::segment::Segment;
+use crate::v2::engine::reader::{Behaviour, V2Reader};
 use crate::v2::protocol::layout::SlotName;
 use crate::v2::rules::ring::Found;
 use crate::values::attributes::{AttributesError, AttributesRef};
@@ -338,10 +337,12 @@ impl Reader {
     /// [`MetadataError::Damaged`] if the block contradicts itself.
     pub fn metadata(&self) -> Result<Option<Metadata<'_>>, MetadataError> {
         let held = match &self.engine {
-            Reading::V2(engine) => engine.hold_metadata()?.map(|v| MetadataPlace::Held(engine, v)),
-            Reading::V1(engine) => engine.metadata()?.map(|bytes| MetadataPlace::Copied(1, bytes)),
-            Reading::Onlooker(engine) => copied(engine.segment())?,
-            Reading::Member(engine) => copied(engine.segment())?,
+            Reading::Everyday(engine) => {
+                engine.hold_metadata()?.map(|version| MetadataPlace::Held(engine, version))
+            }
+            Reading::Other(engine) => engine
+                .metadata()?
+                .map(|(generation, bytes)| MetadataPlace::Copied(generation, bytes)),
         };
         Ok(held.map(|place| Metadata { place }))
     }
@@ -552,18 +553,9 @@ pub struct Metadata<'a> {
 }
 
 /// The metadata, for one who cannot ask the writer to leave it as it is.
-fn copied(segment: &Segment) -> Result<Option<MetadataPlace<'static>>, MetadataError> {
-    if !segment.is_sound() {
-        return Err(segment.lost().to_metadata_error(segment.name()));
-    }
-    let copy = metadata::copy(segment)
-        .map_err(|problem| MetadataError::Damaged { name: segment.name().clone(), problem })?;
-    Ok(copy.map(|(generation, bytes)| MetadataPlace::Copied(generation, bytes)))
-}
-
 #[derive(Debug)]
 enum MetadataPlace<'a> {
-    Held(&'a Engine, Version),
+    Held(&'a V2Reader, Version),
     Copied(u64, Vec<u8>),
 }
 

@@ -24,12 +24,12 @@ enum Arrival {
 
 /// What the reader and the frames that it handed out share. Lives as long as any of them.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct V1Seat {
     segment: Segment,
     ring: Mutex<ReaderRing>,
 }
 
-impl Seat {
+impl V1Seat {
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
     }
@@ -80,7 +80,7 @@ impl Seat {
 /// The reader of a 1.0 buffer.
 #[derive(Debug)]
 pub(crate) struct V1Reader {
-    seat: Shared<Seat>,
+    seat: Shared<V1Seat>,
     spinner: Spinner,
     /// A unit of the data semaphore was taken whose frame was not handed out yet.
     unit: bool,
@@ -112,7 +112,7 @@ impl V1Reader {
         let segment = Segment::create(name, metadata_bytes as u64, payload_bytes as u64)?;
         let ring = Mutex::new(ReaderRing::new(segment.mapping.sizes()));
         Ok(Self {
-            seat: Shared::new(Seat { segment, ring }),
+            seat: Shared::new(V1Seat { segment, ring }),
             spinner: Spinner::new(strategy),
             unit: false,
             found: None,
@@ -128,7 +128,7 @@ impl V1Reader {
     }
 
     /// What it shares with its frames.
-    pub(crate) fn seat(&self) -> &Shared<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<V1Seat> {
         &self.seat
     }
 
@@ -207,7 +207,7 @@ impl V1Reader {
         self.found
     }
 
-    /// Hands out the frame that was found. Its bytes stay until it is [released](Seat::release), in any order.
+    /// Hands out the frame that was found. Its bytes stay until it is [released](V1Seat::release), in any order.
     pub(crate) fn take(&mut self) {
         if let Some(found) = self.found.take() {
             self.stats.frames += 1;

@@ -159,7 +159,7 @@ impl V1Writer {
         patience: Patience,
     ) -> Result<Claim, WriteError> {
         self.check()?;
-        let mut room = Room { writer: self, len: len as u64, fit, naps: 0 };
+        let mut room = RoomWait { writer: self, len: len as u64, fit, naps: 0 };
         // Most claims find room at once.
         match room.poll()? {
             Some(claim) => Ok(claim),
@@ -180,7 +180,7 @@ impl V1Writer {
         let mut spinner = self.spinner;
         let (frames, bytes) = (self.stats.frames, self.stats.bytes);
         let spin = spinner.begin(Progress { frames, bytes }, self.payload_bytes() as u64);
-        let mut room = Room { writer: self, len: len as u64, fit, naps: 0 };
+        let mut room = RoomWait { writer: self, len: len as u64, fit, naps: 0 };
         let result = wait(&mut room, &mut spinner, spin, patience);
         self.spinner = spinner;
         result?.ok_or_else(|| WriteError::Full {
@@ -188,15 +188,6 @@ impl V1Writer {
             waited: patience.limit(),
             holder: self.holder(),
         })
-    }
-
-    /// Publishes the open claim, whose first `len` bytes are the frame, and wakes the reader. Returns the
-    /// frame's sequence; `None` where there is no claim, or `len` is 0 or more than was claimed: then nothing
-    /// was published and the claim is given up.
-    pub(crate) fn commit(&mut self, len: usize) -> Option<u64> {
-        let sequence = self.stage(len)?;
-        self.publish();
-        Some(sequence)
     }
 
     /// Copies bytes to a place within the open claim.
@@ -211,7 +202,8 @@ impl V1Writer {
         });
     }
 
-    /// As [`commit`](Self::commit), but nobody sees the frame before [`publish`](Self::publish).
+    /// Completes the open claim, whose first `len` bytes are the frame; nobody sees it before [`publish`](Self::publish). Its
+    /// number; `None` where there is no claim, or `len` is 0 or more than was claimed: then the claim is given up.
     pub(crate) fn stage(&mut self, len: usize) -> Option<u64> {
         let sequence = self.ring.stage(&self.segment.mapping, len as u64)?;
         self.staged_bytes += len as u64;
@@ -286,7 +278,7 @@ impl V1Writer {
         let capacity = self.segment.mapping.sizes().payload_bytes;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         while self.segment.is_sound() {
-            // As in `Room::sleep`: what is released from here on posts.
+            // As in `RoomWait::sleep`: what is released from here on posts.
             self.segment.space.take_all();
             std::sync::atomic::fence(Ordering::SeqCst);
             let counted = self.segment.oieb().payload_free_bytes.load(Ordering::Acquire);
@@ -406,14 +398,14 @@ fn damaged(name: &Arc<str>, problem: &'static str) -> WriteError {
     WriteError::Damaged { name: name.clone(), problem }
 }
 
-struct Room<'a> {
+struct RoomWait<'a> {
     writer: &'a mut V1Writer,
     len: u64,
     fit: Fit,
     naps: u32,
 }
 
-impl Room<'_> {
+impl RoomWait<'_> {
     /// Looks again soon rather than be woken, for a while, if that is worth it. Who sleeps on the semaphore costs the
     /// reader a system call with its next release; where that frees one small frame of many, it would pay for every
     /// frame. A nap lasts as long as the reader takes for a small part of the ring.
@@ -432,7 +424,7 @@ impl Room<'_> {
     }
 }
 
-impl Awaited for Room<'_> {
+impl Awaited for RoomWait<'_> {
     type Output = Claim;
     type Error = WriteError;
 
@@ -521,6 +513,13 @@ impl Drop for V1Writer {
 #[cfg(test)]
 impl V1Writer {
     /// Copies a frame in and publishes it.
+    /// Publishes the open claim, whose first `len` bytes are the frame, and wakes the reader; its number.
+    pub(crate) fn commit(&mut self, len: usize) -> Option<u64> {
+        let sequence = self.stage(len)?;
+        self.publish();
+        Some(sequence)
+    }
+
     pub(crate) fn write(&mut self, payload: &[u8], patience: Patience) -> Result<u64, WriteError> {
         let claim = self.claim(payload.len(), Fit::Exact, patience)?;
         self.copy_in(claim.data_index, payload);

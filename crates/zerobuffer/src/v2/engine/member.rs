@@ -1,7 +1,6 @@
 //! The engine of a work group's member: the group's rules with waiting in turn, holding frames, and messages.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::wait::{Courtesy, Patience, Progress};
 
 /// A member's place in its group. Lives as long as the member or any frame it still holds.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct MemberSeat {
     segment: Segment,
     member: Membership,
     barrier: Barrier,
@@ -34,7 +33,7 @@ pub(crate) struct Seat {
     leaves_for_good: AtomicBool,
 }
 
-impl Seat {
+impl MemberSeat {
     #[inline]
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
@@ -58,7 +57,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for MemberSeat {
     fn drop(&mut self) {
         if self.segment.is_sound() && self.is_taken() {
             self.member.step_out(&self.segment);
@@ -77,8 +76,8 @@ pub(crate) struct Behaviour {
 
 /// A work group's member.
 #[derive(Debug)]
-pub(crate) struct Engine {
-    seat: Shared<Seat>,
+pub(crate) struct V2Member {
+    seat: Shared<MemberSeat>,
     claims: Claims,
     /// Claimed and not handed out yet.
     pending: Option<Found>,
@@ -99,7 +98,7 @@ struct Claims {
     look_for_orphans: bool,
 }
 
-impl Engine {
+impl V2Member {
     pub(crate) fn create(
         name: &str,
         dir: Option<&Path>,
@@ -134,7 +133,7 @@ impl Engine {
         let claimant = Claimant::new(member, &segment);
         let leaves_for_good = AtomicBool::new(false);
         Self {
-            seat: Shared::new(Seat {
+            seat: Shared::new(MemberSeat {
                 segment,
                 member,
                 barrier,
@@ -150,16 +149,12 @@ impl Engine {
         }
     }
 
-    pub(crate) fn seat(&self) -> &Shared<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<MemberSeat> {
         &self.seat
     }
 
     pub(crate) fn segment(&self) -> &Segment {
         &self.seat.segment
-    }
-
-    pub(crate) fn name(&self) -> &Arc<str> {
-        self.seat.segment.name()
     }
 
     /// Claims the next frame; it stays claimed until it is [taken](Self::take).
@@ -234,7 +229,7 @@ impl Engine {
 
 /// Frames of a group, as a member gets them.
 struct Claiming<'a> {
-    seat: &'a Shared<Seat>,
+    seat: &'a Shared<MemberSeat>,
     claims: &'a mut Claims,
     /// The call waits, and so takes its turn.
     waits: bool,

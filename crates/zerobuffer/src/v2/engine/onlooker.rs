@@ -1,7 +1,6 @@
 //! The engine of readers whom the Writer does not wait for: lossy ones, which are registered, and observers.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::arrival::{Source, Watch};
@@ -42,7 +41,7 @@ struct Post {
 
 /// A reader of a 2.0 buffer whom the Writer does not wait for.
 #[derive(Debug)]
-pub(crate) struct Onlooker {
+pub(crate) struct V2Onlooker {
     view: View,
     copied: Copied,
     pub(crate) watch: Watch,
@@ -60,7 +59,7 @@ struct View {
     origin: Option<Segment>,
 }
 
-impl Onlooker {
+impl V2Onlooker {
     /// Registers as a lossy reader; creates the buffer if there is none.
     pub(crate) fn create(
         name: &str,
@@ -113,10 +112,6 @@ impl Onlooker {
 
     pub(crate) fn segment(&self) -> &Segment {
         &self.view.segment
-    }
-
-    pub(crate) fn name(&self) -> &Arc<str> {
-        self.view.segment.name()
     }
 
     pub(crate) fn kind(&self) -> ReaderKind {
@@ -192,7 +187,7 @@ impl Onlooker {
     }
 }
 
-impl Drop for Onlooker {
+impl Drop for V2Onlooker {
     fn drop(&mut self) {
         if let Some(post) = self.view.post
             && self.view.segment.is_sound()

@@ -13,7 +13,7 @@ use super::origin::{self, Borrowed, Exports, Lost, Origin, Reference};
 use super::writer::create_or_join;
 use crate::sync::{Mutex, MutexGuard, Ordering, Shared};
 use crate::v2::ground::segment::{Access, Segment};
-use crate::v2::protocol::layout::{Layout, Slot, slot_flags, slot_state};
+use crate::v2::protocol::layout::{Slot, slot_flags, slot_state};
 use crate::v2::protocol::position::Position;
 use crate::v2::rules::memory::Memory;
 use crate::v2::rules::ring::{self, Consumer, Damage, Found};
@@ -27,7 +27,7 @@ use crate::wait::{Patience, Progress};
 
 /// A reader's place in the registry. Lives as long as the reader or any frame it still holds.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ReaderSeat {
     segment: Segment,
     index: u32,
     generation: u64,
@@ -49,7 +49,7 @@ struct Hold {
     released: bool,
 }
 
-impl Seat {
+impl ReaderSeat {
     #[inline]
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
@@ -147,7 +147,7 @@ impl Seat {
 /// A frame that lies in another buffer.
 #[derive(Debug)]
 pub(crate) struct Referred {
-    seat: Shared<Seat>,
+    seat: Shared<ReaderSeat>,
     pub(crate) origin: Arc<Origin>,
     /// Where it lies there: its header, and the next frame.
     pub(crate) header: Position,
@@ -156,7 +156,7 @@ pub(crate) struct Referred {
 
 impl Referred {
     /// The reader's own seat, in the buffer that it reads.
-    pub(crate) fn seat(&self) -> &Shared<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<ReaderSeat> {
         &self.seat
     }
 
@@ -173,7 +173,7 @@ impl Referred {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ReaderSeat {
     fn drop(&mut self) {
         if self.segment.is_sound() && self.is_taken() {
             let for_good = self.leaves_for_good.load(Ordering::Relaxed);
@@ -200,8 +200,8 @@ impl Behaviour {
 
 /// A reader of a 2.0 buffer.
 #[derive(Debug)]
-pub(crate) struct Engine {
-    seat: Shared<Seat>,
+pub(crate) struct V2Reader {
+    seat: Shared<ReaderSeat>,
     consumer: Consumer,
     /// As in [`ReaderRole`]; and nothing was received since.
     new_at: Option<Position>,
@@ -213,7 +213,7 @@ pub(crate) struct Engine {
     metadata_looks: Mutex<[u32; 2]>,
 }
 
-impl Engine {
+impl V2Reader {
     pub(crate) fn create(
         name: &str,
         dir: Option<&Path>,
@@ -245,7 +245,7 @@ impl Engine {
             segment.prefault(Access::Reader);
         }
         let watch = Watch::new(&segment, behaviour.wait);
-        let seat = Seat {
+        let seat = ReaderSeat {
             segment,
             index: role.slot,
             generation: role.generation,
@@ -267,7 +267,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn seat(&self) -> &Shared<Seat> {
+    pub(crate) fn seat(&self) -> &Shared<ReaderSeat> {
         &self.seat
     }
 
@@ -277,10 +277,6 @@ impl Engine {
 
     pub(crate) fn name(&self) -> &Arc<str> {
         self.seat.segment.name()
-    }
-
-    pub(crate) fn layout(&self) -> &Layout {
-        self.seat.segment.layout()
     }
 
     /// Receives the next frame, if it is plain to see that there is one; false if not.
@@ -579,7 +575,7 @@ impl Engine {
 
 /// Frames of a reader that gets every one of them.
 struct Every<'a> {
-    seat: &'a Seat,
+    seat: &'a ReaderSeat,
     consumer: &'a Consumer,
 }
 

@@ -191,7 +191,7 @@ pub(crate) struct Elsewhere<'a> {
 
 /// The Writer of a 2.0 buffer.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub(crate) struct V2Writer {
     // Dropped first to last: the role is given up in `drop`, then the segment is left.
     segment: Segment,
     producer: Producer,
@@ -213,7 +213,7 @@ pub(crate) struct Engine {
     exports: Vec<Arc<Export>>,
 }
 
-impl Engine {
+impl V2Writer {
     pub(crate) fn create(
         name: &str,
         dir: Option<&Path>,
@@ -348,11 +348,6 @@ impl Engine {
         }
     }
 
-    /// Whether the name leads elsewhere, or nowhere. Asks the system.
-    pub(crate) fn is_removed(&self) -> bool {
-        self.segment.is_removed()
-    }
-
     fn begin_wait(&mut self) -> Spin {
         let (frames, position) = (self.producer.next_sequence(), self.producer.tail());
         let capacity = self.layout().frames.capacity;
@@ -439,7 +434,7 @@ impl Engine {
                 return Ok((claimed, None));
             }
         }
-        let mut room = Room {
+        let mut room = RoomWait {
             segment: &self.segment,
             producer: &mut self.producer,
             len: len as u64,
@@ -796,7 +791,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for V2Writer {
     fn drop(&mut self) {
         if self.segment.is_sound() {
             members::detach_writer(&self.segment);
@@ -821,8 +816,8 @@ impl Wanted {
     }
 }
 
-/// Room for one frame, waited for.
-struct Room<'a> {
+/// RoomWait for one frame, waited for.
+struct RoomWait<'a> {
     segment: &'a Segment,
     producer: &'a mut Producer,
     len: u64,
@@ -843,7 +838,7 @@ struct Absent {
     since: Instant,
 }
 
-impl Room<'_> {
+impl RoomWait<'_> {
     /// Gives up the place of one who is gone, if he has been for as long as is waited for him.
     fn gives_up(&mut self, slot: u32, generation: u64) -> bool {
         let Some(limit) = self.forget_after else { return false };
@@ -871,7 +866,7 @@ impl Room<'_> {
     }
 }
 
-impl Awaited for Room<'_> {
+impl Awaited for RoomWait<'_> {
     type Output = Claim;
     type Error = WriteError;
 
