@@ -49,7 +49,7 @@ pub(crate) fn check(src: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn sources(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn sources(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let path = entry?.path();
@@ -64,7 +64,7 @@ fn sources(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// `v2/rules/ring/mod.rs` and `v2/rules/ring.rs` are both `v2::rules::ring`.
-fn module_of(file: &Path) -> Vec<String> {
+pub(crate) fn module_of(file: &Path) -> Vec<String> {
     let mut module: Vec<String> =
         file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
     if matches!(module.last().map(String::as_str), Some("mod" | "lib")) {
@@ -86,8 +86,7 @@ fn band(path: &[String]) -> Option<(usize, &'static str)> {
 /// What a file of that module names and must not.
 fn upward(module: &[String], text: &str) -> anyhow::Result<Vec<String>> {
     let Some((own, name)) = band(module) else { return Ok(Vec::new()) };
-    let mut names = Names { module: module.to_vec(), paths: Vec::new() };
-    names.visit_file(&syn::parse_file(text)?);
+    let names = Names::in_file(module, text)?;
     let is_outside = |path: &[String]| {
         let path = path.join("::");
         let is_below = |of: &&str| path == **of || path.starts_with(&format!("{of}::"));
@@ -114,13 +113,25 @@ fn upward(module: &[String], text: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// Collects paths, from the root.
-struct Names {
+pub(crate) struct Names {
     /// Where the visitor is.
     module: Vec<String>,
+    /// Every path.
     paths: Vec<Vec<String>>,
+    /// Those of them that the file uses itself, and does not only hand on (`pub use`).
+    pub(crate) used: Vec<Vec<String>>,
+    is_handed_on: bool,
 }
 
 impl Names {
+    /// What a file of that module names.
+    pub(crate) fn in_file(module: &[String], text: &str) -> anyhow::Result<Self> {
+        let (paths, used) = (Vec::new(), Vec::new());
+        let mut names = Self { module: module.to_vec(), paths, used, is_handed_on: false };
+        names.visit_file(&syn::parse_file(text)?);
+        Ok(names)
+    }
+
     fn note(&mut self, segments: &[String]) {
         let mut at = self.module.clone();
         let mut rest = segments;
@@ -141,6 +152,9 @@ impl Names {
         }
         path.extend(rest.iter().cloned());
         if !path.is_empty() {
+            if !self.is_handed_on {
+                self.used.push(path.clone());
+            }
             self.paths.push(path);
         }
     }
@@ -202,7 +216,9 @@ impl<'ast> Visit<'ast> for Names {
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         if !is_test(&item.attrs) {
+            self.is_handed_on = !matches!(item.vis, syn::Visibility::Inherited);
             self.note_tree(&item.tree, &[]);
+            self.is_handed_on = false;
         }
     }
 

@@ -6,6 +6,7 @@
 mod messages;
 
 mod bands;
+mod circles;
 mod compare;
 mod fuzz;
 mod instructions;

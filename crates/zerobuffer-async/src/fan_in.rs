@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use zerobuffer::{Armed, Reader, WaitWord};
+use zerobuffer::{Armed, Frame, ReadError, Reader, WaitWord};
 
-use crate::wait_set::{Token, Told};
 use crate::when::unless_told;
 use crate::words;
 
@@ -12,6 +11,14 @@ use crate::words;
 const LOOK_AGAIN: Duration = Duration::from_millis(80);
 /// Frames between two looks at the clock.
 const FRAMES_PER_GLANCE: u32 = 64;
+
+/// Which reader of a set. That of a removed one is given to the next that is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(usize);
+
+/// What a reader of a set tells, as [`Reader::try_read`] does: a frame; `None` once when its writer has closed; an error.
+/// Never [`ReadError::Timeout`].
+pub type Told<'a> = Result<Option<Frame<'a>>, ReadError>;
 
 /// Readers that take turns: one frame of each that has one.
 #[derive(Debug, Default)]

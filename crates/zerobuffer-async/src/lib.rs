@@ -43,10 +43,11 @@ mod words;
 mod writer;
 
 pub use client::AsyncClient;
+pub use fan_in::{Token, Told};
 pub use polled::{PolledReader, PolledWriter};
 pub use reader::{AsyncReader, Frames};
 pub use server::{AsyncServer, answer, fail};
-pub use wait_set::{AsyncWaitSet, Token, Told, WaitSet};
+pub use wait_set::{AsyncWaitSet, WaitSet};
 pub use writer::{AsyncWriter, FrameSink};
 
 /// How many endpoints of this process are waited for at the moment: for tests.

@@ -8,20 +8,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use zerobuffer::{Frame, ReadError, Reader, WaitWord};
+use zerobuffer::{Reader, WaitWord};
 
-use crate::fan_in::{Asleep, Readers};
+use crate::fan_in::{Asleep, Readers, Token, Told};
 use crate::hub::Registration;
 use crate::when::unless_none;
 use crate::words::{MOST_AWAITED, Sleep};
-
-/// Which reader of a set. That of a removed one is given to the next that is added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token(pub(crate) usize);
-
-/// What a reader of a set tells, as [`Reader::try_read`] does: a frame; `None` once when its writer has closed; an error.
-/// Never [`ReadError::Timeout`].
-pub type Told<'a> = Result<Option<Frame<'a>>, ReadError>;
 
 /// Readers of many buffers, waited for by one thread that blocks.
 ///

@@ -5,18 +5,18 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
 use super::answers::{Counters, Request};
+use super::hello::{number_of, own_channel, parse_hello, waiting_lock};
+use super::names::accept_buffer;
 use super::server::{Answer, Server, ServerOptions, ServerStats, Stopper, stats_of};
 use super::turn::{Deadline, lock};
-use super::{request_buffer, response_buffer};
 use crate::endpoint::reader::Reader;
-use crate::endpoint::writer::WriterOptions;
 use crate::inspect;
 use crate::sys::fork::ForkMark;
 use crate::sys::{file, lock as os_lock};
@@ -25,104 +25,14 @@ use crate::values::config::{BufferConfig, Protocol};
 use crate::values::error::{OpenError, ReadError, WriterPresence};
 use crate::values::name::{Place, default_dir};
 
-/// Begins a hello; the number follows, little-endian.
-const HELLO: [u8; 8] = *b"ZBHELLO1";
 /// Room for hellos that nobody has read yet.
 const ACCEPT_BYTES: usize = 4096;
 /// How long a client that said hello may take to attach to its channel, while it is seen to wait for that.
 const ADMISSION: Duration = Duration::from_secs(10);
 /// The same, if it is not: it died, or does not show that it waits.
 const ADMISSION_UNSEEN: Duration = Duration::from_secs(1);
-/// Between two tries of a client to say hello, while another one does.
-const RETRY: Duration = Duration::from_millis(1);
 /// How long one look takes at most: so soon a stopped server notices.
-const SLICE: Duration = Duration::from_millis(50);
-
-/// Name of the buffer in which clients of many say hello.
-pub fn accept_buffer(channel: &str) -> String {
-    format!("{channel}_accept")
-}
-
-/// Name of one client's own channel.
-fn own_channel(channel: &str, number: u64) -> String {
-    format!("{channel}.{number:016x}")
-}
-
-/// The number of a client, from the name of one of its buffers.
-fn number_of(buffer: &str, channel: &str) -> Option<u64> {
-    let rest = buffer.strip_prefix(channel)?.strip_prefix('.')?;
-    let number = u64::from_str_radix(rest.split_once('_')?.0, 16).ok()?;
-    let own = own_channel(channel, number);
-    (buffer == request_buffer(&own) || buffer == response_buffer(&own)).then_some(number)
-}
-
-fn hello(number: u64) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&HELLO);
-    bytes[8..].copy_from_slice(&number.to_le_bytes());
-    bytes
-}
-
-/// The number in a hello, copied out of shared memory.
-fn parse_hello(bytes: &[u8]) -> Option<u64> {
-    let number = bytes.strip_prefix(&HELLO)?;
-    Some(u64::from_le_bytes(number.try_into().ok()?))
-}
-
-/// The byte of the accept buffer's file whose lock says that a client waits for its channel. Far behind those of roles.
-fn waiting_lock(number: u64) -> u64 {
-    1 << 62 | number >> 2
-}
-
-/// A client that waits for the channel which the server makes for it; until this is dropped the server sees that it lives.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) channel: String,
-    /// Holds the lock. Where there is none the server gives this client less time.
-    _lock: Option<OwnedFd>,
-}
-
-/// Takes the lock that says that a client waits.
-fn lock_as_waiting(place: &Place, number: u64) -> Option<OwnedFd> {
-    let fd = file::open(&place.path, true).ok()?;
-    os_lock::try_exclusive(fd.as_fd(), waiting_lock(number)).ok()?.then_some(fd)
-}
-
-/// Says hello to the server of many; the name of the channel that it makes for this client.
-///
-/// # Errors
-/// [`is_not_found`](OpenError::is_not_found) if there is no such server, or others said hello until the deadline.
-pub(super) fn say_hello(
-    options: &WriterOptions,
-    dir: Option<&Path>,
-    channel: &str,
-    deadline: Deadline,
-) -> Result<Waiting, OpenError> {
-    let name = accept_buffer(channel);
-    let place = Place::new(&name, dir)?;
-    let mut writer = loop {
-        match options.connect(&name) {
-            // Somebody else says hello.
-            Err(OpenError::WriterConnected { .. }) if !deadline.has_passed() => {
-                std::thread::sleep(RETRY.min(deadline.left()));
-            }
-            connected => break connected?,
-        }
-    };
-    let not_ready = |problem: String| OpenError::NotReady { name: name.clone(), problem };
-    if !writer.has_live_reader() {
-        // The hello would wait for the next server, who would wait for us.
-        writer.discard_undelivered();
-        return Err(not_ready("its server is gone".to_owned()));
-    }
-    let number = crate::sys::process::random_u64();
-    // Before the server can know of it.
-    let lock = lock_as_waiting(&place, number);
-    writer
-        .write_timeout(&hello(number), deadline.left())
-        .map_err(|error| not_ready(error.to_string()))?;
-    Ok(Waiting { channel: own_channel(channel, number), _lock: lock })
-}
+const LOOK_LIMIT: Duration = Duration::from_millis(50);
 
 /// A server of many clients, each with a pair of buffers of its own: one that is slow, stopped, or dead costs the others
 /// nothing. Protocol 2.0 only.
@@ -251,7 +161,7 @@ impl ManyServer {
     ) -> Result<(), ReadError> {
         let mut hellos = lock(&self.hellos);
         while !self.stop.load(Ordering::Acquire) {
-            match hellos.read_timeout(SLICE) {
+            match hellos.read_timeout(LOOK_LIMIT) {
                 Ok(Some(frame)) => {
                     let mut bytes = [0; 17];
                     let copied = frame.copy_to(&mut bytes);
@@ -356,25 +266,12 @@ impl Drop for Admitted<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hellos_and_names_come_back_and_others_are_none() {
-        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
-            assert_eq!(parse_hello(&hello(number)), Some(number));
-            let buffer = request_buffer(&own_channel("a.b", number));
-            assert_eq!(number_of(&buffer, "a.b"), Some(number));
-            assert_eq!(number_of(&buffer, "a"), None);
-        }
-        for bad in [&b""[..], b"ZBHELLO1", b"ZBHELLO100000000x", b"ZBHELLO2........"] {
-            assert_eq!(parse_hello(bad), None);
-        }
-        for bad in
-            ["c_request", "c.1_request", "c.+000000000000001_request", "c.000000000000001F_request"]
-        {
-            assert_eq!(number_of(bad, "c"), None, "{bad}");
-        }
+impl ServerOptions {
+    /// As [`create`](Self::create), for any number of clients.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_for_many(&self, name: &str) -> Result<ManyServer, OpenError> {
+        ManyServer::create(name, self.clone())
     }
 }

@@ -11,11 +11,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::answers::{Alone, Answers, Request, write_refusal};
-use super::call::{Response, bytes_before_a_request};
-use super::client::{Client, Server as ServerState};
-use super::server::{SLICE, Server, text_of};
+use super::client::{Client, ServerState};
+use super::response::Response;
+use super::server::{LOOK_LIMIT, Server, text_of};
 use super::turn::Deadline;
-use super::wire::{Consent, HEADER_BYTES, Header, Status};
+use super::wire::{AnswerHeader, Consent, HEADER_BYTES, Status, bytes_before_a_request};
 use crate::endpoint::frame::Frame;
 use crate::endpoint::writer::FrameMut;
 use crate::values::call_error::{CallError, Failure};
@@ -29,10 +29,10 @@ use crate::wait::Patience;
 /// Its bytes are shared memory: see [`Frame`].
 #[derive(Debug)]
 #[must_use = "dropping an answer releases it"]
-pub struct Reply<'a>(Answer<'a>);
+pub struct Reply<'a>(Received<'a>);
 
 #[derive(Debug)]
-enum Answer<'a> {
+enum Received<'a> {
     /// Behind the header, and without so many bytes at the end.
     Lent {
         frame: Frame<'a>,
@@ -48,12 +48,12 @@ impl Deref for Reply<'_> {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Answer::Lent { frame, cut } => {
+            Received::Lent { frame, cut } => {
                 // Loaded once: the frame's length does not change, and `cut` was checked against it.
                 let bytes: &[u8] = frame;
                 &bytes[HEADER_BYTES..bytes.len() - cut]
             }
-            Answer::Kept(response) => response,
+            Received::Kept(response) => response,
         }
     }
 }
@@ -100,7 +100,7 @@ impl Client {
         let len = request.len();
         match self.send_alone(len, |loan, skip| loan.copy_in(skip, request)) {
             Some(sequence) => self.reply_alone(sequence, timeout),
-            None => self.call(request, timeout).map(|kept| Reply(Answer::Kept(Box::new(kept)))),
+            None => self.call(request, timeout).map(|kept| Reply(Received::Kept(Box::new(kept)))),
         }
     }
 
@@ -124,7 +124,7 @@ impl Client {
             None => {
                 let fill_once = |space: &mut [u8]| fill.into_iter().for_each(|fill| fill(space));
                 self.call_with(len, fill_once, timeout)
-                    .map(|kept| Reply(Answer::Kept(Box::new(kept))))
+                    .map(|kept| Reply(Received::Kept(Box::new(kept))))
             }
         }
     }
@@ -158,7 +158,7 @@ impl Client {
         let cut = self.wait_alone(sequence, timeout)?;
         // It was there a moment ago.
         let Some(reader) = self.responses.get_mut() else { return Err(unreadable(&self.name)) };
-        Ok(Reply(Answer::Lent { frame: reader.lent_frame(), cut }))
+        Ok(Reply(Received::Lent { frame: reader.lent_frame(), cut }))
     }
 
     /// Waits for the answer to the request of that number in the buffer, which the reader then lends: how many bytes at its
@@ -172,10 +172,10 @@ impl Client {
             match reader.receive_within(patience) {
                 Ok(true) => {
                     let bytes = reader.lent_bytes();
-                    let header = Header::parse(bytes);
+                    let header = AnswerHeader::parse(bytes);
                     match header {
                         Ok(header) if header.request != sequence => {}
-                        Ok(Header { status: Status::Answer, code, .. })
+                        Ok(AnswerHeader { status: Status::Answer, code, .. })
                             if code as usize <= bytes.len() - HEADER_BYTES =>
                         {
                             return Ok(code as usize);
@@ -348,7 +348,7 @@ impl Answers {
         len: usize,
         fill: impl FnOnce(&mut FrameMut<'_>),
     ) -> Result<(), WriteError> {
-        let header = Header::answer(sequence).to_bytes();
+        let header = AnswerHeader::answer(sequence).to_bytes();
         let all = len.saturating_add(HEADER_BYTES);
         let Some(Alone { writer, patience, counters }) = self.alone() else {
             return Err(nobody_answers());
@@ -400,7 +400,7 @@ impl Lent<'_> {
     #[cold]
     fn refuse(&mut self, status: Status, code: u32, message: &str) {
         self.is_answered = true;
-        let header = Header { request: self.frame.sequence(), status, code };
+        let header = AnswerHeader { request: self.frame.sequence(), status, code };
         if let Some(Alone { writer, patience, counters }) = self.answers.alone() {
             let sent = write_refusal(writer, header, message, Deadline::after(patience));
             counters.count_refused(sent.is_ok());
@@ -495,7 +495,7 @@ impl Server {
         mut handler: impl FnMut(&[u8]) -> Result<A, Failure>,
     ) -> Result<(), ReadError> {
         while !self.is_stopped() {
-            let Some(mut request) = self.receive_alone(SLICE)? else { continue };
+            let Some(mut request) = self.receive_alone(LOOK_LIMIT)? else { continue };
             // A panic leaves nothing of ours half done.
             match catch_unwind(AssertUnwindSafe(|| handler(&request))) {
                 Ok(Ok(answer)) => {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::call::bytes_before_a_request;
-use super::turn::{Deadline, Slot, Taken};
-use super::wire::{Consent, HEADER_BYTES, Header, Status};
+use super::turn::{Deadline, Taken, Turns};
+use super::wire::{AnswerHeader, Consent, HEADER_BYTES, Status, bytes_before_a_request};
 use crate::endpoint::frame::OwnedFrame;
 use crate::endpoint::writer::{Claimed, Writer};
 use crate::values::call_error::Failure;
@@ -41,7 +40,7 @@ impl Counters {
 pub(crate) struct Answers {
     /// Of the buffer that they go through.
     name: Arc<str>,
-    sending: Slot<Sending>,
+    sending: Turns<Sending>,
     protocol: Protocol,
     /// How long an answer waits for room: a client that keeps its answers must not stop the server for good.
     patience: Duration,
@@ -74,7 +73,7 @@ struct Order {
 impl Answers {
     pub(crate) fn new(writer: Writer, patience: Duration, counters: Arc<Counters>) -> Arc<Self> {
         let (protocol, name) = (writer.protocol(), writer.name().into());
-        let sending = Slot::new(Sending { writer, order: Order::default() });
+        let sending = Turns::new(Sending { writer, order: Order::default() });
         Arc::new(Self { name, sending, protocol, patience, counters })
     }
 
@@ -126,7 +125,7 @@ impl Answers {
             sending.pass(request, None, Deadline::after(self.patience));
             return Ok(());
         }
-        let header = Header { request: request.sequence, status, code };
+        let header = AnswerHeader { request: request.sequence, status, code };
         write_refusal(&mut sending.writer, header, message, deadline)
     }
 
@@ -138,7 +137,7 @@ impl Answers {
 /// Sends what a caller gets instead of an answer.
 pub(super) fn write_refusal(
     writer: &mut Writer,
-    header: Header,
+    header: AnswerHeader,
     message: &str,
     deadline: Deadline,
 ) -> Result<(), WriteError> {
@@ -333,14 +332,18 @@ impl Request {
         assert!(!self.is_answered.load(Ordering::Relaxed), "a request is answered once");
         let mut sending = self.answers.take(deadline)?;
         let place = match self.answers.protocol {
-            Protocol::V1 if sending.order.next != self.ticket.ordinal => Place::Kept(vec![0; len]),
-            Protocol::V1 => Place::Ring(sending.writer.claim_timeout(len, deadline.left())?, 0),
+            Protocol::V1 if sending.order.next != self.ticket.ordinal => {
+                Destination::Kept(vec![0; len])
+            }
+            Protocol::V1 => {
+                Destination::Ring(sending.writer.claim_timeout(len, deadline.left())?, 0)
+            }
             Protocol::V2 => {
                 let all = len.saturating_add(HEADER_BYTES);
                 let claimed = sending.writer.claim_timeout(all, deadline.left())?;
-                let header = Header::answer(self.ticket.sequence).to_bytes();
+                let header = AnswerHeader::answer(self.ticket.sequence).to_bytes();
                 sending.writer.copy_in(&claimed, 0, &header);
-                Place::Ring(claimed, HEADER_BYTES)
+                Destination::Ring(claimed, HEADER_BYTES)
             }
         };
         Ok(AnswerLoan { request: self, sending, place })
@@ -448,11 +451,11 @@ impl Drop for Request {
 pub struct AnswerLoan<'a> {
     request: &'a Request,
     sending: Taken<'a, Sending>,
-    place: Place,
+    place: Destination,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Destination {
     /// In the ring, behind a header of so many bytes.
     Ring(Claimed, usize),
     /// Until its turn.
@@ -468,8 +471,10 @@ impl AnswerLoan<'_> {
     pub fn copy_from_slice(&mut self, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.len(), "copied from one length to another");
         match &mut self.place {
-            Place::Ring(claimed, header) => self.sending.writer.copy_in(claimed, *header, bytes),
-            Place::Kept(kept) => kept.copy_from_slice(bytes),
+            Destination::Ring(claimed, header) => {
+                self.sending.writer.copy_in(claimed, *header, bytes)
+            }
+            Destination::Kept(kept) => kept.copy_from_slice(bytes),
         }
     }
 
@@ -483,10 +488,10 @@ impl AnswerLoan<'_> {
         // For those whose turn comes with this one's.
         let deadline = Deadline::after(self.request.answers.patience);
         match self.place {
-            Place::Kept(bytes) => {
+            Destination::Kept(bytes) => {
                 self.sending.pass(&self.request.ticket, Some(bytes), deadline);
             }
-            Place::Ring(claimed, _) => {
+            Destination::Ring(claimed, _) => {
                 self.sending.writer.commit(claimed);
                 if self.request.answers.protocol == Protocol::V1 {
                     self.sending.pass(&self.request.ticket, None, deadline);
@@ -499,8 +504,8 @@ impl AnswerLoan<'_> {
     /// Keeps only the first `len` bytes; longer changes nothing.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.place {
-            Place::Ring(claimed, header) => claimed.truncate(len.saturating_add(*header)),
-            Place::Kept(bytes) => bytes.truncate(len),
+            Destination::Ring(claimed, header) => claimed.truncate(len.saturating_add(*header)),
+            Destination::Kept(bytes) => bytes.truncate(len),
         }
     }
 }
@@ -510,8 +515,8 @@ impl Deref for AnswerLoan<'_> {
 
     fn deref(&self) -> &[u8] {
         match &self.place {
-            Place::Ring(claimed, header) => &self.sending.writer.lend(claimed)[*header..],
-            Place::Kept(bytes) => bytes,
+            Destination::Ring(claimed, header) => &self.sending.writer.lend(claimed)[*header..],
+            Destination::Kept(bytes) => bytes,
         }
     }
 }
@@ -519,8 +524,10 @@ impl Deref for AnswerLoan<'_> {
 impl DerefMut for AnswerLoan<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &mut self.place {
-            Place::Ring(claimed, header) => &mut self.sending.writer.lend_mut(claimed)[*header..],
-            Place::Kept(bytes) => bytes,
+            Destination::Ring(claimed, header) => {
+                &mut self.sending.writer.lend_mut(claimed)[*header..]
+            }
+            Destination::Kept(bytes) => bytes,
         }
     }
 }

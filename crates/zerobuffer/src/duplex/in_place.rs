@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::answers::{AnswerLoan, Answered, Request};
-use super::wire::{Consent, HEADER_BYTES, Header};
+use super::wire::{AnswerHeader, Consent, HEADER_BYTES};
 use crate::values::error::WriteError;
 
 /// A request that is being changed to its own answer. Dropped without [`commit`](Self::commit), nothing was sent, and what was
@@ -15,10 +15,10 @@ use crate::values::error::WriteError;
 /// buffer. The result is the same.
 #[derive(Debug)]
 #[must_use = "a request that was changed and not committed is no answer"]
-pub struct InPlace<'a>(Place<'a>);
+pub struct InPlace<'a>(Bytes<'a>);
 
 #[derive(Debug)]
-enum Place<'a> {
+enum Bytes<'a> {
     /// The request's own bytes, of which the first `len` are the answer.
     Shared {
         request: &'a mut Request,
@@ -46,11 +46,11 @@ impl Request {
             // Before the first change, also for whoever looks after this process died in the next instruction.
             compiler_fence(Ordering::SeqCst);
             let len = self.len();
-            return Ok(InPlace(Place::Shared { request: self, len }));
+            return Ok(InPlace(Bytes::Shared { request: self, len }));
         }
         let mut loan = self.loan(self.len())?;
         loan.copy_from_slice(self);
-        Ok(InPlace(Place::Copied(loan)))
+        Ok(InPlace(Bytes::Copied(loan)))
     }
 
     /// Where the client left room for the header of an answer. Only of requests that may be changed.
@@ -62,14 +62,14 @@ impl Request {
 impl InPlace<'_> {
     /// Whether these are the request's own bytes, which the client is going to read where they are.
     pub fn is_shared(&self) -> bool {
-        matches!(self.0, Place::Shared { .. })
+        matches!(self.0, Bytes::Shared { .. })
     }
 
     /// Only the first `len` bytes are the answer; longer changes nothing.
     pub fn truncate(&mut self, to: usize) {
         match &mut self.0 {
-            Place::Shared { len, .. } => *len = to.min(*len),
-            Place::Copied(loan) => loan.truncate(to),
+            Bytes::Shared { len, .. } => *len = to.min(*len),
+            Bytes::Copied(loan) => loan.truncate(to),
         }
     }
 
@@ -79,12 +79,12 @@ impl InPlace<'_> {
     /// As [`Request::answer`]: nothing was sent.
     pub fn commit(self) -> Result<Answered, WriteError> {
         match self.0 {
-            Place::Copied(loan) => Ok(loan.commit()),
-            Place::Shared { request, len } => {
+            Bytes::Copied(loan) => Ok(loan.commit()),
+            Bytes::Shared { request, len } => {
                 let cut = request.len() - len;
                 // More than a header can say is copied.
                 let Ok(code) = u32::try_from(cut) else { return request.answer(&request[..len]) };
-                let header = Header { code, ..Header::answer(request.number()) };
+                let header = AnswerHeader { code, ..AnswerHeader::answer(request.number()) };
                 request.beginning().copy_from_slice(&header.to_bytes());
                 request.give_back()
             }
@@ -97,8 +97,8 @@ impl Deref for InPlace<'_> {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Place::Shared { request, len } => &request[..*len],
-            Place::Copied(loan) => loan,
+            Bytes::Shared { request, len } => &request[..*len],
+            Bytes::Copied(loan) => loan,
         }
     }
 }
@@ -106,11 +106,11 @@ impl Deref for InPlace<'_> {
 impl DerefMut for InPlace<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &mut self.0 {
-            Place::Shared { request, len } => {
+            Bytes::Shared { request, len } => {
                 let all = request.bytes_mut().expect("it may be changed");
                 &mut all[HEADER_BYTES..HEADER_BYTES + *len]
             }
-            Place::Copied(loan) => loan,
+            Bytes::Copied(loan) => loan,
         }
     }
 }

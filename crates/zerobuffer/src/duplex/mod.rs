@@ -26,38 +26,29 @@
 mod accept;
 mod alone;
 mod answers;
-mod call;
 mod client;
 mod factory;
+mod hello;
 mod in_place;
+mod names;
 mod pending;
 #[cfg(test)]
 mod pending_properties;
+mod response;
 mod server;
 mod tasks;
 mod turn;
+mod waiter;
 mod wire;
 
 pub use crate::values::call_error::{CallError, Failure, Gone};
-pub use accept::{ManyServer, accept_buffer};
+pub use accept::ManyServer;
 pub use alone::{LentRequest, Reply};
 pub use answers::{AnswerLoan, Answered, Request};
-pub use call::{Canceller, PendingCall, RequestLoan, Response};
-pub use client::{Client, ClientOptions};
+pub use client::{Canceller, Client, ClientOptions, PendingCall, RequestLoan};
 pub use factory::{DuplexChannelFactory, DuplexClient, ImmutableDuplexServer, MutableDuplexServer};
 pub use in_place::InPlace;
+pub use names::{accept_buffer, request_buffer, response_buffer};
+pub use response::Response;
 pub use server::{Answer, Server, ServerOptions, ServerStats, Stopper};
-pub use tasks::Doorbell;
-
-/// Default size of the buffers of a 1.0 channel.
-const DEFAULT_RESPONSE_BYTES_V1: usize = 4 << 20;
-
-/// Name of the buffer that carries a channel's requests.
-pub fn request_buffer(channel: &str) -> String {
-    format!("{channel}_request")
-}
-
-/// Name of the buffer that carries a channel's answers.
-pub fn response_buffer(channel: &str) -> String {
-    format!("{channel}_response")
-}
+pub use waiter::Doorbell;

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::accept::ManyServer;
 use super::answers::{Answered, Answers, Counters, Request};
 use super::in_place::InPlace;
-use super::turn::{Deadline, Slot, Taken};
+use super::names::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
+use super::turn::{Deadline, Taken, Turns};
 use super::wire::Status;
-use super::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
 use crate::endpoint::frame::Frame;
 use crate::endpoint::reader::{Reader, ReaderOptions};
 use crate::endpoint::writer::{Writer, WriterOptions};
@@ -22,7 +21,7 @@ use crate::values::error::{OpenError, ReadError, WriteError, WriterPresence};
 use crate::wait::armed::Armed;
 
 /// How long one look for a request takes at most: so soon a stopped server notices.
-pub(super) const SLICE: Duration = Duration::from_millis(50);
+pub(super) const LOOK_LIMIT: Duration = Duration::from_millis(50);
 
 /// How a [`Server`] behaves, and what its buffers are made of.
 #[derive(Debug, Clone)]
@@ -126,14 +125,6 @@ impl ServerOptions {
         Server::open(name, self, Arc::default(), Arc::default())
     }
 
-    /// As [`create`](Self::create), for any number of clients.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub fn create_for_many(&self, name: &str) -> Result<ManyServer, OpenError> {
-        ManyServer::create(name, self.clone())
-    }
-
     pub(super) fn reader(&self) -> ReaderOptions {
         let options = Reader::options().wait_strategy(self.wait);
         match &self.dir {
@@ -187,7 +178,7 @@ impl ServerOptions {
 pub struct Server {
     name: Arc<str>,
     pub(super) options: ServerOptions,
-    pub(super) receiving: Slot<Receiving>,
+    pub(super) receiving: Turns<Receiving>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
 }
@@ -314,7 +305,7 @@ impl Server {
             .reader()
             .changes_frames(shares)
             .create(&request_buffer(name), &sharing(&options.requests))?;
-        let receiving = Slot::new(Receiving { reader, way_back, ordinal: 0 });
+        let receiving = Turns::new(Receiving { reader, way_back, ordinal: 0 });
         Ok(Self { name: name.into(), options: options.clone(), receiving, counters, stop })
     }
 
@@ -355,7 +346,7 @@ impl Server {
         mut handler: impl FnMut(&Request) -> Result<A, Failure>,
     ) -> Result<(), ReadError> {
         while !self.is_stopped()
-            && let Some(request) = self.receive(SLICE)?
+            && let Some(request) = self.receive(LOOK_LIMIT)?
         {
             handle(&request, &mut handler);
         }
@@ -392,7 +383,7 @@ impl Server {
         mut handler: impl FnMut(&mut InPlace<'_>) -> Result<(), Failure>,
     ) -> Result<(), ReadError> {
         while !self.is_stopped() {
-            if let Some(mut request) = self.receive(SLICE)? {
+            if let Some(mut request) = self.receive(LOOK_LIMIT)? {
                 let handled = guarded(|| {
                     let mut place = request.in_place()?;
                     handler(&mut place)?;
@@ -481,7 +472,7 @@ impl Server {
         let Receiving { reader, way_back, ordinal } = &mut *receiving;
         if reader.protocol() == Protocol::V1 {
             self.keep_up_with_clients(way_back, ordinal);
-            timeout = timeout.min(SLICE);
+            timeout = timeout.min(LOOK_LIMIT);
         }
         let read = reader.read_timeout(timeout).map(|frame| frame.map(Frame::into_owned));
         match read {

@@ -45,7 +45,7 @@ impl Deadline {
 ///
 /// In a forked child it stays empty, and its lock is left alone: a thread that the child has not may have it.
 #[derive(Debug)]
-pub(crate) struct Slot<T> {
+pub(crate) struct Turns<T> {
     mark: ForkMark,
     inside: Mutex<Inside<T>>,
     returned: Condvar,
@@ -57,7 +57,7 @@ struct Inside<T> {
     waiting: usize,
 }
 
-impl<T> Slot<T> {
+impl<T> Turns<T> {
     pub(crate) fn new(thing: T) -> Self {
         let inside = Inside { thing: Some(Box::new(thing)), waiting: 0 };
         Self { mark: ForkMark::current(), inside: Mutex::new(inside), returned: Condvar::new() }
@@ -120,7 +120,7 @@ impl<T> Slot<T> {
 /// What was taken; goes back when dropped.
 #[derive(Debug)]
 pub(crate) struct Taken<'a, T> {
-    slot: &'a Slot<T>,
+    slot: &'a Turns<T>,
     thing: Option<Box<T>>,
 }
 
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time_and_the_others_in_time_or_not() {
-        let mut slot = Slot::new(0_u32);
+        let mut slot = Turns::new(0_u32);
         let held = slot.try_take().unwrap();
         assert!(slot.is_taken() && slot.try_take().is_none());
         assert!(slot.take(Deadline::after(Duration::from_millis(5))).is_none());

@@ -1,5 +1,7 @@
 //! What a duplex channel of protocol 2.0 adds to its frames: a header before every answer. See `PROTOCOL.md`.
 
+use crate::values::config::Protocol;
+
 /// Bytes before an answer's own.
 pub(crate) const HEADER_BYTES: usize = 16;
 
@@ -33,7 +35,7 @@ impl Status {
 
 /// The header of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
+pub(crate) struct AnswerHeader {
     /// Number of the frame that the request was.
     pub(crate) request: u64,
     pub(crate) status: Status,
@@ -41,7 +43,7 @@ pub(crate) struct Header {
     pub(crate) code: u32,
 }
 
-impl Header {
+impl AnswerHeader {
     pub(crate) fn answer(request: u64) -> Self {
         Self { request, status: Status::Answer, code: 0 }
     }
@@ -103,6 +105,15 @@ impl Consent {
     }
 }
 
+/// Bytes before a request's own: where the answer's header will stand if it is given in place. In any case, for then
+/// requests and answers are aligned alike, and one is copied to the other at full speed wherever they lie.
+pub(super) fn bytes_before_a_request(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::V1 => 0,
+        Protocol::V2 => HEADER_BYTES,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,24 +123,24 @@ mod tests {
         for consent in [Consent::Keep, Consent::Change, Consent::Changing] {
             assert_eq!(Consent::parse(&consent.to_bytes()), Some(consent));
             // Nor is it an answer.
-            assert!(Header::parse(&consent.to_bytes()).is_err());
+            assert!(AnswerHeader::parse(&consent.to_bytes()).is_err());
         }
-        assert_eq!(Consent::parse(&Header::answer(7).to_bytes()), None);
+        assert_eq!(Consent::parse(&AnswerHeader::answer(7).to_bytes()), None);
         assert_eq!(Consent::parse(&[0xff; HEADER_BYTES]), None);
     }
 
     #[test]
     fn headers_come_back_and_nothing_else_is_one() {
         for status in Status::ALL {
-            let header = Header { request: 0x1122_3344_5566_7788, status, code: 7 };
-            assert_eq!(Header::parse(&header.to_bytes()), Ok(header));
+            let header = AnswerHeader { request: 0x1122_3344_5566_7788, status, code: 7 };
+            assert_eq!(AnswerHeader::parse(&header.to_bytes()), Ok(header));
         }
-        let bytes = Header::answer(1).to_bytes();
-        assert!(Header::parse(&bytes[..15]).is_err());
+        let bytes = AnswerHeader::answer(1).to_bytes();
+        assert!(AnswerHeader::parse(&bytes[..15]).is_err());
         for (place, value) in [(8, 6), (9, 1), (10, 15), (11, 1)] {
             let mut other = bytes;
             other[place] = value;
-            assert!(Header::parse(&other).is_err(), "byte {place}");
+            assert!(AnswerHeader::parse(&other).is_err(), "byte {place}");
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::client::{Client, Server};
-use super::turn::{Deadline, Taken, lock};
-use super::wire::{Consent, HEADER_BYTES};
-use crate::endpoint::frame::OwnedFrame;
+use super::{Client, ServerState};
+use crate::duplex::response::Response;
+use crate::duplex::turn::{Deadline, Taken, lock};
+use crate::duplex::wire::{Consent, bytes_before_a_request};
 use crate::endpoint::writer::{Claimed, Writer};
 use crate::values::call_error::CallError;
 use crate::values::config::Protocol;
@@ -15,25 +15,16 @@ use crate::values::config::Protocol;
 #[derive(Debug)]
 #[must_use = "a loan that is not committed is given back unused"]
 pub struct RequestLoan<'a> {
-    pub(super) client: &'a Client,
+    pub(crate) client: &'a Client,
     writer: Taken<'a, Writer>,
     claimed: Claimed,
     /// Bytes before the request's own.
     skip: usize,
 }
 
-/// Bytes before a request's own: where the answer's header will stand if it is given in place. In any case, for then
-/// requests and answers are aligned alike, and one is copied to the other at full speed wherever they lie.
-pub(super) fn bytes_before_a_request(protocol: Protocol) -> usize {
-    match protocol {
-        Protocol::V1 => 0,
-        Protocol::V2 => HEADER_BYTES,
-    }
-}
-
 impl<'a> RequestLoan<'a> {
     /// What was claimed is [`bytes_before_a_request`] longer than the request. `consent`: may it be changed in place?
-    pub(super) fn new(
+    pub(crate) fn new(
         client: &'a Client,
         mut writer: Taken<'a, Writer>,
         claimed: Claimed,
@@ -55,10 +46,10 @@ impl<'a> RequestLoan<'a> {
         Ok(PendingCall { client, number: self.send()?, was_polled: false })
     }
 
-    pub(super) fn send(mut self) -> Result<u64, CallError> {
+    pub(crate) fn send(mut self) -> Result<u64, CallError> {
         self.client.check_process()?;
         let mut table = lock(&self.client.table);
-        if let Server::Gone(server) = table.server {
+        if let ServerState::Gone(server) = table.server {
             return Err(CallError::NoServer { name: self.client.name.clone(), server });
         }
         if !table.pending.is_in_step() {
@@ -109,10 +100,10 @@ impl DerefMut for RequestLoan<'_> {
 #[derive(Debug)]
 #[must_use = "dropping it gives its answer up"]
 pub struct PendingCall<'a> {
-    pub(super) client: &'a Client,
-    pub(super) number: u64,
+    pub(crate) client: &'a Client,
+    pub(crate) number: u64,
     /// By a task, which gives the call up by dropping it.
-    pub(super) was_polled: bool,
+    pub(crate) was_polled: bool,
 }
 
 impl<'a> PendingCall<'a> {
@@ -181,45 +172,5 @@ impl Canceller<'_> {
         if let Some(waiter) = waiter {
             waiter.wake();
         }
-    }
-}
-
-/// An answer, read in place: no copy was made. Its place in the response buffer, or in the request buffer if it was
-/// [given in place](super::Server::serve_in_place), is taken until it is dropped: who keeps too many finds a buffer full.
-///
-/// Its bytes are shared memory: see [`Frame`](crate::Frame).
-#[derive(Debug)]
-#[must_use = "dropping an answer releases it"]
-pub struct Response {
-    pub(super) request: u64,
-    pub(super) frame: OwnedFrame,
-    /// Bytes before and behind the answer's own.
-    pub(super) skip: usize,
-    pub(super) cut: usize,
-}
-
-impl Response {
-    /// Number of the request that it answers, as [`PendingCall::number`] has it.
-    pub fn request(&self) -> u64 {
-        self.request
-    }
-
-    /// Number of the answer in the response buffer.
-    pub fn sequence(&self) -> u64 {
-        self.frame.sequence()
-    }
-}
-
-impl Deref for Response {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.frame[self.skip..self.frame.len() - self.cut]
-    }
-}
-
-impl AsRef<[u8]> for Response {
-    fn as_ref(&self) -> &[u8] {
-        self
     }
 }
