@@ -85,11 +85,23 @@ mod wait;
 #[cfg(not(loom))]
 pub use endpoint::attributed::FrameMutWith;
 #[cfg(not(loom))]
+pub use endpoint::batch::{Batch, BatchFrame};
+#[cfg(not(loom))]
 pub use endpoint::frame::{Frame, OwnedFrame};
 #[cfg(not(loom))]
-pub use endpoint::reader::{Batch, BatchFrame, Metadata, Reader, ReaderOptions};
+pub use endpoint::loan::FrameMut;
 #[cfg(not(loom))]
-pub use endpoint::writer::{FrameMut, WriteBatch, Writer, WriterOptions, Written};
+pub use endpoint::metadata::Metadata;
+#[cfg(not(loom))]
+pub use endpoint::reader::Reader;
+#[cfg(not(loom))]
+pub use endpoint::reader_options::ReaderOptions;
+#[cfg(not(loom))]
+pub use endpoint::write_batch::WriteBatch;
+#[cfg(not(loom))]
+pub use endpoint::writer::{Writer, Written};
+#[cfg(not(loom))]
+pub use endpoint::writer_options::WriterOptions;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use sys::fork::ForkMark;

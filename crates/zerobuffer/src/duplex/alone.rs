@@ -17,7 +17,7 @@ use super::server::{LOOK_LIMIT, Server, text_of};
 use super::turn::Deadline;
 use super::wire::{AnswerHeader, Consent, HEADER_BYTES, Status, bytes_before_a_request};
 use crate::endpoint::frame::Frame;
-use crate::endpoint::writer::FrameMut;
+use crate::endpoint::loan::FrameMut;
 use crate::values::call_error::{CallError, Failure};
 use crate::values::config::Protocol;
 use crate::values::error::{ReadError, WriteError};

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::turn::{Deadline, Taken, Turns};
 use super::wire::{AnswerHeader, Consent, HEADER_BYTES, Status, bytes_before_a_request};
+use crate::endpoint::claimed::Claimed;
 use crate::endpoint::frame::OwnedFrame;
-use crate::endpoint::writer::{Claimed, Writer};
+use crate::endpoint::writer::Writer;
 use crate::values::call_error::Failure;
 use crate::values::config::Protocol;
 use crate::values::error::WriteError;

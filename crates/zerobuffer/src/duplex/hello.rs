@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::names::{accept_buffer, request_buffer, response_buffer};
 use super::turn::Deadline;
-use crate::endpoint::writer::WriterOptions;
+use crate::endpoint::writer_options::WriterOptions;
 use crate::sys::{file, lock as os_lock, process};
 use crate::values::error::OpenError;
 use crate::values::name::Place;

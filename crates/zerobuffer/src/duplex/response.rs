@@ -23,7 +23,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// Number of the request that it answers, as [`PendingCall::number`] has it.
+    /// Number of the request that it answers, as [`PendingCall::number`](crate::duplex::PendingCall::number) has it.
     pub fn request(&self) -> u64 {
         self.request
     }

@@ -13,8 +13,10 @@ use super::names::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
 use super::turn::{Deadline, Taken, Turns};
 use super::wire::Status;
 use crate::endpoint::frame::Frame;
-use crate::endpoint::reader::{Reader, ReaderOptions};
-use crate::endpoint::writer::{Writer, WriterOptions};
+use crate::endpoint::reader::Reader;
+use crate::endpoint::reader_options::ReaderOptions;
+use crate::endpoint::writer::Writer;
+use crate::endpoint::writer_options::WriterOptions;
 use crate::values::call_error::Failure;
 use crate::values::config::{BufferConfig, Elastic, FullPolicy, Protocol, WaitStrategy};
 use crate::values::error::{OpenError, ReadError, WriteError, WriterPresence};
@@ -110,7 +112,7 @@ impl ServerOptions {
         self
     }
 
-    /// How many clients a [`ManyServer`] takes at once; default 64. Each has two buffers and a thread.
+    /// How many clients a [`ManyServer`](crate::duplex::ManyServer) takes at once; default 64. Each has two buffers and a thread.
     pub fn max_clients(mut self, count: usize) -> Self {
         self.max_clients = count;
         self

@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::endpoint::writer::{WriteBatch, Writer, Written};
+use super::write_batch::WriteBatch;
+use super::writer::{Writer, Written};
 use crate::v2::rules::ring::Claim;
 use crate::values::attributes::{self, Attributes, AttributesError, AttributesRef};
 use crate::values::error::WriteError;

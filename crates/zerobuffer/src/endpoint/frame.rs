@@ -4,9 +4,9 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::endpoint::reader::Reader;
+use super::lender::Lender;
 use crate::engine::{OwnedSeat, SeatRef};
-use crate::sys::process;
+use crate::sys::time;
 use crate::v2::rules::ring::Found;
 use crate::values::attributes::{AttributesError, AttributesRef};
 
@@ -18,7 +18,7 @@ struct Facts {
 
 impl Facts {
     fn age(&self, seat: SeatRef<'_>) -> Option<Duration> {
-        let now = Duration::from_nanos(process::monotonic_ns());
+        let now = Duration::from_nanos(time::monotonic_ns());
         seat.committed_at(&self.found).and_then(|then| now.checked_sub(then))
     }
 
@@ -46,20 +46,20 @@ pub struct Frame<'a> {
     /// Borrowed as long as the frame is lent: the next call on it needs this one gone. It remembers where the frame lies,
     /// so that what a read returns is one word: more would be moved on the stack, and loaded there in wider pieces than
     /// it was just stored, which stalls.
-    reader: &'a Reader,
+    lender: &'a Lender,
 }
 
 impl<'a> Frame<'a> {
     /// The frame that a reader has just noted as lent.
     #[inline(always)]
-    pub(crate) fn new(reader: &'a mut Reader) -> Self {
-        Self { reader }
+    pub(crate) fn new(lender: &'a mut Lender) -> Self {
+        Self { lender }
     }
 
     /// Where it lies.
     #[inline(always)]
     pub(crate) fn place(&self) -> (SeatRef<'a>, &'a Found) {
-        self.reader.lent()
+        self.lender.lent()
     }
 
     fn facts(&self) -> Facts {

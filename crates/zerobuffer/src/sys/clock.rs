@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::fork;
-use super::process::monotonic_ns;
+use super::time::monotonic_ns;
 
 /// By how much this process's clocks are ahead of the machine's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::sys::{copy, process, streaming};
+use crate::sys::{copy, streaming, time};
 use crate::values::config::StreamingStores;
 
 /// Frames from this length on are copied in one way or the other; shorter ones at once, without a look at anything else.
@@ -122,7 +122,7 @@ impl Copying {
         match next {
             Next::Copy(way) => copy(way),
             Next::Time(way) => {
-                let took = process::time(|| copy(way));
+                let took = time::time(|| copy(way));
                 self.note(bytes, took);
             }
         }

@@ -8,7 +8,7 @@
 //! * [`space`]: how much memory can be had without waking the OOM killer
 //! * [`trial`]: trying what a directory offers
 //! * [`futex`], [`barrier`]: sleeping, waking, and the sleeper's barrier
-//! * [`process`]: who we are, and what time it is; [`clock`]: the same time for processes in different time namespaces
+//! * [`process`]: who we are; [`time`]: what time it is; [`clock`]: the same time for processes in different time namespaces
 //! * [`fork`]: telling a process from its forked children
 //! * [`processor`]: how large its caches are, and what it is good at
 //! * [`copy`], [`streaming`]: copying through the caches, and past them
@@ -31,4 +31,5 @@ pub(crate) mod processor;
 pub(crate) mod semaphore;
 pub(crate) mod space;
 pub(crate) mod streaming;
+pub(crate) mod time;
 pub(crate) mod trial;

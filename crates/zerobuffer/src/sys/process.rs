@@ -1,11 +1,11 @@
-//! Who this process is, and what time it is.
+//! Who this process is, and since when its machine runs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{Ordering, fence};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::clock;
+use super::time::{monotonic_ns, unix_ns};
 
 /// What an endpoint announces of its process: for people, never for decisions.
 #[derive(Debug, Clone, Copy)]
@@ -35,37 +35,6 @@ pub(crate) fn id() -> u32 {
 fn start_time_of(pid: &str) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-/// Nanoseconds since 1970.
-pub(crate) fn unix_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
-}
-
-/// Nanoseconds of `CLOCK_MONOTONIC`, the same for all processes of this boot and time namespace; see [`clock`].
-#[inline]
-pub(crate) fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-/// As [`monotonic_ns`], of the last tick: some milliseconds old, for a fraction of the price.
-#[inline]
-pub(crate) fn coarse_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-/// How long `work` takes until what it loads is there, and what it stores has reached the caches, or the memory.
-pub(crate) fn time(work: impl FnOnce()) -> Duration {
-    // Stores before it are not its own.
-    fence(Ordering::SeqCst);
-    let begun = Instant::now();
-    // Nor is anything of it done before the clock was read.
-    fence(Ordering::SeqCst);
-    work();
-    fence(Ordering::SeqCst);
-    begun.elapsed()
 }
 
 /// The kernel's id of this boot, zeros where it does not tell.

@@ -30,7 +30,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::guard::{Guard, Lost};
-use super::{file, futex, process};
+use super::{file, futex, process, time};
 
 /// Size of the file.
 const BYTES: usize = 32;
@@ -206,7 +206,7 @@ impl Semaphore {
         }
         let Some(word) = self.word() else { return false };
         let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        let until = process::monotonic_ns().saturating_add(limit);
+        let until = time::monotonic_ns().saturating_add(limit);
         let counted = sleepers(word.load(Ordering::Relaxed)) < MANY_SLEEPERS;
         if counted {
             word.fetch_add(SLEEPER, Ordering::Relaxed);
@@ -216,7 +216,7 @@ impl Semaphore {
             if take(word, if counted { SLEEPER } else { 0 }) {
                 return true;
             }
-            let left = until.saturating_sub(process::monotonic_ns());
+            let left = until.saturating_sub(time::monotonic_ns());
             if left == 0 || !self.is_sound() {
                 break;
             }

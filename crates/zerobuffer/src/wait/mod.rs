@@ -6,7 +6,7 @@ mod worth;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::sys::process;
+use crate::sys::time;
 use crate::v2::rules::wake::Announced;
 use crate::values::config::WaitStrategy;
 use worth::Worth;
@@ -244,7 +244,7 @@ impl Spinner {
         if self.strategy != WaitStrategy::SpinThenPark || !self.worth.wants_to_know() {
             return;
         }
-        let slept = since_ns.map_or(0, |since| process::monotonic_ns().saturating_sub(since));
+        let slept = since_ns.map_or(0, |since| time::monotonic_ns().saturating_sub(since));
         self.worth.slept(Duration::from_nanos(slept));
     }
 
@@ -264,7 +264,7 @@ impl Spinner {
 
     /// When one whose calls do not wait, and who sleeps in between, is to try again: then the other side is asked for.
     pub(crate) fn look_again_after(&self) -> Duration {
-        self.until_probe(process::monotonic_ns()).clamp(SLICE_WITHOUT_BARRIER, SLICE)
+        self.until_probe(time::monotonic_ns()).clamp(SLICE_WITHOUT_BARRIER, SLICE)
     }
 
     /// Has the next try ask if the other side lives, however short the time since the last.
@@ -346,18 +346,18 @@ pub(crate) fn wait<A: Awaited>(
             if let Some(found) = awaited.glance()? {
                 return Ok(Some(found));
             }
-            let now = process::coarse_ns();
+            let now = time::coarse_ns();
             return if spinner.probe_is_due(now) { awaited.probe() } else { Ok(None) };
         }
         Patience::For(limit) => limit,
     };
-    let deadline = limit.map(|limit| process::monotonic_ns().saturating_add(nanoseconds(limit)));
+    let deadline = limit.map(|limit| time::monotonic_ns().saturating_add(nanoseconds(limit)));
     let mut spun = 0;
     while spun < spin.polls {
         if let Some(found) = awaited.glance()? {
             return Ok(Some(found));
         }
-        let now = process::monotonic_ns();
+        let now = time::monotonic_ns();
         if deadline.is_some_and(|deadline| now >= deadline) {
             spinner.worth.was_cut_short();
             return Ok(None);
@@ -395,7 +395,7 @@ pub(crate) fn wait<A: Awaited>(
         if let Some(found) = awaited.glance()? {
             return Ok(Some(found));
         }
-        let now = process::monotonic_ns();
+        let now = time::monotonic_ns();
         if spinner.probe_is_due(now) {
             if let Some(found) = awaited.probe()? {
                 return Ok(Some(found));

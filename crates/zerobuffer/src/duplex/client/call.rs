@@ -7,7 +7,8 @@ use super::{Client, ServerState};
 use crate::duplex::response::Response;
 use crate::duplex::turn::{Deadline, Taken, lock};
 use crate::duplex::wire::{Consent, bytes_before_a_request};
-use crate::endpoint::writer::{Claimed, Writer};
+use crate::endpoint::claimed::Claimed;
+use crate::endpoint::writer::Writer;
 use crate::values::call_error::CallError;
 use crate::values::config::Protocol;
 

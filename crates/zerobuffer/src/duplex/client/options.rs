@@ -10,8 +10,10 @@ use crate::duplex::hello::say_hello;
 use crate::duplex::names::{DEFAULT_RESPONSE_BYTES_V1, request_buffer, response_buffer};
 use crate::duplex::pending::{Correlation, Pending};
 use crate::duplex::turn::{Deadline, Turns, lock};
+use crate::endpoint::looking::look_until;
 use crate::endpoint::reader::Reader;
-use crate::endpoint::writer::{Writer, WriterOptions, look_until};
+use crate::endpoint::writer::Writer;
+use crate::endpoint::writer_options::WriterOptions;
 use crate::values::config::{BufferConfig, Elastic, Protocol, StartAt, WaitStrategy};
 use crate::values::error::{OpenError, WriterPresence};
 
@@ -69,7 +71,7 @@ impl ClientOptions {
     }
 
     /// Whether the server may change requests where they lie and give them back as answers, if it
-    /// [can](super::ServerOptions::in_place); default no. Otherwise answers are copied, whatever the server does.
+    /// [can](crate::duplex::ServerOptions::in_place); default no. Otherwise answers are copied, whatever the server does.
     pub fn in_place(mut self, allow: bool) -> Self {
         self.in_place = allow;
         self

@@ -10,7 +10,7 @@ use super::metadata;
 use super::origin::{Export, Exports};
 use crate::sync::Ordering;
 use crate::sys::copying::{self, Copying, Way};
-use crate::sys::{clock, process};
+use crate::sys::{clock, process, time};
 use crate::v2::ground::removal::{Retired, remove_if_unused};
 use crate::v2::ground::segment::{Access, Permissions, Segment};
 use crate::v2::placing::{Cached, Footprint};
@@ -73,7 +73,7 @@ pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout,
     let birth = Birth {
         segment_id: process::random_u64(),
         boot_id: process::boot_id(),
-        created_ns: process::unix_ns(),
+        created_ns: time::unix_ns(),
         creator_pid: process::id(),
     };
     Layout::build(&wish, birth)

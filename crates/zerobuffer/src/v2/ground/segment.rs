@@ -28,7 +28,7 @@ use crate::sys::file::{self, Linked, Making, NewMode, Standing, Unnamed};
 use crate::sys::fork::{self, ForkMark};
 use crate::sys::guard::Lost;
 use crate::sys::mapping::{Mapping, Region};
-use crate::sys::process;
+use crate::sys::time;
 use crate::sys::{barrier, clock, futex, lock, processor, streaming};
 use crate::v2::ground::file as ground;
 pub(crate) use crate::v2::ground::file::{io_error, open, read_layout};
@@ -321,7 +321,7 @@ impl Segment {
             place: place.clone(),
             changes_payload,
             is_nameless: AtomicBool::new(false),
-            next_look_ns: AtomicU64::new(process::coarse_ns() + LOOK_INTERVAL_NS),
+            next_look_ns: AtomicU64::new(time::coarse_ns() + LOOK_INTERVAL_NS),
         })
     }
 
@@ -406,7 +406,7 @@ impl Segment {
     /// To be called where a look at the clock is little: for every large frame, when readers were woken, and when the Writer's
     /// `reserve` is raised, which is once in an eighth of the ring.
     pub(crate) fn look_around(&self) {
-        let now = process::coarse_ns();
+        let now = time::coarse_ns();
         if now >= self.next_look_ns.load(Ordering::Relaxed) {
             self.next_look_ns.store(now + LOOK_INTERVAL_NS, Ordering::Relaxed);
             self.look_at_file();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::group::Table;
+use super::table::Table;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::v2::protocol::layout::{FrameGeometry, RegistryHeader, Slot, WriterArea};
 use crate::v2::protocol::position::Position;

@@ -6,4 +6,5 @@ pub(crate) mod observe;
 pub(crate) mod registry;
 pub(crate) mod ring;
 pub(crate) mod sharing;
+pub(crate) mod table;
 pub(crate) mod wake;
