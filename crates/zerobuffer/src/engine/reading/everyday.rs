@@ -55,7 +55,6 @@ impl ReadingEngine for V2Reader {
     }
 
     fn peer_watch(&self) -> io::Result<Option<PeerWatch>> {
-        self.check().map_err(io::Error::other)?;
         PeerWatch::of(self.segment()).map(Some)
     }
 

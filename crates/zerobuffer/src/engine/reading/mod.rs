@@ -173,6 +173,12 @@ impl Reading {
         (**self).find(patience)
     }
 
+    /// Looks after the writer from outside; `None` where nobody is announced who would need it.
+    pub(crate) fn peer_watch(&self) -> io::Result<Option<PeerWatch>> {
+        self.check().map_err(io::Error::other)?;
+        (**self).peer_watch()
+    }
+
     /// Receives the newest frame that is there, without waiting; passes over those before it.
     pub(crate) fn receive_newest(&mut self, other: &mut Found) -> Result<bool, ReadError> {
         self.go_to_newest();

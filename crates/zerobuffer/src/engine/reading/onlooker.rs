@@ -54,7 +54,6 @@ impl ReadingEngine for V2Onlooker {
     }
 
     fn peer_watch(&self) -> io::Result<Option<PeerWatch>> {
-        self.check().map_err(io::Error::other)?;
         PeerWatch::of(self.segment()).map(Some)
     }
 
