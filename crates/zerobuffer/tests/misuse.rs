@@ -272,8 +272,8 @@ fn files_that_are_not_what_they_say_are_refused_by_kind() {
             assert!(matches!(error, OpenError::UnknownFeatures { unknown: 0x1_0000, .. }));
             says(error, &["`cam0`", "0x10000", "update"]);
         }),
-        (0x018, &[4], |error| {
-            assert!(matches!(error, OpenError::UnknownFeatures { unknown: 4, .. }), "{error}");
+        (0x018, &[8], |error| {
+            assert!(matches!(error, OpenError::UnknownFeatures { unknown: 8, .. }), "{error}");
         }),
         (0x000, &[0; 4], damaged),
         (0x008, b"ZEROBUFX", damaged),
