@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Shows that a frame costs no system call and no allocation while both sides are awake, and how many
-# instructions it does cost: runs `zerobuffer bench hot` (write and read in one thread) with N and with
+# instructions it does cost: runs `zerobuffer-bench hot` (write and read in one thread) with N and with
 # 10 N frames, counts, and compares. What a run costs once (start, buffer, end) cancels out.
 #
 #   benches/hot-path.sh [BYTES]      bytes a frame, default 64
 #
-# Needs strace and valgrind. ZEROBUFFER names the program; default: built here.
+# Needs strace and valgrind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,17 +14,14 @@ frames=20000
 for tool in strace valgrind; do
     command -v "$tool" >/dev/null || { echo "hot-path: $tool is missing: apt-get install $tool" >&2; exit 2; }
 done
-program=${ZEROBUFFER:-}
-if [[ -z $program ]]; then
-    cargo build --quiet --release --package zerobuffer-cli --bin zerobuffer
-    program=${CARGO_TARGET_DIR:-target}/release/zerobuffer
-fi
+cargo build --quiet --release --package zerobuffer-bench
+program=${CARGO_TARGET_DIR:-target}/release/zerobuffer-bench
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # System calls of a run, all threads: the last line of strace's table is the total.
 syscalls() { # frames
-    strace -f -c -o "$work/strace" "$program" bench hot --frames "$1" --size "$bytes" >/dev/null
+    strace -f -c -o "$work/strace" "$program" hot --frames "$1" --size "$bytes" >/dev/null
     awk '$NF == "total" { print ($2 ~ /\./ ? $4 : $3) }' "$work/strace"
 }
 
@@ -32,7 +29,7 @@ syscalls() { # frames
 # line names the callee of the `calls=` line behind it, by an id that its first occurrence spells out.
 callgrind() { # frames
     valgrind --quiet --tool=callgrind --callgrind-out-file="$work/callgrind" \
-        "$program" bench hot --frames "$1" --size "$bytes" --ring 64K >/dev/null 2>"$work/valgrind" \
+        "$program" hot --frames "$1" --size "$bytes" --ring 64K >/dev/null 2>"$work/valgrind" \
         || { cat "$work/valgrind" >&2; return 1; }
     awk '
         /^(totals|summary):/ && !instructions { instructions = $2 }

@@ -86,7 +86,7 @@ pub(crate) fn check(steps: &mut Steps) -> anyhow::Result<()> {
     let out = Path::new("target/compare-quick");
     build_and_run(steps, &peers, true, out)?;
     let result = out.join("compare.json");
-    let words = ["run", "--release", "--package", "zerobuffer-cli", "--", "bench", "compare"];
+    let words = ["run", "--release", "--package", "zerobuffer-bench", "--", "compare"];
     steps.run("comparison of the comparison with itself", || {
         execute(cargo().args(words).args([&result, &result]).arg("--fail-on-worse"))
     })

@@ -137,7 +137,8 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
     torture(steps, 1000, None)?;
     soak(steps, "30s", std::path::Path::new("target/soak"))?;
     // The programs that the scripts below start.
-    let build = ["build", "--release", "--package", "zerobuffer-cli", "--bins"];
+    let packages = ["--package", "zerobuffer-cli", "--package", "zerobuffer-bench"];
+    let build = [&["build", "--release", "--bins"][..], &packages].concat();
     steps.cargo("release build", &build, &[])?;
     if !quick {
         loom(steps)?;
@@ -156,6 +157,7 @@ fn test(steps: &mut Steps, quick: bool, no_install: bool) -> anyhow::Result<()> 
 fn lint(steps: &mut Steps) -> anyhow::Result<()> {
     steps.cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     steps.run("bands", || bands::check(std::path::Path::new("crates/zerobuffer/src")))?;
+    steps.run("circles", || circles::check_all(std::path::Path::new(".")))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps.cargo("clippy", &clippy, &[])?;
     fuzz::lint(steps)?;

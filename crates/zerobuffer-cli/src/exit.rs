@@ -1,13 +1,14 @@
 //! Exit codes and error messages.
 //!
 //! `write`, `read` and `relay` keep the codes of the cross-platform contract; every other command has 0, 1
-//! (it went wrong) and 2 (bad arguments), and `bench compare --fail-on-worse` one more.
+//! (it went wrong) and 2 (bad arguments).
 
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-pub(crate) use crate::messages::say;
+pub(crate) use zerobuffer_terminal::exit::finish;
+pub(crate) use zerobuffer_terminal::messages::say;
 
 /// Could not connect, create or join (contract: writer, reader; for the relay its input).
 pub(crate) const OPEN_FAILED: u8 = 1;
@@ -19,9 +20,6 @@ pub(crate) const OUTPUT_FAILED: u8 = 2;
 pub(crate) const RELAY_FAILED: u8 = 3;
 /// Reader: a frame was not what it should be.
 pub(crate) const VERIFICATION_FAILED: u8 = 4;
-/// Bench compare: a case is worse than in the base.
-pub(crate) const SOMETHING_WORSE: u8 = 3;
-
 /// Which code bad arguments get.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum BadArguments {
@@ -73,23 +71,4 @@ pub(crate) fn told(code: u8, written: std::io::Result<()>, failed: u8) -> u8 {
             if code == 0 { failed } else { code }
         }
     }
-}
-
-/// For commands whose only failure code is 1.
-pub(crate) fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
-    match result {
-        Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Whoever read our output (`| head`) has seen enough.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::args::{Check, ReadArgs, RelayArgs, WriteArgs};
 use crate::demo::lines::{FromReader, FromWriter};
+use crate::sizes;
 use crate::y4m::Header;
-use crate::{bench, sizes};
 
 /// A tool under one of the older names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn parse<A: Args + Check>(words: Vec<OsString>) -> Result<(), String> {
     args.map_err(|error| error.render().to_string()).and_then(|args| args.check())
 }
 
-/// The two parsers of sizes agree where both understand, and neither cuts off what is too large.
+/// What is read as a size is not cut off.
 pub fn size(text: &str) {
     let bytes = sizes::parse(text);
     if let Ok(bytes) = bytes {
@@ -53,16 +53,12 @@ pub fn size(text: &str) {
         let written_out = text.replace('_', "").contains(&usize::MAX.to_string());
         assert!(bytes != usize::MAX || written_out, "{text:?} is cut off rather than refused");
     }
-    if let Ok(same) = bench::size(text) {
-        assert_eq!(bytes, Ok(same), "{text:?}");
-    }
 }
 
 /// Parses a line that one of the command's processes sends another.
 pub fn line(text: &str) {
     survives_a_round::<FromWriter>(text);
     survives_a_round::<FromReader>(text);
-    bench::fuzz_line(text);
 }
 
 /// Reads a YUV4MPEG2 stream as far as it is one: what is understood can be told again, and what is not is told in words
@@ -89,7 +85,7 @@ pub fn y4m(mut stream: &[u8]) {
 }
 
 /// What is understood can be said again, and is understood to be the same.
-pub(crate) fn survives_a_round<T: Serialize + DeserializeOwned>(text: &str) {
+fn survives_a_round<T: Serialize + DeserializeOwned>(text: &str) {
     let Ok(understood) = serde_json::from_str::<T>(text) else { return };
     // What cannot be said in JSON is a path that is no text, or a number that is none: neither comes from JSON.
     let said = serde_json::to_string(&understood).expect("it came from JSON");

@@ -7,26 +7,24 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
-mod bench;
 mod commands;
 mod demo;
 mod exit;
+mod further;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod inlet;
 mod latency;
-mod messages;
 mod opening;
 mod outlet;
-mod output;
 mod pattern;
 mod pipes;
 mod progress;
 mod report;
-mod signals;
-mod sizes;
 mod y4m;
+
+use zerobuffer_terminal::{messages, output, signals, sizes};
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,13 +33,14 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches};
 
 use args::{Check, Cli, Command, Personality, ReadArgs, RelayArgs, WriteArgs};
-use exit::{BadArguments, finish};
+use exit::BadArguments;
 use messages::say;
 
 /// The `zerobuffer` command.
 pub fn zerobuffer() -> ExitCode {
     guard();
-    let cli = Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = Cli::command().after_help(further::help());
+    let cli = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match cli {
         Ok(cli) => cli,
         Err(error) => {
@@ -69,7 +68,7 @@ pub fn zerobuffer() -> ExitCode {
         Command::DemoReader(args) => demo::reader::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::man::run(&args),
-        Command::Bench(args) => finish(bench::run(args)),
+        Command::External(words) => further::run(&words),
     }
 }
 

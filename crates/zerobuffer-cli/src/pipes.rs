@@ -9,7 +9,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use rustix::event::PollFlags;
 
 use crate::messages::say;
-use crate::output::{Output, ready};
+use zerobuffer_terminal::way::ready;
+
+use crate::output::Output;
 use crate::signals::{self, SLICE};
 use crate::y4m::{self, Header, Line, MOST_LINE_BYTES};
 

@@ -129,20 +129,3 @@ fn a_directory_that_is_no_text_works_everywhere() {
     run(&["demo", "--seconds", "0.2", "--size", "320x240"]).expect_code(0);
     run(&["read", "cam", "-n", "3"]).expect_code(0);
 }
-
-#[test]
-fn cases_that_another_program_measured_make_no_rows() {
-    let place = Place::new();
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compare/google-aggregates.json");
-    let text = std::fs::read_to_string(sample).expect("a sample");
-    let odd = text.replace("BM_publish/64", r"BM\u001b[2J\nforged\u009b31m");
-    let path = place.path().join("odd.json");
-    std::fs::write(&path, odd).expect("it is ours");
-    let path = path.to_str().expect("it is text");
-    let table = place.run(&["bench", "compare", path, path]).expect_code(0).stdout;
-    assert_harmless(&table);
-    assert!(table.contains(r"BM\u{1b}[2J\nforged\u{9b}31m"), "{table}");
-    let json = place.run(&["bench", "compare", path, path, "--json"]).expect_code(0);
-    assert_harmless(&json.stdout);
-    assert!(json.json()["comparisons"][0]["cases"].to_string().contains(r"BM\u001b[2J\nforged"));
-}

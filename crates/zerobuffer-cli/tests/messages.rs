@@ -92,7 +92,6 @@ fn a_report_that_cannot_be_written_is_a_failure() {
         (1, &["man", "/dev/full/man"]),
         (1, &["demo", "--seconds", "0.2", "--size", "320x240", "--json"]),
         (1, &["demo", "--seconds", "0.2", "--size", "320x240"]),
-        (1, &["bench", "hot", "--frames", "10"]),
         (1, &["--help"]),
     ] {
         let mut running = start(&place, words, full().into(), Stdio::piped());

@@ -123,7 +123,7 @@ fn compare(cli: &Cli) -> anyhow::Result<Comparison> {
         anyhow::ensure!(!groups.is_empty(), "no group's name contains `{part}`");
     }
     leftovers::clean_up_on_signal()?;
-    let pair = pair::Pair::start_up(cores)?;
+    let pair = pair::Pair::start_up(cores, other::serve)?;
     let deployed = deployed.as_ref();
     let mut plan = Plan { pair, effort, deployed, watchdog: Watchdog::default(), missing };
     let mut comparison = Comparison {

@@ -2,13 +2,10 @@
 
 use std::io::{BufRead as _, Write as _};
 
-use crate::request::{Outcome, Reply, Request};
+use crate::request::{Outcome, Reply, Request, Say};
 use crate::shared::Shared;
 use crate::work::{call, latency, relay, throughput, wake};
 use crate::{floors, pin};
-
-/// Tells the measuring side something.
-pub(crate) type Say<'a> = &'a mut dyn FnMut(Reply) -> anyhow::Result<()>;
 
 /// `zerobuffer-compare other CORE DESCRIPTOR`.
 pub(crate) fn run(core: usize, fd: u32) -> anyhow::Result<()> {

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use crate::peers::kind::Kind;
 use crate::peers::{Link, Wait};
-use crate::request::{Outcome, Reply, Request};
+use crate::request::{Outcome, Reply, Request, Serve};
 use crate::shared::Shared;
-use crate::{leftovers, other, pin};
+use crate::{leftovers, pin};
 
 /// The measuring process's end.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Pair {
     from: BufReader<ChildStdout>,
     /// Answers of a thread, while one stands in for the process.
     thread: Option<Receiver<Reply>>,
+    /// What the thread does.
+    serve: Serve,
     pub(crate) shared: Arc<Shared>,
     pub(crate) cores: [usize; 2],
     dir: TempDir,
@@ -32,7 +34,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Pins this process and starts the other one, pinned too.
-    pub(crate) fn start_up(cores: [usize; 2]) -> anyhow::Result<Self> {
+    pub(crate) fn start_up(cores: [usize; 2], serve: Serve) -> anyhow::Result<Self> {
         let (shared, fd) = Shared::create()?;
         let program = std::env::current_exe().context("find this program to start it again")?;
         let mut child = Command::new(program)
@@ -45,7 +47,7 @@ impl Pair {
         let to = child.stdin.take().context("the other process's input")?;
         let from = BufReader::new(child.stdout.take().context("the other process's output")?);
         let dir = leftovers::directory()?;
-        Ok(Self { child, to, from, thread: None, shared: Arc::new(shared), cores, dir })
+        Ok(Self { child, to, from, thread: None, serve, shared: Arc::new(shared), cores, dir })
     }
 
     /// The other process's number.
@@ -70,9 +72,10 @@ impl Pair {
         if request.kind().is_some_and(Kind::in_process) {
             let (replies, answers) = channel();
             let (request, shared, core) = (request.clone(), self.shared.clone(), self.cores[1]);
+            let serve = self.serve;
             std::thread::Builder::new().name("other".into()).spawn(move || {
                 let mut say = |reply| replies.send(reply).context("the measurement ended");
-                let result = pin::pin(core).and_then(|()| other::serve(&shared, request, &mut say));
+                let result = pin::pin(core).and_then(|()| serve(&shared, request, &mut say));
                 let last = match result {
                     Ok(outcome) => Reply::Done(outcome),
                     Err(why) => Reply::Failed(format!("{why:#}")),

@@ -83,7 +83,7 @@ impl Plan<'_> {
                         self.missing.push(Missing { peer: peer.into(), why });
                         failed.insert(index);
                         // Whatever the other process still does, it does it no longer.
-                        self.pair = Pair::start_up(self.pair.cores)?;
+                        self.pair = Pair::start_up(self.pair.cores, crate::other::serve)?;
                     }
                 }
             }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::callers::Caller;
 use crate::peers::Link;
 use crate::peers::kind::{Kind, Mode};
+use crate::shared::Shared;
 
 /// The other end opens what it needs, answers [`Reply::Ready`], does its half, and answers [`Reply::Done`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,3 +71,9 @@ pub(crate) struct Outcome {
     /// Ages of frames: value in ns, how often.
     pub(crate) ages: Vec<(u64, u64)>,
 }
+
+/// Tells the measuring side something.
+pub(crate) type Say<'a> = &'a mut dyn FnMut(Reply) -> anyhow::Result<()>;
+
+/// Does what was asked for; tells once that everything is open.
+pub(crate) type Serve = fn(&Shared, Request, Say<'_>) -> anyhow::Result<Outcome>;

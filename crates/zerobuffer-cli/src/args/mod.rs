@@ -1,7 +1,6 @@
 //! What can be asked for on the command line, and the defaults.
 
 mod create;
-mod elastic;
 mod grace;
 mod place;
 mod read;
@@ -10,10 +9,11 @@ pub(crate) mod tap;
 mod wait;
 mod write;
 
+use std::ffi::OsString;
+
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use create::CreateArgs;
-pub(crate) use elastic::Elastic;
 pub(crate) use grace::GraceArgs;
 pub(crate) use place::PlaceArgs;
 pub(crate) use read::ReadArgs;
@@ -21,6 +21,7 @@ pub(crate) use relay::{RelayArgs, Transform};
 pub(crate) use tap::TapArgs;
 pub(crate) use wait::WaitArgs;
 pub(crate) use write::{Full, WriteArgs};
+pub(crate) use zerobuffer_terminal::elastic::Elastic;
 
 /// Under which name a program was started; it decides the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,6 @@ pub(crate) enum Command {
     Forget(ForgetArgs),
     /// Check whether this machine can carry frames, and say what to change
     Doctor(DoctorArgs),
-    Bench(crate::bench::BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Write man pages into a directory
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     DemoWriter(DemoWriterArgs),
     #[command(hide = true, name = "demo-reader")]
     DemoReader(DemoReaderArgs),
+    /// A program `zerobuffer-NAME`, with its arguments.
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use zerobuffer::inspect::{self, Protocol, SegmentState, Snapshot, WriterInfo};
 use zerobuffer::{ReaderInfo, ReaderKind, printable};
 
 use crate::args::InspectArgs;
-use crate::commands::ls::repeat;
+use crate::commands::repeat::repeat;
 use crate::exit::finish;
 use crate::output;
 use crate::sizes;

@@ -1,8 +1,6 @@
 //! `zerobuffer ls`.
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -11,39 +9,13 @@ use zerobuffer::printable;
 
 use crate::args::LsArgs;
 use crate::commands::inspect;
+use crate::commands::repeat::repeat;
 use crate::exit::finish;
-use crate::output::{Output, json};
-use crate::signals;
+use crate::output::json;
 use crate::sizes;
 
 pub(crate) fn run(args: &LsArgs) -> ExitCode {
     finish(repeat(args.watch, || show(args)))
-}
-
-/// Once, or every second until a signal.
-pub(crate) fn repeat(
-    watch: bool,
-    show: impl Fn() -> anyhow::Result<(String, bool)>,
-) -> anyhow::Result<ExitCode> {
-    if watch {
-        signals::install(None)?;
-    }
-    let mut out = Output::stdout();
-    loop {
-        let (text, good) = show()?;
-        if watch && std::io::stdout().is_terminal() {
-            // Home, then clear.
-            out.write_all(b"\x1b[H\x1b[2J")?;
-        }
-        out.write_all(text.as_bytes())?;
-        if !watch {
-            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        signals::sleep(Duration::from_secs(1));
-        if signals::stopping() {
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
 }
 
 fn show(args: &LsArgs) -> anyhow::Result<(String, bool)> {

@@ -9,6 +9,7 @@ pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod read;
 pub(crate) mod relay;
+mod repeat;
 pub(crate) mod rm;
 pub(crate) mod tap;
 pub(crate) mod write;

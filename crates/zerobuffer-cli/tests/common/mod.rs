@@ -33,11 +33,14 @@ pub(crate) enum Tool {
 impl Tool {
     pub(crate) fn path(self) -> &'static str {
         match self {
-            Self::Zerobuffer => env!("CARGO_BIN_EXE_zerobuffer"),
-            Self::TestWriter => env!("CARGO_BIN_EXE_zerobuffer-test-writer"),
-            Self::TestReader => env!("CARGO_BIN_EXE_zerobuffer-test-reader"),
-            Self::TestRelay => env!("CARGO_BIN_EXE_zerobuffer-test-relay"),
+            // In the package of the measurements, that one.
+            Self::Zerobuffer => option_env!("CARGO_BIN_EXE_zerobuffer")
+                .or(option_env!("CARGO_BIN_EXE_zerobuffer-bench")),
+            Self::TestWriter => option_env!("CARGO_BIN_EXE_zerobuffer-test-writer"),
+            Self::TestReader => option_env!("CARGO_BIN_EXE_zerobuffer-test-reader"),
+            Self::TestRelay => option_env!("CARGO_BIN_EXE_zerobuffer-test-relay"),
         }
+        .expect("a program of this package")
     }
 }
 

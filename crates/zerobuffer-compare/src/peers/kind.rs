@@ -1,5 +1,6 @@
 //! Who there is, what each can do, and how it is set up.
 
+use super::limits::AERON_WHOLE;
 use serde::{Deserialize, Serialize};
 
 use super::Wait;
@@ -38,9 +39,6 @@ pub(crate) enum Mode {
 
 /// Frames up to this length are small, and have rings that are.
 pub(crate) const SMALL: usize = 4096;
-
-/// Aeron's largest fragment; what is larger is copied together, and cannot be loaned.
-pub(crate) const AERON_WHOLE: usize = 65_504 - 32;
 
 impl Mode {
     pub(crate) fn name(self) -> &'static str {

@@ -2,6 +2,7 @@
 //! what the peer costs.
 
 pub(crate) mod kind;
+mod limits;
 
 #[cfg(feature = "aeron")]
 pub(crate) mod aeron;

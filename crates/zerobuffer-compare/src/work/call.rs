@@ -7,11 +7,10 @@ use rustix::thread::futex;
 use super::rounds::time;
 use super::{END, Found, header, sum};
 use crate::callers::{self, Caller, Client as _, Job, Server as _, Service};
-use crate::other::Say;
 use crate::pair::Pair;
 use crate::peers::kind::Mode;
 use crate::peers::{Link, Wait};
-use crate::request::{Outcome, Reply, Request};
+use crate::request::{Outcome, Reply, Request, Say};
 use crate::shared::Shared;
 
 /// Calls before any counts, at most.

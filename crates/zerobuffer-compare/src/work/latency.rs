@@ -2,11 +2,10 @@
 
 use super::rounds::time;
 use super::{END, Found, header, sum};
-use crate::other::Say;
 use crate::pair::Pair;
 use crate::peers::kind::{Kind, Mode};
 use crate::peers::{self, Job, Link, Peer, Receiver as _, Sender as _, Wait};
-use crate::request::{Outcome, Reply, Request};
+use crate::request::{Outcome, Reply, Request, Say};
 
 #[inline(always)]
 fn send<P: Peer>(

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{END, Found, header, median, sum};
-use crate::other::Say;
 use crate::pair::Pair;
 use crate::peers::kind::Kind;
 use crate::peers::{self, Job, Link, Peer, Receiver as _, Sender as _, Wait};
-use crate::request::{Outcome, Reply, Request};
+use crate::request::{Outcome, Reply, Request, Say};
 
 struct PassOn<'a, 'b> {
     there: &'a Link,

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::cost::{cpu_seconds, memory_bytes};
 use super::{BEGIN, END, header, sum};
-use crate::other::Say;
 use crate::pair::Pair;
 use crate::peers::kind::{Kind, Mode, SMALL};
 use crate::peers::{self, Job, Link, Peer, Receiver as _, Sender as _, Wait};
-use crate::request::{Outcome, Reply, Request};
+use crate::request::{Outcome, Reply, Request, Say};
 
 /// Frames a call in the batched case.
 pub(crate) const BATCH: usize = 16;

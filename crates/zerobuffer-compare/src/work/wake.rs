@@ -8,11 +8,10 @@ use rustix::thread::futex;
 use super::ages::Ages;
 use super::cost::cpu_seconds;
 use super::{Found, header, now_ns};
-use crate::other::Say;
 use crate::pair::Pair;
 use crate::peers::kind::Kind;
 use crate::peers::{self, Job, Link, Peer, Receiver as _, Sender as _, Wait};
-use crate::request::{Outcome, Reply, Request};
+use crate::request::{Outcome, Reply, Request, Say};
 use crate::shared::Shared;
 
 /// Time between two frames.

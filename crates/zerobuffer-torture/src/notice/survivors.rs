@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use zerobuffer::duplex::Client;
-use zerobuffer::{FullPolicy, OpenError, Reader, Writer, inspect};
+use zerobuffer::{FullPolicy, Reader, Writer, inspect};
 use zerobuffer_async::{AsyncReader, AsyncWriter};
 
-use super::victims::{BYTES, GROUP, PATIENCE, config, config_v1, server_options};
+use super::victims::{BYTES, GROUP, PATIENCE, config, config_v1, retried, server_options};
 use super::{Kind, Meeting};
 
 /// Waits until a death was told; when that was.
@@ -137,19 +137,6 @@ fn serve(meeting: &Meeting) -> anyhow::Result<Instant> {
         serving.join().map_err(|_| anyhow::anyhow!("the server panicked"))??;
         Ok(told)
     })
-}
-
-/// Until the reader of a 1.0 buffer has made it.
-pub(super) fn retried<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    let begun = Instant::now();
-    loop {
-        match open() {
-            Err(error) if error.is_not_found() && begun.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            opened => return opened,
-        }
-    }
 }
 
 struct Unpark(Thread);

@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use zerobuffer::duplex::{Client, Server, ServerOptions};
-use zerobuffer::{BufferConfig, Reader, Writer};
+use zerobuffer::{BufferConfig, OpenError, Reader, Writer};
 
 use super::{Kind, Meeting};
 
@@ -59,7 +59,7 @@ pub(crate) fn play(args: &VictimArgs) -> anyhow::Result<()> {
         }
         Kind::V1Reader => {
             let options = Writer::options();
-            let mut writer = super::survivors::retried(|| options.connect(name))?;
+            let mut writer = retried(|| options.connect(name))?;
             writer.write(&[1; BYTES])?;
             linger()
         }
@@ -102,5 +102,18 @@ impl Meeting {
 
     pub(super) fn reader(&self) -> zerobuffer::ReaderOptions {
         Reader::options().dir(&self.dir).wait_for_buffer(PATIENCE)
+    }
+}
+
+/// Until the reader of a 1.0 buffer has made it.
+pub(super) fn retried<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.is_not_found() && begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened,
+        }
     }
 }

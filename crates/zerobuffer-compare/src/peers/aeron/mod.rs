@@ -20,7 +20,7 @@ use std::ptr::{NonNull, null_mut};
 use anyhow::Context as _;
 use rusteron_media_driver::bindings as c;
 
-use super::kind::AERON_WHOLE as WHOLE;
+use super::limits::AERON_WHOLE as WHOLE;
 use super::{Link, Peer, Receiver, Sender};
 use client::Client;
 
