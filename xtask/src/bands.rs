@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 
 /// Bands and their modules, the lowest first.
 const BANDS: [(&str, &[&str]); 13] = [
-    ("base", &["sync", "fault", "mortal"]),
+    ("base", &["sync", "fault", "mortal", "field"]),
     ("values", &["values"]),
     ("sys", &["sys"]),
     ("protocol", &["v2::protocol", "v1::protocol"]),

@@ -66,6 +66,7 @@ mod engine;
 pub mod fault;
 #[cfg(not(feature = "fault-points"))]
 mod fault;
+mod field;
 #[cfg(not(loom))]
 pub mod inspect;
 #[cfg(loom)]

@@ -7,7 +7,7 @@ use crate::sync::Ordering;
 use crate::v2::ground::segment::Segment;
 use crate::v2::protocol::layout::{WRITER_LOCK, writer_state};
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::ring::{Damage, Found, WIPED_OUT};
 use crate::v2::rules::wake::Announced;
 use crate::values::config::WaitStrategy;

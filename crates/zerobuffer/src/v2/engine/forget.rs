@@ -5,12 +5,13 @@
 //! believed: a reader that is alive has it. So a place is given up only when nobody can read there any more. Who comes
 //! afterwards by that name is new.
 
-use super::members::{self, name_text};
+use super::members;
 use crate::sync::Ordering;
 use crate::sys::lock;
 use crate::v2::ground::segment::{Segment, io_error};
 use crate::v2::protocol::layout::{Slot, SlotName, slot_flags, slot_kind, slot_lock, slot_state};
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::accounts::{self, name_text};
+use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::registry;
 use crate::v2::rules::wake;
 use crate::values::config::ReaderKind;
@@ -67,9 +68,9 @@ pub(crate) fn forget_absent(segment: &Segment, index: u32, generation: u64) -> O
 
 /// Frees a slot whose lock is held; what was kept there, as far as it was published.
 fn give_up(segment: &Segment, index: u32) -> Loss {
-    let lag = members::lag(segment, index);
-    let held = members::held_frames(segment, index);
-    let kind = members::kind(segment.slots()[index as usize].kind.load(Ordering::Relaxed));
+    let lag = accounts::lag(segment, index);
+    let held = accounts::held_frames(segment, index);
+    let kind = accounts::reader_kind(segment.slots()[index as usize].kind.load(Ordering::Relaxed));
     let loss = Loss { kind, frames: lag.frames.saturating_add(held), bytes: lag.bytes };
     registry::free(segment, index);
     loss

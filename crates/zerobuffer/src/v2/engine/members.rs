@@ -15,13 +15,14 @@ use crate::v2::protocol::layout::{
     slot_lock, slot_state, writer_state,
 };
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::group::{self, Membership, Owner};
-use crate::v2::rules::memory::Memory;
-use crate::v2::rules::registry::{self, Lag, Mark};
-use crate::v2::rules::ring::{Consumer, WIPED_OUT, held_frames as held_frames_at, number_of};
+use crate::v2::rules::accounts::name_text;
+use crate::v2::rules::group::{Membership, Owner};
+use crate::v2::rules::memory::{Memory, ReadMemory};
+use crate::v2::rules::registry;
+use crate::v2::rules::ring::{Consumer, WIPED_OUT, number_of};
 use crate::v2::rules::sharing;
 use crate::v2::rules::wake::{self, Barrier};
-use crate::values::config::{ReaderKind, StartAt};
+use crate::values::config::StartAt;
 use crate::values::error::{OpenError, Peer, Presence};
 use crate::values::name::Place;
 
@@ -599,17 +600,6 @@ fn clear(slot: &Slot, kind: u32) {
     }
 }
 
-/// What the reader of a slot of some `kind` gets.
-pub(crate) fn kind(kind: u32) -> ReaderKind {
-    match kind {
-        slot_kind::LOSSY => ReaderKind::Lossy,
-        slot_kind::GROUP => ReaderKind::Group,
-        slot_kind::MEMBER => ReaderKind::Member,
-        slot_kind::EXPORT => ReaderKind::Export,
-        _ => ReaderKind::Every,
-    }
-}
-
 /// Writes the new owner's identity; the generation it now has.
 fn sign(segment: &Segment, index: u32, flags: u32) -> u64 {
     let slot = &segment.slots()[index as usize];
@@ -704,37 +694,6 @@ pub(crate) fn is_alive(segment: &Segment, index: u32) -> bool {
     registry::is_attached(segment, index) && segment.is_lock_held(slot_lock(index))
 }
 
-/// Frames that the reader in a slot was handed and has not released.
-pub(crate) fn held_frames(segment: &Segment, index: u32) -> u64 {
-    let slots = segment.slots();
-    let slot = &slots[index as usize];
-    let held = |anchor: &Slot, by| {
-        let table = u32::try_from(anchor.group.load(Ordering::Relaxed)).ok();
-        let Some(table) = table.filter(|table| *table < segment.layout().group_count) else {
-            return 0;
-        };
-        let entries = segment.group(table).entries.iter();
-        group::held_frames(entries.map(|entry| entry.load(Ordering::Relaxed)), by)
-    };
-    match slot.kind.load(Ordering::Relaxed) {
-        slot_kind::BROADCAST => {
-            let cursor = slot.cursor.load(Ordering::Acquire);
-            if cursor == slot.read_position.load(Ordering::Acquire) || !cursor.is_multiple_of(8) {
-                return 0;
-            }
-            let word = segment.word(Position(cursor)).load(Ordering::Relaxed);
-            held_frames_at(word, slot.read_sequence.load(Ordering::Relaxed), segment.frames())
-        }
-        slot_kind::GROUP => held(slot, None),
-        slot_kind::MEMBER => {
-            let anchor = slots.get(slot.group.load(Ordering::Relaxed) as usize);
-            let me = (index, slot.generation.load(Ordering::Relaxed));
-            anchor.map_or(0, |anchor| held(anchor, Some(me)))
-        }
-        _ => 0,
-    }
-}
-
 /// How a slot's owner is named in messages.
 pub(crate) fn peer(segment: &Segment, index: u32) -> Peer {
     let slot = &segment.slots()[index as usize];
@@ -756,32 +715,6 @@ pub(crate) fn peer(segment: &Segment, index: u32) -> Peer {
         _ => Presence::Left,
     };
     Peer { name: slot.name(), pid: slot.pid.load(Ordering::Relaxed), presence }
-}
-
-/// A slot's name for people.
-pub(crate) fn name_text(name: &SlotName) -> String {
-    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
-    String::from_utf8_lossy(&name[..end]).into_owned()
-}
-
-/// How far the reader of a slot is behind.
-pub(crate) fn lag(segment: &Segment, index: u32) -> Lag {
-    let (area, slot) = (segment.writer(), &segment.slots()[index as usize]);
-    if slot.kind.load(Ordering::Relaxed) == slot_kind::EXPORT {
-        let exported = Position(slot.exported.load(Ordering::Acquire));
-        return Lag::of_export(Position(slot.cursor.load(Ordering::Acquire)), exported);
-    }
-    let reader = Mark {
-        sequence: slot.read_sequence.load(Ordering::Acquire),
-        skipped_bytes: slot.skipped_bytes.load(Ordering::Relaxed),
-        position: Position(slot.cursor.load(Ordering::Acquire)),
-    };
-    let writer = Mark {
-        sequence: area.sequence.load(Ordering::Acquire),
-        skipped_bytes: area.skipped_bytes.load(Ordering::Relaxed),
-        position: Position(area.head.load(Ordering::Acquire)),
-    };
-    Lag::between(&writer, &reader)
 }
 
 pub(crate) fn damaged(place: &Place, problem: &str) -> OpenError {

@@ -3,7 +3,7 @@
 use crate::sync::{Ordering, fence};
 use crate::v2::ground::segment::Segment;
 use crate::v2::protocol::layout::{METADATA_HEAD, slot_state};
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::ReadMemory;
 
 /// Metadata that a reader looks at: where it lies, and which version it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +49,10 @@ pub(crate) fn holder_of_next(segment: &Segment) -> Option<u32> {
 pub(crate) fn publish(segment: &Segment, bytes: &[u8]) {
     let next = generation(segment).wrapping_add(1);
     let copy = segment.layout().metadata_copy(next);
-    segment.copy_metadata_in(copy + METADATA_HEAD, bytes);
-    segment.metadata_word(copy).store(bytes.len() as u64, Ordering::Relaxed);
-    segment.metadata_word(copy + 8).store(next, Ordering::Relaxed);
+    segment.copy_metadata_in(copy.offset() + METADATA_HEAD, bytes);
+    let header = segment.metadata_header(copy);
+    header.length.store(bytes.len() as u64, Ordering::Relaxed);
+    header.generation.store(next, Ordering::Relaxed);
     segment.writer().metadata_generation.store(next, Ordering::Release);
 }
 
@@ -118,9 +119,9 @@ fn locate(segment: &Segment, generation: u64) -> Result<Version, &'static str> {
         return Err("a version is announced where there is no room for one");
     }
     let copy = layout.metadata_copy(generation);
-    let len = segment.metadata_word(copy).load(Ordering::Relaxed);
+    let len = segment.metadata_header(copy).length.load(Ordering::Relaxed);
     if len > layout.metadata_bytes {
         return Err("its length is larger than its block");
     }
-    Ok(Version { generation, offset: copy + METADATA_HEAD, len: len as usize })
+    Ok(Version { generation, offset: copy.offset() + METADATA_HEAD, len: len as usize })
 }

@@ -11,7 +11,7 @@ use crate::sync::Ordering;
 use crate::v2::ground::segment::{Access, Segment};
 use crate::v2::protocol::layout::slot_state;
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::observe::{Copied, Observation};
 use crate::v2::rules::ring::{Damage, Found};
 use crate::v2::rules::wake::{self, Announced};

@@ -8,7 +8,7 @@ use crate::sync::Ordering;
 use crate::v2::ground::segment::{Access, Segment};
 use crate::v2::protocol::layout::Slot;
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::ring::{self, Found};
 use crate::v2::rules::sharing;
 use crate::v2::rules::wake::{self, Barrier};

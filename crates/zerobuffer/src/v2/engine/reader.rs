@@ -15,7 +15,7 @@ use crate::sync::{Mutex, MutexGuard, Ordering, Shared};
 use crate::v2::ground::segment::{Access, Segment};
 use crate::v2::protocol::layout::{Slot, slot_flags, slot_state};
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::ring::{self, Consumer, Damage, Found};
 use crate::v2::rules::wake::{self, Announced, Barrier};
 use crate::values::config::{BufferConfig, WaitStrategy};

@@ -15,10 +15,11 @@ use crate::v2::ground::removal::{Retired, remove_if_unused};
 use crate::v2::ground::segment::{Access, Permissions, Segment};
 use crate::v2::placing::{Cached, Footprint};
 use crate::v2::protocol::layout::{
-    Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock, slot_state,
+    Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock,
 };
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::accounts;
+use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::registry::{self, Lag};
 use crate::v2::rules::ring::{Claim, Full};
 use crate::v2::rules::sharing;
@@ -661,31 +662,9 @@ impl V2Writer {
         if !self.segment.is_sound() {
             return Vec::new();
         }
+        let is_alive = |index| members::is_alive(&self.segment, index);
         (0..self.layout().slot_count)
-            .filter(|&index| {
-                self.segment.slots()[index as usize].state.load(Ordering::Acquire)
-                    == slot_state::ACTIVE
-            })
-            .map(|index| {
-                let slot = &self.segment.slots()[index as usize];
-                let lag = members::lag(&self.segment, index);
-                ReaderInfo {
-                    name: members::name_text(&slot.name()),
-                    kind: members::kind(slot.kind.load(Ordering::Relaxed)),
-                    missed: slot.missed.load(Ordering::Relaxed),
-                    pid: slot.pid.load(Ordering::Relaxed),
-                    durable: slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0,
-                    attached: registry::is_attached(&self.segment, index),
-                    alive: members::is_alive(&self.segment, index),
-                    position: slot.cursor.load(Ordering::Relaxed),
-                    read_position: slot.read_position.load(Ordering::Relaxed),
-                    read_sequence: slot.read_sequence.load(Ordering::Relaxed),
-                    lag_frames: lag.frames,
-                    lag_bytes: lag.bytes,
-                    held_frames: members::held_frames(&self.segment, index),
-                    generation: slot.generation.load(Ordering::Relaxed),
-                }
-            })
+            .filter_map(|index| accounts::reader_info(&self.segment, index, |_| is_alive(index)))
             .collect()
     }
 
@@ -699,7 +678,7 @@ impl V2Writer {
             if !registry::is_served(slot) {
                 continue;
             }
-            let Lag { frames, bytes } = members::lag(&self.segment, index);
+            let Lag { frames, bytes } = accounts::lag(&self.segment, index);
             if bytes > most.bytes {
                 most = Undelivered {
                     frames,

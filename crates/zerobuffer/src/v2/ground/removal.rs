@@ -3,24 +3,24 @@
 //! `PROTOCOL.md` section 5 is the specification.
 
 use std::io;
-use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::segment::{SEGMENT_STATE_OFFSET, in_oieb, io_error, open, read_layout};
-use super::unread::{SLOT_OWNER, SLOT_STATE, has_unread, read_state, read_u32};
+use super::file::{io_error, open, read_layout};
+use super::unread::has_unread;
+use super::words;
 use crate::fault::{self, Fault};
+use crate::field::{At, Value as _, field};
 use crate::sys::file::{DirectoryId, Standing};
 use crate::sys::{file, lock, process};
 use crate::v2::protocol::layout::{
-    LIFE_LOCK, Layout, REGISTRY_HEADER_BYTES, RegistryHeader, SLOT_BYTES, WriterArea, owner_state,
-    segment_state, slot_state, writer_state,
+    LIFE_LOCK, Layout, Oieb, RegistryHeader, Slot, owner_state, segment_state, slot_state,
+    writer_state,
 };
 use crate::values::error::OpenError;
 use crate::values::name::Place;
 
-const WRITER_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, writer_state));
 /// How often, a millisecond apart, to look whether a segment is really in use.
 const RETIRE_ATTEMPTS: u32 = 50;
 
@@ -62,13 +62,13 @@ pub(super) fn retire_patiently(
 
 /// Whether anybody says to be attached; when in doubt, yes.
 fn is_anybody_attached(fd: BorrowedFd<'_>, layout: &Layout) -> bool {
-    let word = |offset| read_u32(fd, offset).unwrap_or(u32::MAX);
-    let first = layout.registry_offset + REGISTRY_HEADER_BYTES;
-    !matches!(word(WRITER_STATE_OFFSET), writer_state::NEVER | writer_state::CLOSED)
-        || (0..u64::from(layout.slot_count)).any(|index| {
-            let slot = first + index * u64::from(SLOT_BYTES);
-            word(slot + SLOT_STATE) != slot_state::FREE
-                && !matches!(word(slot + SLOT_OWNER), owner_state::NEVER | owner_state::LEFT)
+    let writer = words::load(fd, Layout::OIEB, field!(Oieb.writer.writer_state));
+    let in_slot = |index, field| words::load(fd, layout.slot(index), field).unwrap_or(u32::MAX);
+    !matches!(writer, Ok(writer_state::NEVER | writer_state::CLOSED))
+        || (0..layout.slot_count).any(|index| {
+            let owner = || in_slot(index, field!(Slot.owner_state));
+            in_slot(index, field!(Slot.state)) != slot_state::FREE
+                && !matches!(owner(), owner_state::NEVER | owner_state::LEFT)
         })
 }
 
@@ -88,7 +88,7 @@ fn retire(
             return Ok(Retired::NotThere);
         }
         if !even_unread
-            && read_state(probe)? == segment_state::READY
+            && words::segment_state(probe)? == segment_state::READY
             && has_unread(place, probe, layout)?
         {
             return Ok(Retired::HasUnread);
@@ -113,7 +113,7 @@ fn retire(
 /// Makes a segment that nobody uses, and that cannot be removed, as one that no Writer has come to yet: who reads it next
 /// waits for one, instead of being told of the end of one that it never saw.
 fn await_writer(probe: BorrowedFd<'_>) -> io::Result<()> {
-    file::write_at(probe, &writer_state::NEVER.to_le_bytes(), WRITER_STATE_OFFSET)
+    words::store(probe, Layout::OIEB, field!(Oieb.writer.writer_state), writer_state::NEVER)
 }
 
 /// Takes the mark back from a segment that was marked as removed, by a program that could not remove it, and that this user
@@ -125,18 +125,17 @@ pub(super) fn revive(place: &Place) -> Result<(), OpenError> {
     // The lock goes with the description.
     let is_ours = lock::try_exclusive(fd, LIFE_LOCK).map_err(io("lock"))?
         && file::is_named(fd, &place.path).map_err(io("look up"))?
-        && read_state(fd).map_err(io("read"))? == segment_state::RETIRED;
+        && words::segment_state(fd).map_err(io("read"))? == segment_state::RETIRED;
     if is_ours {
         await_writer(fd).map_err(io("write to"))?;
-        file::write_at(fd, &segment_state::READY.to_le_bytes(), SEGMENT_STATE_OFFSET)
-            .map_err(io("write to"))?;
+        words::set_segment_state(fd, segment_state::READY).map_err(io("write to"))?;
     }
     Ok(())
 }
 
 /// Whether the segment was neither removed nor cut short, read from its file.
 pub(crate) fn is_ready(probe: BorrowedFd<'_>) -> bool {
-    read_state(probe).is_ok_and(|state| state == segment_state::READY)
+    words::segment_state(probe).is_ok_and(|state| state == segment_state::READY)
 }
 
 /// Whether somebody is attached to the segment that has the name.
@@ -213,25 +212,24 @@ pub(crate) fn remove_by_force(place: &Place) -> Result<(), OpenError> {
     }
     // The name first, for that can be refused; those who use the segment are not to be told for nothing.
     rustix::fs::unlink(&place.path).map_err(|error| removal_error(place, error.into()))?;
-    if file::size(fd.as_fd()).map_err(io("measure"))? >= SEGMENT_STATE_OFFSET + 4 {
+    if file::size(fd.as_fd()).map_err(io("measure"))? >= Oieb::BYTES as u64 {
         mark_retired(fd.as_fd()).map_err(io("retire"))?;
     }
     if let Ok(layout) = read_layout(place, fd.as_fd(), true) {
-        have_writer_look(fd.as_fd(), layout.registry_offset).map_err(io("retire"))?;
+        have_writer_look(fd.as_fd(), layout.registry()).map_err(io("retire"))?;
     }
     Ok(())
 }
 
 /// Marks a segment as one that is not to be used any more.
 fn mark_retired(fd: BorrowedFd<'_>) -> io::Result<()> {
-    file::write_at(fd, &segment_state::RETIRED.to_le_bytes(), SEGMENT_STATE_OFFSET)
+    words::set_segment_state(fd, segment_state::RETIRED)
 }
 
 /// Has the Writer look around at its next commit, by the one word that it looks at each time: whoever seems to sleep is to be
 /// woken, and who wakes others looks around.
-fn have_writer_look(fd: BorrowedFd<'_>, registry_offset: u64) -> io::Result<()> {
-    let sleepers = registry_offset + offset_of!(RegistryHeader, sleepers) as u64;
-    file::write_at(fd, &u64::MAX.to_le_bytes(), sleepers)
+fn have_writer_look(fd: BorrowedFd<'_>, registry: At<RegistryHeader>) -> io::Result<()> {
+    words::store(fd, registry, field!(RegistryHeader.sleepers), u64::MAX)
 }
 
 /// Where a segment's file is found, and how long it is.
@@ -240,7 +238,7 @@ pub(crate) struct Whereabouts {
     path: PathBuf,
     dir: DirectoryId,
     bytes: u64,
-    registry_offset: u64,
+    registry: At<RegistryHeader>,
 }
 
 impl Whereabouts {
@@ -248,8 +246,8 @@ impl Whereabouts {
     pub(super) fn of(place: &Place, layout: &Layout) -> Self {
         // Not relative to where this process may go.
         let path = std::path::absolute(&place.path).unwrap_or_else(|_| place.path.clone());
-        let (bytes, registry_offset) = (layout.segment_bytes, layout.registry_offset);
-        Self { path, dir: DirectoryId::of(&place.dir), bytes, registry_offset }
+        let dir = DirectoryId::of(&place.dir);
+        Self { path, dir, bytes: layout.segment_bytes, registry: layout.registry() }
     }
 
     /// How its file stands. One that lost its name without a mark (somebody's `rm` or `mv`, a cleaner) is marked, if
@@ -258,8 +256,7 @@ impl Whereabouts {
         let standing = file::standing(probe, &self.path, self.dir, self.bytes);
         if standing == Standing::Nameless && is_ready(probe) {
             // Where that fails each finds out by itself.
-            let _ =
-                mark_retired(probe).and_then(|()| have_writer_look(probe, self.registry_offset));
+            let _ = mark_retired(probe).and_then(|()| have_writer_look(probe, self.registry));
         }
         standing
     }

@@ -9,7 +9,6 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
@@ -21,8 +20,9 @@ use super::removal::{
     Retired, Whereabouts, is_from_before_reboot, remove_if_unused, retire_damaged,
     retire_patiently, revive,
 };
-use super::unread::read_state;
+use super::words;
 use crate::fault::{self, Fault};
+use crate::field::{At, field};
 use crate::sys::copy::{self, copy};
 use crate::sys::file::{self, Linked, Making, NewMode, Standing, Unnamed};
 use crate::sys::fork::{self, ForkMark};
@@ -33,12 +33,12 @@ use crate::sys::{barrier, clock, futex, lock, processor, streaming};
 use crate::v2::ground::file as ground;
 pub(crate) use crate::v2::ground::file::{io_error, open, read_layout};
 use crate::v2::protocol::layout::{
-    self, FrameGeometry, GroupHeader, LIFE_LOCK, Layout, REGISTRY_HEADER_BYTES, RegistryHeader,
-    Slot, WRITER_AREA_OFFSET, WriterArea, segment_state, slot_flags, slot_state,
+    self, FrameGeometry, FrameHeader, GroupHeader, LIFE_LOCK, Layout, METADATA_HEAD,
+    MetadataHeader, Oieb, RegistryHeader, Slot, WriterArea, segment_state, slot_flags, slot_state,
 };
 use crate::v2::protocol::position::Position;
 use crate::v2::rules::group::Table;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::wake;
 use crate::values::error::{OpenError, WriteError};
 use crate::values::name::Place;
@@ -49,11 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL_NS: u64 = 100_000_000;
 /// Up to this size frames are copied in word by word.
 const SMALL_COPY: usize = 128;
-pub(super) const SEGMENT_STATE_OFFSET: u64 = in_oieb(offset_of!(WriterArea, segment_state));
-
-pub(super) const fn in_oieb(offset: usize) -> u64 {
-    (WRITER_AREA_OFFSET + offset) as u64
-}
 
 /// What an endpoint may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,13 +126,13 @@ unsafe impl Sync for View {}
 
 impl View {
     fn new(mapping: &Mapping, layout: &Layout) -> Self {
-        let slots = mapping.at(layout.registry_offset + REGISTRY_HEADER_BYTES).cast::<Slot>();
+        let slots = mapping.at(layout.slot(0).offset()).cast::<Slot>();
         Self {
-            writer: mapping.at(WRITER_AREA_OFFSET as u64).cast(),
-            registry: mapping.at(layout.registry_offset).cast(),
+            writer: mapping.at(Layout::OIEB.field(field!(Oieb.writer))).cast(),
+            registry: mapping.at(layout.registry().offset()).cast(),
             slots: NonNull::slice_from_raw_parts(slots, layout.slot_count as usize),
             own_slot: slots,
-            groups: mapping.at(layout.group_offset(0)),
+            groups: mapping.at(layout.group(0).offset()),
             payload: mapping.at(layout.payload_offset),
             mask: layout.frames.capacity - 1,
             word_mask: (layout.frames.capacity - 1) & !7,
@@ -262,7 +257,8 @@ impl Segment {
         if !is_named()? {
             return Ok(GOING);
         }
-        let is_retired = read_state(fd.as_fd()).map_err(io("read"))? != segment_state::READY;
+        let is_retired =
+            words::segment_state(fd.as_fd()).map_err(io("read"))? != segment_state::READY;
         if is_retired || is_from_before_reboot(fd.as_fd(), &layout) {
             // Its remover died before the last step, or the machine was started anew.
             drop(fd);
@@ -524,7 +520,12 @@ impl Segment {
     #[inline]
     pub(crate) fn committed_at(&self, header: Position) -> Option<Duration> {
         let stamped = self.layout.timestamps() && self.is_ours();
-        stamped.then(|| self.word(header.plus(8)).load(Ordering::Relaxed)).and_then(clock::own_time)
+        stamped
+            .then(|| {
+                let stamp = field!(FrameHeader.committed_ns).offset();
+                self.word(header.plus(stamp)).load(Ordering::Relaxed)
+            })
+            .and_then(clock::own_time)
     }
 
     /// Moves payload within a claim; the ranges may overlap.
@@ -592,15 +593,16 @@ impl Segment {
         unsafe { std::slice::from_raw_parts(self.mapping.at(offset).as_ptr(), len) }
     }
 
-    /// The word at an offset of the metadata region.
-    pub(crate) fn metadata_word(&self, offset: u64) -> &AtomicU64 {
+    /// The header of a metadata copy, which the layout has.
+    pub(crate) fn metadata_header(&self, copy: At<MetadataHeader>) -> &MetadataHeader {
+        let offset = copy.offset();
         debug_assert!(
             offset.is_multiple_of(8) && offset >= self.layout.metadata_offset,
             "from the layout"
         );
-        debug_assert!(offset + 8 <= self.layout.payload_offset, "from the layout");
-        // SAFETY: aligned and within the metadata region, which is mapped as long as `self` lives.
-        unsafe { self.mapping.at(offset).cast::<AtomicU64>().as_ref() }
+        debug_assert!(offset + METADATA_HEAD <= self.layout.payload_offset, "from the layout");
+        // SAFETY: aligned and within the metadata region, which is mapped as long as `self` lives; atomics only.
+        unsafe { self.mapping.at(offset).cast::<MetadataHeader>().as_ref() }
     }
 
     /// Copies metadata into its region at `offset`; the size was checked against the layout.
@@ -675,7 +677,7 @@ fn in_pieces<const N: usize>(words: &[[u8; 8]], store: impl Fn(usize, [u8; 8])) 
     }
 }
 
-impl Memory for Segment {
+impl ReadMemory for Segment {
     #[inline(always)]
     fn frames(&self) -> &FrameGeometry {
         &self.layout.frames
@@ -689,20 +691,31 @@ impl Memory for Segment {
     }
 
     #[inline(always)]
-    fn registry(&self) -> &RegistryHeader {
-        // SAFETY: mapped, page-aligned, atomics only.
-        unsafe { self.view.registry.as_ref() }
-    }
-
-    #[inline(always)]
     fn slots(&self) -> &[Slot] {
         // SAFETY: the registry region was laid out for `slot_count` slots behind its header; atomics only.
         unsafe { self.view.slots.as_ref() }
     }
 
+    fn find_group(&self, table: u64) -> Option<Table<'_>> {
+        (table < u64::from(self.layout.group_count)).then(|| self.group(table as u32))
+    }
+
+    #[inline(always)]
+    fn load_word(&self, position: Position) -> u64 {
+        self.word(position).load(Ordering::Acquire)
+    }
+}
+
+impl Memory for Segment {
+    #[inline(always)]
+    fn registry(&self) -> &RegistryHeader {
+        // SAFETY: mapped, page-aligned, atomics only.
+        unsafe { self.view.registry.as_ref() }
+    }
+
     fn group(&self, table: u32) -> Table<'_> {
         assert!(table < self.layout.group_count, "checked when the group was joined");
-        let offset = self.layout.group_offset(table) - self.layout.group_offset(0);
+        let offset = self.layout.group(table).offset() - self.layout.group(0).offset();
         let entries = self.layout.group_entries as usize;
         // SAFETY: the registry region was laid out for `group_count` such tables behind its slots, each a multiple
         // of 8 long; atomics only.

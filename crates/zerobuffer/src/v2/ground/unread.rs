@@ -4,55 +4,44 @@
 //! readers of the target, which have not released the reference: durable ones, and such as are alive.
 
 use std::io;
-use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::segment::{SEGMENT_STATE_OFFSET, open, read_layout};
-use crate::sys::{file, lock};
+use super::file::{open, read_layout};
+use super::image::Image;
+use super::words;
+use crate::sync::Ordering;
+use crate::sys::lock;
 use crate::v2::protocol::layout::{
-    Layout, REGISTRY_HEADER_BYTES, SLOT_BYTES, Slot, SlotName, WRITER_AREA_OFFSET, segment_state,
-    slot_flags, slot_kind, slot_lock, slot_state,
+    Layout, Slot, SlotName, segment_state, slot_flags, slot_kind, slot_lock, slot_state,
 };
-use crate::v2::protocol::position::Position;
+use crate::v2::rules::accounts;
+use crate::v2::rules::memory::ReadMemory as _;
 use crate::values::name::Place;
-
-pub(crate) const SLOT_STATE: u64 = offset_of!(Slot, state) as u64;
-pub(crate) const SLOT_OWNER: u64 = offset_of!(Slot, owner_state) as u64;
-const SLOT_CURSOR: u64 = offset_of!(Slot, cursor) as u64;
-const SLOT_EXPORTED: u64 = offset_of!(Slot, exported) as u64;
-const SLOT_FLAGS: u64 = offset_of!(Slot, flags) as u64;
-const SLOT_KIND: u64 = offset_of!(Slot, kind) as u64;
-const SLOT_GROUP: u64 = offset_of!(Slot, group) as u64;
-const SLOT_NAME: u64 = Slot::NAME_OFFSET;
 
 /// Whether somebody will come for committed frames: a durable reader, or one behind a relay.
 pub(crate) fn has_unread(place: &Place, fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<bool> {
-    let head = Position(read_u64(fd, WRITER_AREA_OFFSET as u64)?);
-    // A dead Writer may have committed a frame and not published it.
-    let unpublished = layout.payload_offset + (layout.frames.offset(head) & !7);
-    let unpublished = read_u64(fd, unpublished)? != 0;
-    for at in slots(layout) {
-        if read_u32(fd, at + SLOT_STATE)? != slot_state::ACTIVE {
-            continue;
-        }
-        let cursor = read_u64(fd, at + SLOT_CURSOR)?;
-        let waits = if read_u32(fd, at + SLOT_KIND)? == slot_kind::EXPORT {
-            cursor != read_u64(fd, at + SLOT_EXPORTED)? && is_export_awaited_at(place, fd, at)?
+    let image = Image::take(fd, layout)?;
+    let unpublished = image.checked(accounts::has_unpublished(&image))?;
+    let head = image.writer().head.load(Ordering::Relaxed);
+    let waits = |slot: &Slot| {
+        let cursor = slot.cursor.load(Ordering::Relaxed);
+        if slot.kind.load(Ordering::Relaxed) == slot_kind::EXPORT {
+            let target = slot.group.load(Ordering::Relaxed);
+            cursor != slot.exported.load(Ordering::Relaxed)
+                && is_export_awaited(place, target, &slot.name())
         } else {
-            let is_durable = read_u32(fd, at + SLOT_FLAGS)? & slot_flags::DURABLE != 0;
-            is_durable && (unpublished || cursor != head.0)
-        };
-        if waits {
-            return Ok(true);
+            is_durable(slot) && (unpublished || cursor != head)
         }
-    }
-    Ok(false)
+    };
+    Ok(image.slots().iter().any(|slot| is_active(slot) && waits(slot)))
 }
 
-fn is_export_awaited_at(place: &Place, fd: BorrowedFd<'_>, at: u64) -> io::Result<bool> {
-    let mut name = SlotName::default();
-    file::read_at(fd, &mut name, at + SLOT_NAME)?;
-    Ok(is_export_awaited(place, read_u64(fd, at + SLOT_GROUP)?, &name))
+fn is_active(slot: &Slot) -> bool {
+    slot.state.load(Ordering::Relaxed) == slot_state::ACTIVE
+}
+
+fn is_durable(slot: &Slot) -> bool {
+    slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE != 0
 }
 
 /// Whether anybody will come for what an export holds: a reader of the target that has that id, and whose name begins so.
@@ -73,44 +62,21 @@ fn awaits(target: &Place, id: u64) -> bool {
     let fd = fd.as_fd();
     let Ok(layout) = read_layout(target, fd, true) else { return false };
     layout.segment_id == id
-        && read_state(fd).is_ok_and(|state| state == segment_state::READY)
+        && words::segment_state(fd).is_ok_and(|state| state == segment_state::READY)
         && is_anybody_behind(fd, &layout).unwrap_or(false)
 }
 
 fn is_anybody_behind(fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<bool> {
-    let head = read_u64(fd, WRITER_AREA_OFFSET as u64)?;
-    for (index, at) in (0..).zip(slots(layout)) {
-        let is_reader = read_u32(fd, at + SLOT_STATE)? == slot_state::ACTIVE
-            && read_u32(fd, at + SLOT_KIND)? == slot_kind::BROADCAST;
-        if is_reader
-            && read_u64(fd, at + SLOT_CURSOR)? != head
-            && (read_u32(fd, at + SLOT_FLAGS)? & slot_flags::DURABLE != 0
-                || lock::is_held(fd, slot_lock(index))?)
+    let image = Image::take(fd, layout)?;
+    let head = image.writer().head.load(Ordering::Relaxed);
+    for (index, slot) in (0..).zip(image.slots()) {
+        if is_active(slot)
+            && slot.kind.load(Ordering::Relaxed) == slot_kind::BROADCAST
+            && slot.cursor.load(Ordering::Relaxed) != head
+            && (is_durable(slot) || lock::is_held(fd, slot_lock(index))?)
         {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-/// Where each slot lies in the file.
-fn slots(layout: &Layout) -> impl Iterator<Item = u64> {
-    let first = layout.registry_offset + REGISTRY_HEADER_BYTES;
-    (0..u64::from(layout.slot_count)).map(move |index| first + index * u64::from(SLOT_BYTES))
-}
-
-pub(crate) fn read_state(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    read_u32(fd, SEGMENT_STATE_OFFSET)
-}
-
-pub(crate) fn read_u32(fd: BorrowedFd<'_>, offset: u64) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    file::read_at(fd, &mut bytes, offset)?;
-    Ok(u32::from_le_bytes(bytes))
-}
-
-fn read_u64(fd: BorrowedFd<'_>, offset: u64) -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    file::read_at(fd, &mut bytes, offset)?;
-    Ok(u64::from_le_bytes(bytes))
 }

@@ -54,6 +54,25 @@ pub(crate) fn with_attributes(word: u64) -> u64 {
     word | FLAG_ATTRIBUTES
 }
 
+/// Whether nothing is committed where a word stands.
+#[inline(always)]
+pub(crate) fn is_empty(word: u64) -> bool {
+    word == 0
+}
+
+/// What a word says of the number of its frame, or of the frame that its skip leads to; `None` for an empty word or a damaged
+/// one.
+pub(crate) fn number_bits(word: u64, geometry: &FrameGeometry) -> Option<u64> {
+    match parse(word, geometry) {
+        Ok(
+            Word::Frame { number_bits, .. }
+            | Word::Skip { number_bits, .. }
+            | Word::Reference { number_bits, .. },
+        ) => Some(number_bits),
+        Ok(Word::Empty) | Err(_) => None,
+    }
+}
+
 /// Whether a word, if it is not damaged, is that of a skip.
 #[inline(always)]
 pub(crate) fn is_skip(word: u64) -> bool {
@@ -63,7 +82,7 @@ pub(crate) fn is_skip(word: u64) -> bool {
 /// Takes a word apart and checks all that can be checked without knowing the reader.
 #[inline]
 pub(crate) fn parse(word: u64, geometry: &FrameGeometry) -> Result<Word, &'static str> {
-    if word == 0 {
+    if is_empty(word) {
         return Ok(Word::Empty);
     }
     let (len, number_bits) = (word & u64::from(u32::MAX), word >> FRAME_NUMBER_SHIFT);

@@ -7,16 +7,25 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::v2::protocol::layout::{FrameGeometry, RegistryHeader, Slot, WriterArea};
 use crate::v2::protocol::position::Position;
 
-/// Shared memory as the rules see it. Every value in it is another program's word.
-pub(crate) trait Memory {
+/// Shared memory as those see it who only look: a mapped segment, or the bytes of a file. Every value in it is another
+/// program's word.
+pub(crate) trait ReadMemory {
     /// Sizes of the ring.
     fn frames(&self) -> &FrameGeometry;
     /// The part of the OIEB that the Writer changes.
     fn writer(&self) -> &WriterArea;
-    /// The registry's header.
-    fn registry(&self) -> &RegistryHeader;
     /// The reader slots.
     fn slots(&self) -> &[Slot];
+    /// A work group's table, if one of that number was laid out.
+    fn find_group(&self, table: u64) -> Option<Table<'_>>;
+    /// Loads (Acquire) the commit word at a position, a multiple of 8.
+    fn load_word(&self, position: Position) -> u64;
+}
+
+/// Shared memory as those see it who take part.
+pub(crate) trait Memory: ReadMemory {
+    /// The registry's header.
+    fn registry(&self) -> &RegistryHeader;
     /// A work group's table, which was laid out.
     fn group(&self, table: u32) -> Table<'_>;
     /// The commit word at a position (a multiple of 8), in the first mapping.

@@ -1,6 +1,6 @@
 //! Who reads: joining the ring, and holding the Writer back.
 
-use super::memory::Memory;
+use super::memory::{Memory, ReadMemory};
 use crate::fault::{self, Fault};
 use crate::sync::{Ordering, fence};
 use crate::v2::protocol::layout::{Slot, owner_state, slot_kind, slot_state};
@@ -118,7 +118,7 @@ pub(crate) fn is_served(slot: &Slot) -> bool {
 }
 
 /// Whether an active slot has an owner who has not left (it may have died: locks tell). There is none beyond the last slot.
-pub(crate) fn is_attached(memory: &impl Memory, index: u32) -> bool {
+pub(crate) fn is_attached(memory: &impl ReadMemory, index: u32) -> bool {
     let Some(slot) = memory.slots().get(index as usize) else { return false };
     slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
         && slot.owner_state.load(Ordering::Acquire) == owner_state::ATTACHED

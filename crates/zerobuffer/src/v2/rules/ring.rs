@@ -24,7 +24,7 @@ mod producer;
 mod room;
 mod tail;
 
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use crate::sync::Ordering;
 use crate::v2::protocol::layout::{Extent, FrameGeometry};
 use crate::v2::protocol::position::Position;
@@ -128,11 +128,10 @@ enum Step {
 impl Walk {
     /// Looks at the word here and goes behind it. `number` is the next frame's.
     #[inline]
-    fn step(&mut self, memory: &impl Memory, number: u64) -> Result<Step, Damage> {
+    fn step(&mut self, memory: &impl ReadMemory, number: u64) -> Result<Step, Damage> {
         // COMMIT: pairs with the Release stores in `Producer::{stage, publish}`.
-        let word = memory.word(self.position).load(Ordering::Acquire);
         let frames = memory.frames();
-        match word::parse(word, frames)? {
+        match word::parse(memory.load_word(self.position), frames)? {
             Word::Empty if self.skipped => Err("a skip that leads to no frame"),
             Word::Empty => Ok(Step::Empty),
             Word::Skip { number_bits, .. }
@@ -153,7 +152,7 @@ impl Walk {
                 if !has_attributes {
                     return Ok(self.pass(extent, len, 0));
                 }
-                let head = memory.word(extent.start).load(Ordering::Relaxed);
+                let head = memory.load_word(extent.start);
                 let block = attribute_block(head, len)?;
                 let payload = Extent { start: extent.start.plus(block), ..extent };
                 Ok(self.pass(payload, len - block, block))
@@ -297,7 +296,7 @@ impl Found {
 
 /// The frame `sequence` at `position`, or behind the skip there, if it is committed.
 pub(crate) fn find_frame(
-    memory: &impl Memory,
+    memory: &impl ReadMemory,
     position: Position,
     sequence: u64,
 ) -> Result<Option<Found>, Damage> {
@@ -320,12 +319,12 @@ pub(crate) fn find_frame(
 ///
 /// Frames are seen before they are published: whoever read a batch, or a frame that the Writer died on, may be
 /// beyond `head`. If there is no frame yet, those from there on are counted.
-pub(crate) fn number_of(memory: &impl Memory, position: Position) -> u64 {
+pub(crate) fn number_of(memory: &impl ReadMemory, position: Position) -> u64 {
     number_in_sight(memory, position).unwrap_or_else(|| number_counted(memory, position))
 }
 
 /// As [`number_of`], in a few steps whatever the memory holds; `None` where only counting would tell.
-pub(crate) fn number_in_sight(memory: &impl Memory, position: Position) -> Option<u64> {
+pub(crate) fn number_in_sight(memory: &impl ReadMemory, position: Position) -> Option<u64> {
     let (head, next) = published(memory);
     let frames = memory.frames();
     if position.is_at_or_before(head) || position.since(head) > frames.farthest() {
@@ -337,7 +336,7 @@ pub(crate) fn number_in_sight(memory: &impl Memory, position: Position) -> Optio
 }
 
 /// `head`, and the number at or behind it.
-fn published(memory: &impl Memory) -> (Position, u64) {
+fn published(memory: &impl ReadMemory) -> (Position, u64) {
     let writer = memory.writer();
     let head = Position(writer.head.load(Ordering::Acquire));
     // Loaded after `head`: at least the number of the frame before it. And before the words: so if there is none,
@@ -347,7 +346,7 @@ fn published(memory: &impl Memory) -> (Position, u64) {
 }
 
 #[cold]
-fn number_counted(memory: &impl Memory, position: Position) -> u64 {
+fn number_counted(memory: &impl ReadMemory, position: Position) -> u64 {
     let (head, next) = published(memory);
     let mut number = number_at(memory, head, next);
     let mut walk = Walk { position: head, skipped: false };
@@ -362,46 +361,20 @@ fn number_counted(memory: &impl Memory, position: Position) -> u64 {
     number
 }
 
-/// Frames that a reader was handed, the newest with the number `read_sequence`, and has not released: `word` stands at its
-/// cursor, where the oldest of them begins.
-#[cfg(not(loom))]
-pub(crate) fn held_frames(word: u64, read_sequence: u64, frames: &FrameGeometry) -> u64 {
-    match word::parse(word, frames) {
-        Ok(
-            Word::Frame { number_bits, .. }
-            | Word::Skip { number_bits, .. }
-            | Word::Reference { number_bits, .. },
-        ) => {
-            let oldest = word::rebuild_number(number_bits, read_sequence);
-            read_sequence.wrapping_sub(oldest).wrapping_add(1)
-        }
-        // It is being released, or damaged.
-        _ => 0,
-    }
-}
-
 /// The number of the frame at a position, which is at most `next`; that one where there is no frame.
-fn number_at(memory: &impl Memory, position: Position, next: u64) -> u64 {
+fn number_at(memory: &impl ReadMemory, position: Position, next: u64) -> u64 {
     number_bits_at(memory, position).map_or(next, |bits| word::rebuild_number(bits, next))
 }
 
 /// Bytes of the skip at a position, if there is one.
-fn skip_at(memory: &impl Memory, position: Position) -> Option<u64> {
-    match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
+fn skip_at(memory: &impl ReadMemory, position: Position) -> Option<u64> {
+    match word::parse(memory.load_word(position), memory.frames()) {
         Ok(Word::Skip { bytes, .. }) => Some(bytes),
         _ => None,
     }
 }
 
-/// What the word at a position says of its frame's number.
-fn number_bits_at(memory: &impl Memory, position: Position) -> Option<u64> {
-    match word::parse(memory.word(position).load(Ordering::Acquire), memory.frames()) {
-        Ok(
-            Word::Frame { number_bits, .. }
-            | Word::Skip { number_bits, .. }
-            | Word::Reference { number_bits, .. },
-        ) => Some(number_bits),
-        // Empty; or damage, which the first step will report.
-        _ => None,
-    }
+/// What the word at a position says of its frame's number; `None` for damage, too, which the first step will report.
+fn number_bits_at(memory: &impl ReadMemory, position: Position) -> Option<u64> {
+    word::number_bits(memory.load_word(position), memory.frames())
 }

@@ -12,7 +12,7 @@ use crate::v2::placing::Footprint;
 use crate::v2::protocol::layout::{FrameGeometry, slot_kind, slot_state};
 use crate::v2::protocol::position::Position;
 use crate::v2::rules::group::{Claimant, Membership, Owner};
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::observe::{Copied, Observation};
 use crate::v2::rules::ring::Found;
 use crate::values::config::StartAt;

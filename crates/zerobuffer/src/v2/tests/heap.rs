@@ -14,7 +14,7 @@ use crate::v2::protocol::layout::{
 };
 use crate::v2::protocol::position::Position;
 use crate::v2::rules::group::Table;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::{Memory, ReadMemory};
 
 /// Entries of the one group: few, so that models meet the end of its window.
 pub(crate) const GROUP_ENTRIES: usize = 4;
@@ -77,7 +77,7 @@ impl Heap {
     }
 }
 
-impl Memory for Heap {
+impl ReadMemory for Heap {
     fn frames(&self) -> &FrameGeometry {
         &self.frames
     }
@@ -86,12 +86,22 @@ impl Memory for Heap {
         &self.writer
     }
 
-    fn registry(&self) -> &RegistryHeader {
-        &self.registry
-    }
-
     fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    fn find_group(&self, table: u64) -> Option<Table<'_>> {
+        (table == 0).then(|| self.group(0))
+    }
+
+    fn load_word(&self, position: Position) -> u64 {
+        self.word(position).load(Ordering::Acquire)
+    }
+}
+
+impl Memory for Heap {
+    fn registry(&self) -> &RegistryHeader {
+        &self.registry
     }
 
     fn group(&self, _table: u32) -> Table<'_> {

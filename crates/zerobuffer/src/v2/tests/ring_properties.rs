@@ -12,7 +12,7 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::v2::placing::Footprint;
 use crate::v2::protocol::layout::{CACHE_LINE, FrameGeometry, owner_state};
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::observe::{Copied, Observation};
 use crate::v2::rules::registry::activate;
 use crate::v2::rules::ring::{self, Claim, Consumer, Found, number_of};

@@ -168,7 +168,7 @@ impl Consumer {
     /// Whether nothing at all has been committed at the next position.
     #[inline(always)]
     pub(crate) fn is_next_empty(&self, memory: &impl Memory) -> bool {
-        memory.word(self.position()).load(Ordering::Relaxed) == 0
+        word::is_empty(memory.word(self.position()).load(Ordering::Relaxed))
     }
 
     /// Goes behind the next frame without telling, if it is plain to see that there is one; false if not.
@@ -178,7 +178,7 @@ impl Consumer {
         // COMMIT: as in `look`.
         let word = memory.word(position).load(Ordering::Acquire);
         if !self.guess.is_right(word) {
-            return word != 0 && self.advance_unguessed(memory);
+            return !word::is_empty(word) && self.advance_unguessed(memory);
         }
         // Of the same length, and with no marks either.
         self.newest.header = position;

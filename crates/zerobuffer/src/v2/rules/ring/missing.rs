@@ -8,7 +8,8 @@
 use super::Damage;
 use crate::sync::Ordering;
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::protocol::word;
+use crate::v2::rules::memory::ReadMemory;
 
 /// What is told of it.
 pub(crate) const WIPED_OUT: Damage = "a committed frame whose header is 0: somebody wrote over it, or gave back that part of the file (a punched hole)";
@@ -16,12 +17,10 @@ pub(crate) const WIPED_OUT: Damage = "a committed frame whose header is 0: someb
 /// Whether a committed frame, or a skip, begins at `position` and its word is gone.
 ///
 /// The caller makes sure, after this, that the Writer was not allowed to use `position` again when it was looked at.
-pub(crate) fn is_wiped_out(memory: &impl Memory, position: Position) -> bool {
+pub(crate) fn is_wiped_out(memory: &impl ReadMemory, position: Position) -> bool {
     // PUBLISH-HEAD: the words before it are visible with it, so the head goes first.
     let head = Position(memory.writer().head.load(Ordering::Acquire));
-    position != head
-        && position.is_at_or_before(head)
-        && memory.word(position).load(Ordering::Acquire) == 0
+    position != head && position.is_at_or_before(head) && word::is_empty(memory.load_word(position))
 }
 
 #[cfg(all(test, not(loom)))]
@@ -31,6 +30,7 @@ mod tests {
     use super::*;
     use crate::v2::protocol::layout::{ALIGN_THRESHOLD, FrameGeometry, slot_kind, slot_state};
     use crate::v2::rules::group::{Claimant, Membership};
+    use crate::v2::rules::memory::Memory as _;
     use crate::v2::rules::observe::{Copied, Observation};
     use crate::v2::rules::ring::Consumer;
     use crate::v2::tests::heap::Heap;

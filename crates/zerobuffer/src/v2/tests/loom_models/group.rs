@@ -10,7 +10,7 @@ use crate::sync::Ordering;
 use crate::v2::protocol::layout::{slot_kind, slot_state};
 use crate::v2::protocol::position::Position;
 use crate::v2::rules::group::{Claimant, Membership};
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::ring::Found;
 use crate::v2::rules::wake::{self, Barrier};
 use crate::v2::tests::heap::Heap;

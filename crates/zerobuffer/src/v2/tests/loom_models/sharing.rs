@@ -7,7 +7,7 @@ use super::{LEN, heap};
 use crate::sync::Ordering;
 use crate::v2::protocol::layout::slot_kind;
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::registry::{self, activate};
 use crate::v2::rules::ring::{self, Consumer, Found};
 use crate::v2::rules::sharing;
