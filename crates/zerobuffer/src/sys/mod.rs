@@ -1,6 +1,7 @@
 //! The ground: everything that touches the operating system. Linux, 64-bit, little-endian.
 //!
 //! * [`file`]: opening, creating, naming and checking segment files
+//! * [`fields`]: fields of a file, read and written without mapping it
 //! * [`lock`]: open-file-description locks, which say who is alive
 //! * [`mapping`]: the segment in this process's address space, payload twice
 //!   (`one_view`: once for all endpoints of a process, for ThreadSanitizer)
@@ -18,6 +19,7 @@ pub(crate) mod barrier;
 pub(crate) mod clock;
 pub(crate) mod copy;
 pub(crate) mod copying;
+pub(crate) mod fields;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod futex;

@@ -1,9 +1,7 @@
 //! Looking at 1.0 buffers from outside, without attaching, and removing what nobody uses.
 
-use crate::v1::ground::mapping::Mapping;
-use crate::v1::ground::segment::announced;
-use crate::v1::ground::segment::{self, Names, Role};
-use crate::v1::protocol::layout::{Header, Sizes, metadata_bytes};
+use crate::v1::ground::segment::{self, Names, Role, announced};
+use crate::v1::protocol::layout::{OiebCopy, Sizes};
 use crate::values::config::{MAIN_READER, ReaderKind};
 use crate::values::error::OpenError;
 use crate::values::stats::ReaderInfo;
@@ -11,7 +9,7 @@ use crate::values::stats::ReaderInfo;
 /// A buffer as it was a moment ago.
 #[derive(Debug, Clone)]
 pub(crate) struct V1Snapshot {
-    pub(crate) header: Header,
+    pub(crate) header: OiebCopy,
     pub(crate) sizes: Sizes,
     pub(crate) file_bytes: u64,
     pub(crate) writer_alive: bool,
@@ -24,7 +22,7 @@ pub(crate) struct V1Snapshot {
 }
 
 /// The reader of a buffer, as the control block describes it.
-pub(crate) fn reader_info(header: &Header, sizes: Sizes, alive: bool, units: u32) -> ReaderInfo {
+pub(crate) fn reader_info(header: &OiebCopy, sizes: Sizes, alive: bool, units: u32) -> ReaderInfo {
     let free = header.payload_free_bytes.min(sizes.payload_bytes);
     ReaderInfo {
         held_frames: 0,
@@ -80,23 +78,10 @@ pub(crate) fn snapshot(name: &str) -> Result<V1Snapshot, OpenError> {
     if let Err(problem) = header.check_positions(sizes) {
         problems.push(problem.to_string());
     }
-    let mut metadata = None;
-    if header.metadata_written_bytes > 0 {
-        match Mapping::read_only(&fd, sizes) {
-            Ok(mapping) => {
-                let written = mapping.metadata_written_bytes();
-                match metadata_bytes(written, mapping.metadata_length(), sizes) {
-                    Ok(length) => {
-                        let mut bytes = vec![0; length as usize];
-                        mapping.read_metadata(&mut bytes);
-                        metadata = Some(bytes);
-                    }
-                    Err(problem) => problems.push(format!("metadata: {}", problem.problem())),
-                }
-            }
-            Err(error) => problems.push(format!("its metadata cannot be read: {error}")),
-        }
-    }
+    let metadata = segment::read_metadata(&fd, sizes).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     let alive = |role, pid| pid != 0 && segment::is_peer_alive(&fd, role, pid);
     let [data_units, space_units] = names.semaphore_values();
     if data_units.is_none() || space_units.is_none() {

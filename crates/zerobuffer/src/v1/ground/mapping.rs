@@ -10,9 +10,8 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
@@ -22,7 +21,7 @@ use crate::sys::streaming;
 use crate::v1::protocol::layout::{HEADER_BYTES, METADATA_PREFIX_BYTES, Oieb, Sizes};
 use crate::v1::rules::ring::{FrameHeader, Memory};
 
-/// The whole segment, mapped once, readable and (except for observers) writable.
+/// The whole segment, mapped once, readable and writable.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
@@ -43,16 +42,13 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps a file that holds at least `sizes.total_bytes()`.
     pub(crate) fn new(fd: BorrowedFd<'_>, sizes: Sizes) -> io::Result<Self> {
-        Self::map(fd, sizes, ProtFlags::READ | ProtFlags::WRITE)
-    }
-
-    fn map(fd: BorrowedFd<'_>, sizes: Sizes, access: ProtFlags) -> io::Result<Self> {
         let len = sizes.total_bytes();
         let file_bytes = u64::try_from(rustix::fs::fstat(fd)?.st_size).unwrap_or(0);
         if file_bytes < len {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut short"));
         }
         let len = usize::try_from(len).map_err(io::Error::other)?;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, fd, 0)? };
         // SAFETY: our own mapping; a child must not keep it, see `guard`.
@@ -67,11 +63,6 @@ impl Mapping {
             #[cfg(tsan)]
             view: crate::sys::one_view::OneView::of(fd, len as u64, len as u64)?,
         })
-    }
-
-    /// Maps a file for looking only.
-    pub(crate) fn read_only(fd: impl AsFd, sizes: Sizes) -> io::Result<Looking> {
-        Self::map(fd.as_fd(), sizes, ProtFlags::READ).map(Looking)
     }
 
     /// Sizes of its blocks.
@@ -186,7 +177,7 @@ impl Mapping {
         }
         let mut word = [0; 8];
         // SAFETY: the block begins within the mapping and holds at least eight bytes.
-        unsafe { self.copy_out(self.sizes.metadata_offset(), &mut word) };
+        unsafe { self.copy_out(self.sizes.metadata().offset(), &mut word) };
         u64::from_le_bytes(word)
     }
 
@@ -197,7 +188,7 @@ impl Mapping {
     pub(crate) fn read_metadata(&self, space: &mut [u8]) {
         assert!(space.len() as u64 <= self.sizes.metadata_capacity(), "outside the metadata");
         // SAFETY: checked above.
-        unsafe { self.copy_out(self.sizes.metadata_offset() + METADATA_PREFIX_BYTES, space) };
+        unsafe { self.copy_out(self.sizes.metadata().offset() + METADATA_PREFIX_BYTES, space) };
     }
 
     /// Copies metadata and its length in.
@@ -206,7 +197,7 @@ impl Mapping {
     /// If the block is smaller.
     pub(crate) fn write_metadata(&self, bytes: &[u8]) {
         assert!(bytes.len() as u64 <= self.sizes.metadata_capacity(), "outside the metadata");
-        let at = self.sizes.metadata_offset();
+        let at = self.sizes.metadata().offset();
         // SAFETY: checked above; a non-empty capacity means that the length word fits too.
         unsafe {
             self.copy_in(at, &(bytes.len() as u64).to_le_bytes());
@@ -255,28 +246,6 @@ impl Memory for Mapping {
         let at = self.payload(index, HEADER_BYTES).cast::<Unaligned>();
         // SAFETY: within the payload; `Unaligned` has alignment 1.
         unsafe { at.write_volatile(Unaligned([header.length, header.sequence])) };
-    }
-}
-
-/// A segment that can only be looked at: what would write is not reachable.
-#[derive(Debug)]
-pub(crate) struct Looking(Mapping);
-
-impl Looking {
-    /// Before the bytes themselves: those that it tells of are there.
-    pub(crate) fn metadata_written_bytes(&self) -> u64 {
-        // METADATA: pairs with `V1Writer::set_metadata`.
-        self.0.oieb().metadata_written_bytes.load(Ordering::Acquire)
-    }
-
-    /// See [`Mapping::metadata_length`].
-    pub(crate) fn metadata_length(&self) -> u64 {
-        self.0.metadata_length()
-    }
-
-    /// See [`Mapping::read_metadata`].
-    pub(crate) fn read_metadata(&self, space: &mut [u8]) {
-        self.0.read_metadata(space);
     }
 }
 

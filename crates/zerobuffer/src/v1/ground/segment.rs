@@ -22,11 +22,16 @@ use rustix::io::Errno;
 use super::locks::{BETWEEN_LOOKS, FileId, LOOKS, LockDirs, LockFile, Locks};
 use super::mapping::Mapping;
 use super::process::{self, Process};
+use crate::field::field;
+use crate::sys::fields;
 use crate::sys::file::{self, Linked, Making, NewMode, NotMade, Unnamed};
 use crate::sys::guard::Lost;
 use crate::sys::lock;
 use crate::sys::semaphore::{self, Semaphore};
-use crate::v1::protocol::layout::{Header, HeaderProblem, OIEB_BYTES, Oieb, Sizes};
+use crate::v1::protocol::layout::{
+    METADATA_PREFIX_BYTES, MetadataPrefix, OIEB_BYTES, Oieb, OiebCopy, OiebProblem, Sizes,
+    metadata_bytes,
+};
 use crate::v1::rules::ring::Memory;
 use crate::values::error::OpenError;
 
@@ -54,8 +59,8 @@ pub(crate) enum Role {
 impl Role {
     fn byte(self) -> u64 {
         match self {
-            Self::Writer => std::mem::offset_of!(Oieb, writer_pid) as u64,
-            Self::Reader => std::mem::offset_of!(Oieb, reader_pid) as u64,
+            Self::Writer => Sizes::OIEB.field(field!(Oieb.writer_pid)),
+            Self::Reader => Sizes::OIEB.field(field!(Oieb.reader_pid)),
         }
     }
 }
@@ -116,11 +121,11 @@ impl Names {
         OpenError::NotReady { name: self.name.to_string(), problem: problem.into() }
     }
 
-    pub(crate) fn problem(&self, problem: HeaderProblem) -> OpenError {
+    pub(crate) fn problem(&self, problem: OiebProblem) -> OpenError {
         let name = self.name.to_string();
         match problem {
-            HeaderProblem::NotReady => self.not_ready(problem.to_string()),
-            HeaderProblem::Version { found: [major, minor, patch, _] } => OpenError::WrongVersion {
+            OiebProblem::NotReady => self.not_ready(problem.to_string()),
+            OiebProblem::Version { found: [major, minor, patch, _] } => OpenError::WrongVersion {
                 name,
                 found: format!("{major}.{minor}.{patch}"),
                 expected: "1.0",
@@ -426,7 +431,7 @@ pub(crate) enum Access {
 pub(crate) fn open_checked(
     names: &Names,
     access: Access,
-) -> Result<(OwnedFd, Header, Sizes), OpenError> {
+) -> Result<(OwnedFd, OiebCopy, Sizes), OpenError> {
     let access = match access {
         Access::Read => OFlags::RDONLY,
         Access::ReadWrite => OFlags::RDWR,
@@ -464,23 +469,30 @@ pub(crate) fn open_checked(
         // Peers name the object first and size it afterwards (L2).
         return Err(names.not_ready(format!("its segment has {file_bytes} bytes so far")));
     }
-    read_start(&fd, &mut bytes).map_err(names.io("reading its header"))?;
-    let header = Header::from_bytes(&bytes);
+    file::read_at(fd.as_fd(), &mut bytes, 0).map_err(names.io("reading its header"))?;
+    let header = OiebCopy::from_bytes(&bytes);
     let sizes = header.check_layout(file_bytes).map_err(|problem| names.problem(problem))?;
     Ok((fd, header, sizes))
 }
 
-fn read_start(fd: &OwnedFd, bytes: &mut [u8]) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match rustix::io::pread(fd, &mut bytes[done..], done as u64) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+/// Reads the metadata, if there is any; an error says in words why it cannot be had.
+pub(crate) fn read_metadata(fd: &OwnedFd, sizes: Sizes) -> Result<Option<Vec<u8>>, String> {
+    let not_read = |error: io::Error| format!("its metadata cannot be read: {error}");
+    let (fd, block) = (fd.as_fd(), sizes.metadata());
+    // METADATA: pairs with `V1Writer::set_metadata`. This word first: the bytes that it tells of are there.
+    let written = fields::load(fd, Sizes::OIEB, field!(Oieb.metadata_written_bytes));
+    let written = written.map_err(not_read)?;
+    if written == 0 {
+        return Ok(None);
     }
-    Ok(())
+    let length = match sizes.metadata_capacity() {
+        0 => 0,
+        _ => fields::load(fd, block, field!(MetadataPrefix.length)).map_err(not_read)?,
+    };
+    let length = metadata_bytes(written, length, sizes)
+        .map_err(|problem| format!("metadata: {}", problem.problem()))?;
+    let bytes = fields::read_bytes(fd, block.offset() + METADATA_PREFIX_BYTES, length as usize);
+    bytes.map(Some).map_err(not_read)
 }
 
 fn reader_pid_of(names: &Names) -> u64 {

@@ -1,60 +1,63 @@
 //! What is in a protocol 1.0 segment: offsets, sizes, and the checks that stand between a file and its use.
 //!
-//! No algorithm and no operating system here; `PROTOCOL.md`, part 2, has the same table for readers.
+//! No algorithm and no operating system here; `PROTOCOL.md`, part 2, has the same table for people.
 
-use std::mem::{offset_of, size_of};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::field::{At, Pad, Value as _, area};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Size of the control block, and the value of its first field.
-pub(crate) const OIEB_BYTES: u64 = 128;
+pub(crate) const OIEB_BYTES: u64 = Oieb::BYTES as u64;
 /// Metadata and payload sizes are rounded up to this.
 pub(crate) const BLOCK_BYTES: u64 = 64;
-/// A frame header: length and sequence, two 64-bit words at any byte address.
+/// Size of a frame header: length and sequence, two 64-bit words at any byte address.
 pub(crate) const HEADER_BYTES: u64 = 16;
-/// The length word that precedes the metadata in its block.
-pub(crate) const METADATA_PREFIX_BYTES: u64 = 8;
+/// Size of what precedes the metadata in its block.
+pub(crate) const METADATA_PREFIX_BYTES: u64 = MetadataPrefix::BYTES as u64;
 /// Major version spoken here.
 pub(crate) const MAJOR: u8 = 1;
 /// Version word: major 1, minor 0, patch 0, reserved 0, in byte order.
 const VERSION_1_0_0: u32 = u32::from_le_bytes([MAJOR, 0, 0, 0]);
 
-/// The control block. Every word may be changed by another process at any time.
-#[derive(Debug, Default)]
-#[repr(C)]
-pub(crate) struct Oieb {
-    pub(crate) oieb_size: AtomicU32,
-    pub(crate) version: AtomicU32,
-    pub(crate) metadata_size: AtomicU64,
-    pub(crate) metadata_free_bytes: AtomicU64,
-    pub(crate) metadata_written_bytes: AtomicU64,
-    pub(crate) payload_size: AtomicU64,
-    pub(crate) payload_free_bytes: AtomicU64,
-    pub(crate) payload_write_pos: AtomicU64,
-    pub(crate) payload_read_pos: AtomicU64,
-    pub(crate) payload_written_count: AtomicU64,
-    pub(crate) payload_read_count: AtomicU64,
-    pub(crate) writer_pid: AtomicU64,
-    pub(crate) reader_pid: AtomicU64,
-    pub(crate) reserved: [AtomicU64; 4],
+area! {
+    /// The control block. Every word may be changed by another process at any time.
+    #[derive(Debug, Default)]
+    pub(crate) struct Oieb at 0x00, 0x80 {
+        /// [`OIEB_BYTES`]; 4096 in protocol 2.0.
+        0x00 pub(crate) oieb_size: AtomicU32,
+        /// Major, minor, patch, reserved: a byte each.
+        0x04 pub(crate) version: AtomicU32,
+        /// Size of the metadata block.
+        0x08 pub(crate) metadata_size: AtomicU64,
+        0x10 pub(crate) metadata_free_bytes: AtomicU64,
+        /// Length word and content; 0: no metadata yet.
+        0x18 pub(crate) metadata_written_bytes: AtomicU64,
+        /// P: size of the ring.
+        0x20 pub(crate) payload_size: AtomicU64,
+        /// F: both ends change it.
+        0x28 pub(crate) payload_free_bytes: AtomicU64,
+        /// W: where the next frame goes.
+        0x30 pub(crate) payload_write_pos: AtomicU64,
+        /// R: where the next frame is read.
+        0x38 pub(crate) payload_read_pos: AtomicU64,
+        /// Frames, and markers of wraps.
+        0x40 pub(crate) payload_written_count: AtomicU64,
+        0x48 pub(crate) payload_read_count: AtomicU64,
+        /// 0: no Writer.
+        0x50 pub(crate) writer_pid: AtomicU64,
+        /// 0: no Reader, or not complete yet.
+        0x58 pub(crate) reader_pid: AtomicU64,
+        0x60 _reserved: Pad<4>,
+    }
 }
 
-const _: () = {
-    assert!(size_of::<Oieb>() == OIEB_BYTES as usize);
-    assert!(offset_of!(Oieb, oieb_size) == 0x00);
-    assert!(offset_of!(Oieb, version) == 0x04);
-    assert!(offset_of!(Oieb, metadata_size) == 0x08);
-    assert!(offset_of!(Oieb, metadata_free_bytes) == 0x10);
-    assert!(offset_of!(Oieb, metadata_written_bytes) == 0x18);
-    assert!(offset_of!(Oieb, payload_size) == 0x20);
-    assert!(offset_of!(Oieb, payload_free_bytes) == 0x28);
-    assert!(offset_of!(Oieb, payload_write_pos) == 0x30);
-    assert!(offset_of!(Oieb, payload_read_pos) == 0x38);
-    assert!(offset_of!(Oieb, payload_written_count) == 0x40);
-    assert!(offset_of!(Oieb, payload_read_count) == 0x48);
-    assert!(offset_of!(Oieb, writer_pid) == 0x50);
-    assert!(offset_of!(Oieb, reader_pid) == 0x58);
-    assert!(offset_of!(Oieb, reserved) == 0x60);
-};
+area! {
+    /// What precedes the metadata in its block.
+    #[derive(Debug, Default)]
+    pub(crate) struct MetadataPrefix at 0x00, 0x08 {
+        /// Length of the metadata in bytes.
+        0x00 pub(crate) length: AtomicU64,
+    }
+}
 
 impl Oieb {
     /// Fills a zeroed control block for an empty buffer that belongs to `reader_pid`.
@@ -71,9 +74,9 @@ impl Oieb {
     }
 
     /// Copies every field once.
-    pub(crate) fn load(&self) -> Header {
+    pub(crate) fn load(&self) -> OiebCopy {
         let acquire = Ordering::Acquire;
-        Header {
+        OiebCopy {
             oieb_size: self.oieb_size.load(acquire),
             version: self.version.load(acquire).to_le_bytes(),
             metadata_size: self.metadata_size.load(acquire),
@@ -93,7 +96,7 @@ impl Oieb {
 
 /// A private copy of the control block, as found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Header {
+pub(crate) struct OiebCopy {
     pub(crate) oieb_size: u32,
     pub(crate) version: [u8; 4],
     pub(crate) metadata_size: u64,
@@ -111,7 +114,7 @@ pub(crate) struct Header {
 
 /// What is wrong with a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeaderProblem {
+pub(crate) enum OiebProblem {
     /// Its creator has not finished, or died before it had.
     #[error("its header is not complete yet")]
     NotReady,
@@ -137,76 +140,57 @@ pub(crate) enum HeaderProblem {
     MetadataWritten { found: u64, block_bytes: u64 },
 }
 
-impl Header {
+impl OiebCopy {
     /// Reads a control block from the first bytes of a segment or of a dump; checks nothing.
     pub(crate) fn from_bytes(bytes: &[u8; OIEB_BYTES as usize]) -> Self {
-        let word =
-            |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        Self {
-            oieb_size: u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-            version: [bytes[4], bytes[5], bytes[6], bytes[7]],
-            metadata_size: word(0x08),
-            metadata_free_bytes: word(0x10),
-            metadata_written_bytes: word(0x18),
-            payload_size: word(0x20),
-            payload_free_bytes: word(0x28),
-            payload_write_pos: word(0x30),
-            payload_read_pos: word(0x38),
-            payload_written_count: word(0x40),
-            payload_read_count: word(0x48),
-            writer_pid: word(0x50),
-            reader_pid: word(0x58),
-        }
+        Oieb::decode(bytes).load()
     }
 
     /// Checks everything that does not change after creation; returns the sizes, to be used from then on
     /// instead of what shared memory says.
-    pub(crate) fn check_layout(&self, file_bytes: u64) -> Result<Sizes, HeaderProblem> {
+    pub(crate) fn check_layout(&self, file_bytes: u64) -> Result<Sizes, OiebProblem> {
         if self.oieb_size == 0 || (u64::from(self.oieb_size) == OIEB_BYTES && self.version[0] == 0)
         {
-            return Err(HeaderProblem::NotReady);
+            return Err(OiebProblem::NotReady);
         }
         if u64::from(self.oieb_size) != OIEB_BYTES {
-            return Err(HeaderProblem::OiebSize { found: self.oieb_size });
+            return Err(OiebProblem::OiebSize { found: self.oieb_size });
         }
         if self.version[0] != MAJOR {
-            return Err(HeaderProblem::Version { found: self.version });
+            return Err(OiebProblem::Version { found: self.version });
         }
         let blocks = file_bytes.saturating_sub(OIEB_BYTES);
         let (metadata, payload) = (self.metadata_size, self.payload_size);
         if metadata == 0 && payload == 0 && self.reader_pid == 0 {
-            return Err(HeaderProblem::NotReady);
+            return Err(OiebProblem::NotReady);
         }
         if metadata % BLOCK_BYTES != 0 || metadata > blocks {
-            return Err(HeaderProblem::MetadataSize { found: metadata, file_bytes });
+            return Err(OiebProblem::MetadataSize { found: metadata, file_bytes });
         }
         if payload % BLOCK_BYTES != 0 || payload == 0 || payload > blocks - metadata {
-            return Err(HeaderProblem::PayloadSize { found: payload, file_bytes });
+            return Err(OiebProblem::PayloadSize { found: payload, file_bytes });
         }
         Ok(Sizes { metadata_bytes: metadata, payload_bytes: payload })
     }
 
     /// Checks what changes while the buffer is used.
-    pub(crate) fn check_positions(&self, sizes: Sizes) -> Result<(), HeaderProblem> {
+    pub(crate) fn check_positions(&self, sizes: Sizes) -> Result<(), OiebProblem> {
         let payload_bytes = sizes.payload_bytes;
         // The end itself is a legal write position: some peers store it after an exact fit (D6).
         if self.payload_write_pos > payload_bytes {
-            return Err(HeaderProblem::WritePosition {
+            return Err(OiebProblem::WritePosition {
                 found: self.payload_write_pos,
                 payload_bytes,
             });
         }
         if self.payload_read_pos > payload_bytes {
-            return Err(HeaderProblem::ReadPosition {
-                found: self.payload_read_pos,
-                payload_bytes,
-            });
+            return Err(OiebProblem::ReadPosition { found: self.payload_read_pos, payload_bytes });
         }
         if self.payload_free_bytes > payload_bytes {
-            return Err(HeaderProblem::FreeBytes { found: self.payload_free_bytes, payload_bytes });
+            return Err(OiebProblem::FreeBytes { found: self.payload_free_bytes, payload_bytes });
         }
         if self.metadata_written_bytes > sizes.metadata_bytes {
-            return Err(HeaderProblem::MetadataWritten {
+            return Err(OiebProblem::MetadataWritten {
                 found: self.metadata_written_bytes,
                 block_bytes: sizes.metadata_bytes,
             });
@@ -234,9 +218,12 @@ impl Sizes {
         (payload_bytes > 0 && i64::try_from(total).is_ok()).then_some(sizes)
     }
 
-    /// Where the metadata block begins.
-    pub(crate) fn metadata_offset(self) -> u64 {
-        OIEB_BYTES
+    /// Where the control block lies.
+    pub(crate) const OIEB: At<Oieb> = At::new(0);
+
+    /// Where the metadata block begins, if it has room for as much as its prefix.
+    pub(crate) fn metadata(self) -> At<MetadataPrefix> {
+        At::new(OIEB_BYTES)
     }
 
     /// Where the payload begins.
@@ -300,7 +287,7 @@ pub(crate) fn metadata_bytes(
 mod tests {
     use super::*;
 
-    fn good() -> Header {
+    fn good() -> OiebCopy {
         let oieb = Oieb::default();
         oieb.initialize(Sizes::rounded(100, 1000).unwrap(), 7);
         oieb.load()
@@ -319,8 +306,8 @@ mod tests {
 
     #[test]
     fn every_wrong_field_has_its_own_problem() {
-        use HeaderProblem as P;
-        let check = |change: &dyn Fn(&mut Header)| {
+        use OiebProblem as P;
+        let check = |change: &dyn Fn(&mut OiebCopy)| {
             let mut header = good();
             change(&mut header);
             header.check_layout(1280).and_then(|sizes| header.check_positions(sizes)).err()

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use super::heap::pattern;
 use super::support::{Process, Unique, WATCHDOG, role, until};
+use crate::field::field;
 use crate::v1::engine::reader::V1Reader;
 use crate::v1::engine::writer::V1Writer;
-use crate::v1::protocol::layout::{Header, OIEB_BYTES};
+use crate::v1::protocol::layout::{OIEB_BYTES, Oieb, OiebCopy};
 use crate::values::config::{StreamingStores, WaitStrategy};
 use crate::values::error::{ReadError, WriteError};
 use crate::wait::Patience;
@@ -370,7 +371,8 @@ fn python_notices_that_ours_was_killed() {
     let mut filler = Peer::start(&["fill", &name.0]);
     until(|| {
         let file = std::fs::read(name.segment()).unwrap_or_default();
-        file.len() > 128 && Header::from_bytes(file[..128].try_into().unwrap()).writer_pid != 0
+        file.len() > OIEB_BYTES as usize
+            && OiebCopy::from_bytes(file[..OIEB_BYTES as usize].try_into().unwrap()).writer_pid != 0
     });
     child.kill();
     let line = filler.line();
@@ -415,7 +417,7 @@ fn segments_of_the_package_are_parsed() {
         ("wrapped", 2222, 6, 316, 765, 1024 - 259 - 316),
     ] {
         let file = golden(which);
-        let header = Header::from_bytes(file[..OIEB_BYTES as usize].try_into().unwrap());
+        let header = OiebCopy::from_bytes(file[..OIEB_BYTES as usize].try_into().unwrap());
         let sizes = header.check_layout(file.len() as u64).unwrap();
         header.check_positions(sizes).unwrap();
         assert_eq!((sizes.metadata_bytes, sizes.payload_bytes), (128, 1024));
@@ -438,7 +440,9 @@ fn ours_lays_segments_out_byte_for_byte_like_the_package() {
         let mut ours = std::fs::read(name.segment()).unwrap();
         let theirs = golden(which);
         // The pids differ.
-        ours[0x50..0x60].copy_from_slice(&theirs[0x50..0x60]);
+        for pid in [field!(Oieb.writer_pid), field!(Oieb.reader_pid)] {
+            pid.put(&mut ours, pid.get(&theirs));
+        }
         assert!(
             ours == theirs,
             "differs from {which} at {:?}",

@@ -10,18 +10,19 @@ use std::time::Duration;
 
 use super::peers::{PeerOwner, TakeOver};
 use super::support::{Process, Unique, WATCHDOG, role, until};
+use crate::field::field;
 use crate::v1::engine::inspect;
 use crate::v1::engine::reader::V1Reader;
 use crate::v1::engine::writer::V1Writer;
 use crate::v1::ground::locks::LockDirs;
 use crate::v1::ground::segment::remove_stale;
-use crate::v1::protocol::layout::{Header, OIEB_BYTES};
+use crate::v1::protocol::layout::{OIEB_BYTES, Oieb, OiebCopy, Sizes};
 use crate::values::config::{StreamingStores, WaitStrategy};
 use crate::values::error::{OpenError, WriteError};
 use crate::wait::Patience;
 
-const READER_PID: u64 = 0x58;
-const WRITER_PID: u64 = 0x50;
+const READER_PID: u64 = Sizes::OIEB.field(field!(Oieb.reader_pid));
+const WRITER_PID: u64 = Sizes::OIEB.field(field!(Oieb.writer_pid));
 const RING: u64 = 1024;
 
 /// Child of the tests below; does nothing when run as a test.
@@ -39,16 +40,16 @@ fn owner_child() {
     }
 }
 
-fn header(name: &Unique) -> Option<Header> {
+fn header(name: &Unique) -> Option<OiebCopy> {
     let bytes = fs::read(name.segment()).ok()?;
-    Some(Header::from_bytes(bytes.get(..OIEB_BYTES as usize)?.try_into().unwrap()))
+    Some(OiebCopy::from_bytes(bytes.get(..OIEB_BYTES as usize)?.try_into().unwrap()))
 }
 
 /// Starts one of theirs, and waits until its buffer is whole.
 fn start(name: &Unique, role: &str) -> Process {
     let child = Process::of_test("v1::tests::restarts::owner_child", &format!("{role}:{}", name.0));
     until(|| {
-        let is_its = |header: Header| {
+        let is_its = |header: OiebCopy| {
             header.reader_pid == child.pid()
                 && (role != "both ends" || header.writer_pid == child.pid())
         };

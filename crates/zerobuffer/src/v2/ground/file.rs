@@ -3,9 +3,10 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use crate::field::field;
 use crate::sys::file::{self, FileSystem, NotMade};
-use crate::sys::space;
-use crate::v2::protocol::layout::{LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES};
+use crate::sys::{fields, space};
+use crate::v2::protocol::layout::{LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES, Oieb};
 use crate::values::error::OpenError;
 use crate::values::name::Place;
 
@@ -96,6 +97,16 @@ pub(crate) fn read_layout(
         }
         other => OpenError::Damaged { name: place.name.to_string(), problem: other.to_string() },
     })
+}
+
+/// Reads `segment_state`.
+pub(super) fn segment_state_of(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    fields::load(fd, Layout::OIEB, field!(Oieb.writer.segment_state))
+}
+
+/// Writes `segment_state`.
+pub(super) fn set_segment_state(fd: BorrowedFd<'_>, state: u32) -> io::Result<()> {
+    fields::store(fd, Layout::OIEB, field!(Oieb.writer.segment_state), state)
 }
 
 /// Wraps an operating system error with what was tried, on what.

@@ -8,10 +8,9 @@ use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::words;
 use crate::field::{Value as _, field};
 use crate::sync::AtomicU64;
-use crate::sys::{file, lock};
+use crate::sys::{fields, file, lock};
 use crate::v2::protocol::layout::{
     FrameGeometry, GroupHeader, Layout, METADATA_HEAD, MetadataHeader, Oieb, Slot, WriterArea,
     slot_lock,
@@ -51,9 +50,9 @@ pub(crate) struct ImageMetadata {
 impl<'a> Image<'a> {
     /// Reads the control words of a file whose layout was checked.
     pub(crate) fn take(fd: BorrowedFd<'a>, layout: &'a Layout) -> io::Result<Self> {
-        let writer = words::load(fd, Layout::OIEB, field!(Oieb.writer))?;
-        let mut slots = vec![0; layout.slot_count as usize * Slot::BYTES];
-        file::read_at(fd, &mut slots, layout.slot(0).offset())?;
+        let writer = fields::load(fd, Layout::OIEB, field!(Oieb.writer))?;
+        let slots = layout.slot_count as usize * Slot::BYTES;
+        let slots = fields::read_bytes(fd, layout.slot(0).offset(), slots)?;
         let slots = slots.chunks_exact(Slot::BYTES).map(Slot::decode).collect();
         let groups = (0..layout.group_count).map(|_| OnceCell::new()).collect();
         Ok(Self { fd, layout, writer, slots, groups, failure: Cell::new(None) })
@@ -69,7 +68,8 @@ impl<'a> Image<'a> {
 
     /// The newest version of the metadata, with its bytes as they were together at one moment.
     pub(crate) fn metadata(&self) -> io::Result<ImageMetadata> {
-        let newest = || words::load(self.fd, Layout::OIEB, field!(Oieb.writer.metadata_generation));
+        let newest =
+            || fields::load(self.fd, Layout::OIEB, field!(Oieb.writer.metadata_generation));
         let mut generation = newest()?;
         for _ in 0..METADATA_ATTEMPTS {
             let capacity = self.layout.metadata_bytes;
@@ -77,13 +77,13 @@ impl<'a> Image<'a> {
                 return Ok(ImageMetadata { generation, bytes: Ok(None) });
             }
             let copy = self.layout.metadata_copy(generation);
-            let len = words::load(self.fd, copy, field!(MetadataHeader.length))?;
+            let len = fields::load(self.fd, copy, field!(MetadataHeader.length))?;
             if len > capacity {
                 let problem = format!("metadata of {len} bytes in a block of {capacity}");
                 return Ok(ImageMetadata { generation, bytes: Err(problem) });
             }
-            let mut bytes = vec![0; len as usize];
-            file::read_at(self.fd, &mut bytes, copy.offset() + METADATA_HEAD)?;
+            let start = copy.offset() + METADATA_HEAD;
+            let bytes = fields::read_bytes(self.fd, start, len as usize)?;
             // Once another version is there, the one behind that may be on its way to the bytes just read.
             let seen = std::mem::replace(&mut generation, newest()?);
             if seen == generation {
@@ -105,10 +105,10 @@ impl<'a> Image<'a> {
 
     fn read_group(&self, table: u32) -> io::Result<Group> {
         let at = self.layout.group(table);
-        let mut entries = vec![0; 8 * self.layout.group_entries as usize];
-        file::read_at(self.fd, &mut entries, at.offset() + GroupHeader::BYTES as u64)?;
+        let first = at.offset() + GroupHeader::BYTES as u64;
+        let entries = fields::read_bytes(self.fd, first, 8 * self.layout.group_entries as usize)?;
         let entries = entries.chunks_exact(8).map(|word| AtomicU64::new(u64::decode(word)));
-        Ok(Group { header: words::load_all(self.fd, at)?, entries: entries.collect() })
+        Ok(Group { header: fields::load_all(self.fd, at)?, entries: entries.collect() })
     }
 
     fn or_note<T>(&self, read: io::Result<T>) -> Option<T> {

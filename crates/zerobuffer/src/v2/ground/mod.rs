@@ -5,4 +5,3 @@ pub(crate) mod image;
 pub(crate) mod removal;
 pub(crate) mod segment;
 pub(crate) mod unread;
-pub(crate) mod words;

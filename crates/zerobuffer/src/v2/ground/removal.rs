@@ -7,13 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::file::{io_error, open, read_layout};
+use super::file::{io_error, open, read_layout, segment_state_of, set_segment_state};
 use super::unread::has_unread;
-use super::words;
 use crate::fault::{self, Fault};
 use crate::field::{At, Value as _, field};
 use crate::sys::file::{DirectoryId, Standing};
-use crate::sys::{file, lock, process};
+use crate::sys::{fields, file, lock, process};
 use crate::v2::protocol::layout::{
     LIFE_LOCK, Layout, Oieb, RegistryHeader, Slot, owner_state, segment_state, slot_state,
     writer_state,
@@ -62,8 +61,8 @@ pub(super) fn retire_patiently(
 
 /// Whether anybody says to be attached; when in doubt, yes.
 fn is_anybody_attached(fd: BorrowedFd<'_>, layout: &Layout) -> bool {
-    let writer = words::load(fd, Layout::OIEB, field!(Oieb.writer.writer_state));
-    let in_slot = |index, field| words::load(fd, layout.slot(index), field).unwrap_or(u32::MAX);
+    let writer = fields::load(fd, Layout::OIEB, field!(Oieb.writer.writer_state));
+    let in_slot = |index, field| fields::load(fd, layout.slot(index), field).unwrap_or(u32::MAX);
     !matches!(writer, Ok(writer_state::NEVER | writer_state::CLOSED))
         || (0..layout.slot_count).any(|index| {
             let owner = || in_slot(index, field!(Slot.owner_state));
@@ -88,7 +87,7 @@ fn retire(
             return Ok(Retired::NotThere);
         }
         if !even_unread
-            && words::segment_state(probe)? == segment_state::READY
+            && segment_state_of(probe)? == segment_state::READY
             && has_unread(place, probe, layout)?
         {
             return Ok(Retired::HasUnread);
@@ -113,7 +112,7 @@ fn retire(
 /// Makes a segment that nobody uses, and that cannot be removed, as one that no Writer has come to yet: who reads it next
 /// waits for one, instead of being told of the end of one that it never saw.
 fn await_writer(probe: BorrowedFd<'_>) -> io::Result<()> {
-    words::store(probe, Layout::OIEB, field!(Oieb.writer.writer_state), writer_state::NEVER)
+    fields::store(probe, Layout::OIEB, field!(Oieb.writer.writer_state), writer_state::NEVER)
 }
 
 /// Takes the mark back from a segment that was marked as removed, by a program that could not remove it, and that this user
@@ -125,17 +124,17 @@ pub(super) fn revive(place: &Place) -> Result<(), OpenError> {
     // The lock goes with the description.
     let is_ours = lock::try_exclusive(fd, LIFE_LOCK).map_err(io("lock"))?
         && file::is_named(fd, &place.path).map_err(io("look up"))?
-        && words::segment_state(fd).map_err(io("read"))? == segment_state::RETIRED;
+        && segment_state_of(fd).map_err(io("read"))? == segment_state::RETIRED;
     if is_ours {
         await_writer(fd).map_err(io("write to"))?;
-        words::set_segment_state(fd, segment_state::READY).map_err(io("write to"))?;
+        set_segment_state(fd, segment_state::READY).map_err(io("write to"))?;
     }
     Ok(())
 }
 
 /// Whether the segment was neither removed nor cut short, read from its file.
 pub(crate) fn is_ready(probe: BorrowedFd<'_>) -> bool {
-    words::segment_state(probe).is_ok_and(|state| state == segment_state::READY)
+    segment_state_of(probe).is_ok_and(|state| state == segment_state::READY)
 }
 
 /// Whether somebody is attached to the segment that has the name.
@@ -223,13 +222,13 @@ pub(crate) fn remove_by_force(place: &Place) -> Result<(), OpenError> {
 
 /// Marks a segment as one that is not to be used any more.
 fn mark_retired(fd: BorrowedFd<'_>) -> io::Result<()> {
-    words::set_segment_state(fd, segment_state::RETIRED)
+    set_segment_state(fd, segment_state::RETIRED)
 }
 
 /// Has the Writer look around at its next commit, by the one word that it looks at each time: whoever seems to sleep is to be
 /// woken, and who wakes others looks around.
 fn have_writer_look(fd: BorrowedFd<'_>, registry: At<RegistryHeader>) -> io::Result<()> {
-    words::store(fd, registry, field!(RegistryHeader.sleepers), u64::MAX)
+    fields::store(fd, registry, field!(RegistryHeader.sleepers), u64::MAX)
 }
 
 /// Where a segment's file is found, and how long it is.

@@ -20,7 +20,6 @@ use super::removal::{
     Retired, Whereabouts, is_from_before_reboot, remove_if_unused, retire_damaged,
     retire_patiently, revive,
 };
-use super::words;
 use crate::fault::{self, Fault};
 use crate::field::{At, field};
 use crate::sys::copy::{self, copy};
@@ -31,6 +30,7 @@ use crate::sys::mapping::{Mapping, Region};
 use crate::sys::time;
 use crate::sys::{barrier, clock, futex, lock, processor, streaming};
 use crate::v2::ground::file as ground;
+use crate::v2::ground::file::segment_state_of;
 pub(crate) use crate::v2::ground::file::{io_error, open, read_layout};
 use crate::v2::protocol::layout::{
     self, FrameGeometry, FrameHeader, GroupHeader, LIFE_LOCK, Layout, METADATA_HEAD,
@@ -257,8 +257,7 @@ impl Segment {
         if !is_named()? {
             return Ok(GOING);
         }
-        let is_retired =
-            words::segment_state(fd.as_fd()).map_err(io("read"))? != segment_state::READY;
+        let is_retired = segment_state_of(fd.as_fd()).map_err(io("read"))? != segment_state::READY;
         if is_retired || is_from_before_reboot(fd.as_fd(), &layout) {
             // Its remover died before the last step, or the machine was started anew.
             drop(fd);

@@ -6,9 +6,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::file::{open, read_layout};
+use super::file::{open, read_layout, segment_state_of};
 use super::image::Image;
-use super::words;
 use crate::sync::Ordering;
 use crate::sys::lock;
 use crate::v2::protocol::layout::{
@@ -62,7 +61,7 @@ fn awaits(target: &Place, id: u64) -> bool {
     let fd = fd.as_fd();
     let Ok(layout) = read_layout(target, fd, true) else { return false };
     layout.segment_id == id
-        && words::segment_state(fd).is_ok_and(|state| state == segment_state::READY)
+        && segment_state_of(fd).is_ok_and(|state| state == segment_state::READY)
         && is_anybody_behind(fd, &layout).unwrap_or(false)
 }
 
