@@ -7,7 +7,7 @@ use super::policies::{WHOLE, attach};
 use crate::sync::Ordering;
 use crate::v2::protocol::layout::FrameGeometry;
 use crate::v2::protocol::position::Position;
-use crate::v2::rules::memory::Memory;
+use crate::v2::rules::memory::{Memory as _, ReadMemory as _};
 use crate::v2::rules::observe::{Copied, Observation};
 use crate::v2::rules::ring::{Claim, Consumer, Found, release};
 use crate::values::config::StartAt;

@@ -206,6 +206,7 @@ mod tests {
             group_entries: 64,
             timestamps: true,
             sharing: true,
+            attributes: true,
             start_position: 0,
             page_bytes: 4096,
         }
