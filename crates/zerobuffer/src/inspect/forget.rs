@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::v1;
-use crate::v2::engine::{self, members};
+use crate::v2::engine::{self, roles};
 use crate::v2::ground::file;
 use crate::v2::ground::segment::{Access, Segment};
 use crate::values::config::ReaderKind;
@@ -61,7 +61,7 @@ pub fn forget(name: &str, reader: &str, dir: &Path) -> Result<Forgotten, OpenErr
         let advice = "it is its one reader's, and ends with it: remove it, if that is gone";
         return Err(OpenError::OtherProtocol { name: name.to_owned(), found: "1.0", advice });
     }
-    let slot = members::slot_name(reader).ok_or_else(|| OpenError::NoSuchReader {
+    let slot = roles::slot_name(reader).ok_or_else(|| OpenError::NoSuchReader {
         name: name.to_owned(),
         reader: reader.to_owned(),
         kept: "names of 1 to 32 bytes".to_owned(),

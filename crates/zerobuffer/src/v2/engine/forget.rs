@@ -5,7 +5,8 @@
 //! believed: a reader that is alive has it. So a place is given up only when nobody can read there any more. Who comes
 //! afterwards by that name is new.
 
-use super::members;
+use super::liveness;
+use super::roles;
 use crate::sync::Ordering;
 use crate::sys::lock;
 use crate::v2::ground::segment::{Segment, io_error};
@@ -32,14 +33,14 @@ pub(crate) fn forget(segment: &Segment, name: &SlotName) -> Result<Loss, OpenErr
     let index = find(segment, name).ok_or_else(|| no_such_reader(segment, name))?;
     let alive = || OpenError::ReaderAlive {
         name: segment.name().to_string(),
-        reader: members::peer(segment, index).to_string(),
+        reader: liveness::peer(segment, index).to_string(),
     };
-    if is_group(&segment.slots()[index as usize]) && members::is_looked_after(segment, index) {
+    if is_group(&segment.slots()[index as usize]) && liveness::is_looked_after(segment, index) {
         return Err(alive());
     }
     let attached = || registry::is_attached(segment, index);
     let (probe, byte) = (segment.probe(), slot_lock(index));
-    if !members::take_lock(probe, byte, segment.place(), attached)? {
+    if !roles::take_lock(probe, byte, segment.place(), attached)? {
         return Err(alive());
     }
     // It may have left for good, or have been reaped, before the lock was ours.
@@ -53,7 +54,7 @@ pub(crate) fn forget(segment: &Segment, name: &SlotName) -> Result<Loss, OpenErr
 pub(crate) fn forget_absent(segment: &Segment, index: u32, generation: u64) -> Option<Loss> {
     let _registration = segment.registration().ok()?;
     let slot = &segment.slots()[index as usize];
-    if is_group(slot) && members::is_looked_after(segment, index) {
+    if is_group(slot) && liveness::is_looked_after(segment, index) {
         return None;
     }
     let (probe, byte) = (segment.probe(), slot_lock(index));

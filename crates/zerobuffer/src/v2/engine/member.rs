@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::arrival::{Source, Watch};
-use super::members::{self, MemberWish};
+use super::liveness;
+use super::open::create_or_join;
 use super::origin::Exports;
-use super::writer::create_or_join;
+use super::roles::{self, MemberWish};
 use crate::sync::{Ordering, Shared};
 use crate::v2::ground::segment::{Access, Segment};
 use crate::v2::protocol::layout::slot_state;
@@ -62,7 +63,7 @@ impl Drop for MemberSeat {
         if self.segment.is_sound() && self.is_taken() {
             self.member.step_out(&self.segment);
             let for_good = self.leaves_for_good.load(Ordering::Relaxed);
-            members::detach_member(&self.segment, &self.member, for_good);
+            roles::detach_member(&self.segment, &self.member, for_good);
         }
     }
 }
@@ -107,7 +108,7 @@ impl V2Member {
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
         let (segment, role) = create_or_join(&place, config, Access::Reader, |segment, fd| {
-            members::attach_member(segment, fd, &place, &behaviour.wish)
+            roles::attach_member(segment, fd, &place, &behaviour.wish)
         })?;
         Ok(Self::new(segment, role, behaviour))
     }
@@ -119,7 +120,7 @@ impl V2Member {
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
         let (segment, role) = Segment::join(&place, Access::Reader, |segment, fd| {
-            members::attach_member(segment, fd, &place, &behaviour.wish)
+            roles::attach_member(segment, fd, &place, &behaviour.wish)
         })?;
         Ok(Self::new(segment, role, behaviour))
     }
@@ -248,7 +249,7 @@ impl Claiming<'_> {
             if owner.slot == own.slot {
                 owner.has_generation(own.generation)
             } else {
-                members::is_owner_alive(segment, owner)
+                liveness::is_owner_alive(segment, owner)
             }
         })?;
         if orphan.is_none() {
@@ -347,7 +348,7 @@ impl Source for Claiming<'_> {
         self.claims.look_for_orphans = true;
         self.seat.exports.tidy();
         let segment = &self.seat.segment;
-        self.member().pass_over(segment, |slot| !members::is_alive(segment, slot));
+        self.member().pass_over(segment, |slot| !liveness::is_alive(segment, slot));
     }
 
     fn stop_waiting(&mut self) {

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::arrival::{Source, Watch};
-use super::members;
+use super::open::create_or_join;
 use super::origin::Reference;
-use super::writer::create_or_join;
+use super::roles;
 use crate::sync::Ordering;
 use crate::v2::ground::segment::{Access, Segment};
 use crate::v2::protocol::layout::slot_state;
@@ -71,7 +71,7 @@ impl V2Onlooker {
         let may_sleep = behaviour.wait != WaitStrategy::Spin;
         let (segment, (slot, generation)) =
             create_or_join(&place, config, Access::Reader, |segment, fd| {
-                members::attach_lossy(segment, fd, &place, may_sleep)
+                roles::attach_lossy(segment, fd, &place, may_sleep)
             })?;
         Ok(Self::new(segment, Some(Post { slot, generation }), behaviour))
     }
@@ -86,7 +86,7 @@ impl V2Onlooker {
         let may_sleep = behaviour.wait != WaitStrategy::Spin;
         let (segment, (slot, generation)) =
             Segment::join(&place, Access::Reader, |segment, fd| {
-                members::attach_lossy(segment, fd, &place, may_sleep)
+                roles::attach_lossy(segment, fd, &place, may_sleep)
             })?;
         Ok(Self::new(segment, Some(Post { slot, generation }), behaviour))
     }
@@ -193,7 +193,7 @@ impl Drop for V2Onlooker {
             && self.view.segment.is_sound()
             && self.view.is_registered()
         {
-            members::detach_reader(&self.view.segment, post.slot, true);
+            roles::detach_reader(&self.view.segment, post.slot, true);
         }
     }
 }

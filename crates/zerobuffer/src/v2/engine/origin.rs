@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use super::members;
+use super::liveness;
+use super::roles;
 use crate::sync::Ordering;
 use crate::v2::ground::segment::{Access, Segment};
 use crate::v2::protocol::layout::Slot;
@@ -101,7 +102,7 @@ impl Origin {
             .map_err(|_| "it names a buffer that cannot be")?;
         let target_id = target.layout().segment_id;
         let joined = Segment::join(&place, Access::Reader, |segment, fd| {
-            members::attach_origin(segment, fd, &place, reference.slot, target_id)
+            roles::attach_origin(segment, fd, &place, reference.slot, target_id)
         });
         let (segment, generation) = joined.map_err(|error| match error {
             OpenError::NotFound { .. } => "the buffer that it lies in is gone",
@@ -234,7 +235,7 @@ impl Export {
                     dir: place.dir.clone(),
                 });
             }
-            members::attach_export(segment, fd, place, id, target.name())
+            roles::attach_export(segment, fd, place, id, target.name())
         })?;
         let (own, ()) = Segment::join(target_place, Access::Reader, |_, _| Ok(()))?;
         let origin = Origin { segment, slot, generation };
@@ -320,7 +321,7 @@ impl Export {
         if !self.origin.segment.is_sound() || !self.target.is_sound() {
             return;
         }
-        members::reap_dead_readers(&self.target);
+        liveness::reap_dead_readers(&self.target);
         let exported = Position(self.origin.export().exported.load(Ordering::Acquire));
         let head = Position(self.target.writer().head.load(Ordering::Acquire));
         self.origin.give_back(exported, &self.target, head);

@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::arrival::{Source, Watch};
-use super::members::{self, ReaderRole, ReaderWish};
+use super::liveness;
 use super::metadata::{self, Version};
+use super::open::create_or_join;
 use super::origin::{self, Borrowed, Exports, Lost, Origin, Reference};
-use super::writer::create_or_join;
+use super::roles::{self, ReaderRole, ReaderWish};
 use crate::sync::{Mutex, MutexGuard, Ordering, Shared};
 use crate::v2::ground::segment::{Access, Segment};
 use crate::v2::protocol::layout::{Slot, slot_flags, slot_state};
@@ -177,7 +178,7 @@ impl Drop for ReaderSeat {
     fn drop(&mut self) {
         if self.segment.is_sound() && self.is_taken() {
             let for_good = self.leaves_for_good.load(Ordering::Relaxed);
-            members::detach_reader(&self.segment, self.index, for_good);
+            roles::detach_reader(&self.segment, self.index, for_good);
         }
     }
 }
@@ -222,7 +223,7 @@ impl V2Reader {
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
         let (segment, role) = create_or_join(&place, config, behaviour.access(), |segment, fd| {
-            members::attach_reader(segment, fd, &place, &behaviour.wish)
+            roles::attach_reader(segment, fd, &place, &behaviour.wish)
         })?;
         Ok(Self::new(segment, role, behaviour))
     }
@@ -234,7 +235,7 @@ impl V2Reader {
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
         let (segment, role) = Segment::join(&place, behaviour.access(), |segment, fd| {
-            members::attach_reader(segment, fd, &place, &behaviour.wish)
+            roles::attach_reader(segment, fd, &place, &behaviour.wish)
         })?;
         Ok(Self::new(segment, role, behaviour))
     }
@@ -621,7 +622,7 @@ impl Source for Every<'_> {
     fn look_after_others(&mut self) {
         if self.seat.borrowed.is_waiting() {
             // For others to release what this reader has: they may be dead.
-            members::reap_dead_readers(&self.seat.segment);
+            liveness::reap_dead_readers(&self.seat.segment);
         }
         self.seat.settle();
         self.seat.exports.tidy();

@@ -4,35 +4,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::forget;
-use super::members::{self, Reaped, WriterRole};
+use super::liveness::{self};
 use super::metadata;
+use super::open::create_or_join;
 use super::origin::{Export, Exports};
+use super::roles::{self, WriterRole};
+use super::room_wait::{Absent, Drained, RoomWait, Wanted};
 use crate::sync::Ordering;
+use crate::sys::clock;
 use crate::sys::copying::{self, Copying, Way};
-use crate::sys::{clock, process, time};
-use crate::v2::ground::removal::{Retired, remove_if_unused};
-use crate::v2::ground::segment::{Access, Permissions, Segment};
-use crate::v2::placing::{Cached, Footprint};
-use crate::v2::protocol::layout::{
-    Birth, Layout, MAX_SLOTS, Wish, owner_state, slot_flags, slot_lock,
-};
+use crate::v2::ground::segment::{Access, Segment};
+use crate::v2::placing::Footprint;
+use crate::v2::placing::Producer;
+use crate::v2::protocol::layout::{Layout, MAX_SLOTS, owner_state};
 use crate::v2::protocol::position::Position;
 use crate::v2::rules::accounts;
 use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::registry::{self, Lag};
 use crate::v2::rules::ring::{Claim, Full};
 use crate::v2::rules::sharing;
-use crate::v2::rules::wake::{self, Announced, Barrier};
-use crate::values::config::{BufferConfig, MAIN_READER, StreamingStores, WaitStrategy};
+use crate::v2::rules::wake::{self, Barrier};
+use crate::values::config::{BufferConfig, StreamingStores, WaitStrategy};
 use crate::values::error::{MetadataError, OpenError, Peer, WriteError};
 use crate::values::name::Place;
 use crate::values::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
 use crate::wait::armed::Armed;
-use crate::wait::{Awaited, Patience, Progress, Spin, Spinner, wait};
-
-/// The Writer's side of the ring, with the policy that ships.
-pub(crate) type Producer = crate::v2::rules::ring::Producer<Cached>;
+use crate::wait::{Patience, Progress, Spin, Spinner, wait};
 
 /// Between two looks at the locks of live readers under `require_reader`.
 const READER_CHECK: Duration = Duration::from_millis(100);
@@ -55,125 +52,6 @@ pub(crate) struct Behaviour {
     pub(crate) streaming: StreamingStores,
     /// Places whose durable owner has been gone for so long are given up.
     pub(crate) forget_after: Option<Duration>,
-}
-
-/// The layout that a configuration asks for.
-pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout, OpenError> {
-    let wish = Wish {
-        payload_bytes: config.payload_bytes as u64,
-        metadata_bytes: config.metadata_bytes as u64,
-        slot_count: config.reader_slots,
-        group_count: config.work_groups,
-        group_entries: config.group_window,
-        timestamps: config.timestamps,
-        sharing: config.payload_sharing,
-        attributes: config.attributes,
-        start_position: config.start_position,
-        page_bytes: rustix::param::page_size() as u64,
-    };
-    let birth = Birth {
-        segment_id: process::random_u64(),
-        boot_id: process::boot_id(),
-        created_ns: time::unix_ns(),
-        creator_pid: process::id(),
-    };
-    Layout::build(&wish, birth)
-        .map_err(|problem| OpenError::InvalidConfig { name: place.name.to_string(), problem })
-}
-
-/// Creates the segment, or joins the one that is there if it has the same configuration.
-pub(crate) fn create_or_join<T>(
-    place: &Place,
-    config: &BufferConfig,
-    access: Access,
-    attach: impl Fn(&Segment, std::os::fd::BorrowedFd<'_>) -> Result<T, OpenError>,
-) -> Result<(Segment, T), OpenError> {
-    let layout = layout_for(place, config)?;
-    check_mode(place, config.mode)?;
-    let permissions = Permissions { mode: config.mode, group: config.group };
-    // Somebody may create or remove between our two looks; that cannot go on for long.
-    for _ in 0..100 {
-        let joined = Segment::join(place, access, |segment, fd| {
-            check_same(place, segment.layout(), &layout)?;
-            attach(segment, fd)
-        });
-        match joined {
-            Err(OpenError::NotFound { .. }) => {}
-            // Nobody uses it, and nothing is unread in it: its last user could not remove it, or died.
-            Err(OpenError::ConfigMismatch { .. }) if gives_way(place) => {}
-            other => return other,
-        }
-        let created = Segment::create(place, &layout, permissions, access, |segment, fd| {
-            if config.keep_for_main
-                && let Some(name) = members::slot_name(MAIN_READER)
-            {
-                members::reserve_slot(segment, 0, &name);
-            }
-            attach(segment, fd)
-        })?;
-        if let Some(created) = created {
-            return Ok(created);
-        }
-    }
-    Err(OpenError::Damaged {
-        name: place.name.to_string(),
-        problem: "others keep creating and removing it".into(),
-    })
-}
-
-/// How often, a millisecond apart, to look whether a buffer is really in use.
-const LOOKS: u32 = 20;
-
-/// Whether a buffer was removed that nobody uses. One that is in use may be so for a moment only: a child that another thread is
-/// spawning has the descriptors of whoever has just looked, until its `exec`.
-fn gives_way(place: &Place) -> bool {
-    for look in 0..LOOKS {
-        if look > 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        match remove_if_unused(place, false) {
-            Ok(Retired::InUse) => {}
-            other => return matches!(other, Ok(Retired::Removed)),
-        }
-    }
-    false
-}
-
-/// Refuses a mode that makes more of the file than a buffer, or less.
-fn check_mode(place: &Place, mode: u32) -> Result<(), OpenError> {
-    let problem = if mode & !0o777 != 0 {
-        "has more than permission bits (set-uid, set-gid, sticky, or none of a mode); possible are 0600 to 0777"
-    } else if mode & 0o600 != 0o600 {
-        "does not let its owner read and write, and then nobody can join it; use 0600, 0660 or 0666"
-    } else {
-        return Ok(());
-    };
-    Err(OpenError::InvalidConfig {
-        name: place.name.to_string(),
-        problem: format!("mode {mode:#o} {problem}"),
-    })
-}
-
-fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), OpenError> {
-    for (what, found, wanted) in [
-        ("payload_bytes", found.frames.capacity, wanted.frames.capacity),
-        ("metadata_bytes", found.metadata_bytes, wanted.metadata_bytes),
-        ("reader_slots", found.slot_count.into(), wanted.slot_count.into()),
-        ("work_groups", found.group_count.into(), wanted.group_count.into()),
-        ("group_window", found.group_entries.into(), wanted.group_entries.into()),
-        ("timestamps", found.timestamps().into(), wanted.timestamps().into()),
-        ("payload_sharing", found.sharing.into(), wanted.sharing.into()),
-        ("attributes", found.frames.attributes.into(), wanted.frames.attributes.into()),
-    ] {
-        if found != wanted {
-            return Err(OpenError::ConfigMismatch {
-                name: place.name.to_string(),
-                found: format!("{what} {found}"),
-                expected: format!("{what} {wanted}"),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// A frame as it lies in another buffer, held by one of its readers.
@@ -223,7 +101,7 @@ impl V2Writer {
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
         let (segment, role) = create_or_join(&place, config, Access::Writer, |segment, fd| {
-            members::attach_writer(segment, fd, &place, behaviour.footprint)
+            roles::attach_writer(segment, fd, &place, behaviour.footprint)
         })?;
         Ok(Self::new(segment, role, behaviour))
     }
@@ -235,7 +113,7 @@ impl V2Writer {
     ) -> Result<Self, OpenError> {
         let place = Place::new(name, dir)?;
         let (segment, role) = Segment::join(&place, Access::Writer, |segment, fd| {
-            members::attach_writer(segment, fd, &place, behaviour.footprint)
+            roles::attach_writer(segment, fd, &place, behaviour.footprint)
         })?;
         Ok(Self::new(segment, role, behaviour))
     }
@@ -411,7 +289,7 @@ impl V2Writer {
         claim.ok_or_else(|| WriteError::Full {
             name: self.name().clone(),
             waited: patience.limit(),
-            holder: holder.map_or_else(Peer::nobody, |slot| members::peer(&self.segment, slot)),
+            holder: holder.map_or_else(Peer::nobody, |slot| liveness::peer(&self.segment, slot)),
         })
     }
 
@@ -646,7 +524,7 @@ impl V2Writer {
 
     pub(crate) fn has_live_reader(&self) -> bool {
         self.segment.is_sound()
-            && (0..self.layout().slot_count).any(|index| members::is_alive(&self.segment, index))
+            && (0..self.layout().slot_count).any(|index| liveness::is_alive(&self.segment, index))
     }
 
     pub(crate) fn has_had_reader(&self) -> bool {
@@ -662,7 +540,7 @@ impl V2Writer {
         if !self.segment.is_sound() {
             return Vec::new();
         }
-        let is_alive = |index| members::is_alive(&self.segment, index);
+        let is_alive = |index| liveness::is_alive(&self.segment, index);
         (0..self.layout().slot_count)
             .filter_map(|index| accounts::reader_info(&self.segment, index, |_| is_alive(index)))
             .collect()
@@ -683,7 +561,7 @@ impl V2Writer {
                 most = Undelivered {
                     frames,
                     bytes,
-                    reader: Some(members::peer(&self.segment, index)),
+                    reader: Some(liveness::peer(&self.segment, index)),
                 };
             }
         }
@@ -718,9 +596,9 @@ impl V2Writer {
     pub(crate) fn replace_metadata(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
         self.check_metadata(bytes)?;
         if let Some(slot) = metadata::holder_of_next(&self.segment)
-            && members::is_alive(&self.segment, slot)
+            && liveness::is_alive(&self.segment, slot)
         {
-            let holder = members::peer(&self.segment, slot);
+            let holder = liveness::peer(&self.segment, slot);
             return Err(MetadataError::Held { name: self.name().clone(), holder });
         }
         metadata::publish(&self.segment, bytes);
@@ -773,204 +651,7 @@ impl V2Writer {
 impl Drop for V2Writer {
     fn drop(&mut self) {
         if self.segment.is_sound() {
-            members::detach_writer(&self.segment);
+            roles::detach_writer(&self.segment);
         }
     }
-}
-
-/// The room that a Writer waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// Behind the tail, though there is room elsewhere: for the cache's sake, and not for long.
-    AtTheTail,
-    Anywhere,
-}
-
-impl Wanted {
-    fn claim(self, producer: &mut Producer, segment: &Segment, len: u64) -> Result<Claim, Full> {
-        match self {
-            Self::AtTheTail => producer.claim(segment, len),
-            Self::Anywhere => producer.claim_beyond(segment, len),
-        }
-    }
-}
-
-/// RoomWait for one frame, waited for.
-struct RoomWait<'a> {
-    segment: &'a Segment,
-    producer: &'a mut Producer,
-    len: u64,
-    wanted: Wanted,
-    full: Full,
-    told: &'a mut [u64; MAX_SLOTS as usize],
-    forget_after: Option<Duration>,
-    absent: &'a mut Option<Absent>,
-    stats: &'a mut WriterStats,
-}
-
-/// Who held this writer back when it looked last, and was gone.
-#[derive(Debug, Clone, Copy)]
-struct Absent {
-    slot: u32,
-    generation: u64,
-    /// When that was noticed.
-    since: Instant,
-}
-
-impl RoomWait<'_> {
-    /// Gives up the place of one who is gone, if he has been for as long as is waited for him.
-    fn gives_up(&mut self, slot: u32, generation: u64) -> bool {
-        let Some(limit) = self.forget_after else { return false };
-        let is_known = |absent: &Absent| (absent.slot, absent.generation) == (slot, generation);
-        let noticed_now = Absent { slot, generation, since: Instant::now() };
-        let absent = *self.absent.insert(self.absent.filter(is_known).unwrap_or(noticed_now));
-        if absent.since.elapsed() < limit {
-            return false;
-        }
-        let Some(loss) = forget::forget_absent(self.segment, slot, generation) else {
-            return false;
-        };
-        *self.absent = None;
-        self.stats.forgotten_readers += 1;
-        self.stats.forgotten_frames += loss.frames;
-        true
-    }
-
-    fn gone(&self, slot: u32) -> WriteError {
-        WriteError::ReaderGone {
-            name: self.segment.name().clone(),
-            holder: members::peer(self.segment, slot),
-            took_buffer: false,
-        }
-    }
-}
-
-impl Awaited for RoomWait<'_> {
-    type Output = Claim;
-    type Error = WriteError;
-
-    fn poll(&mut self) -> Result<Option<Claim>, WriteError> {
-        match self.wanted.claim(self.producer, self.segment, self.len) {
-            Ok(claim) => Ok(Some(claim)),
-            Err(full) => {
-                self.full = full;
-                Ok(None)
-            }
-        }
-    }
-
-    fn glance(&mut self) -> Result<Option<Claim>, WriteError> {
-        if !self.segment.is_sound() || self.segment.is_retired() {
-            return Err(WriteError::Retired { name: self.segment.name().clone() });
-        }
-        Ok(None)
-    }
-
-    /// Looks after the reader in the way: a dead ephemeral one is freed, the end of a durable one is told once.
-    fn probe(&mut self) -> Result<Option<Claim>, WriteError> {
-        self.segment.look_at_file();
-        self.glance()?;
-        let Some(index) = self.full.holder else {
-            return Ok(None);
-        };
-        // The ring is not full: whoever is in the way of a better place need not live, and nobody is told of it.
-        if self.wanted == Wanted::AtTheTail {
-            return Ok(None);
-        }
-        if members::is_looked_after(self.segment, index) {
-            return Ok(None);
-        }
-        let slot = &self.segment.slots()[index as usize];
-        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0
-            && members::reap(self.segment, index) != Reaped::Awaited
-        {
-            return self.poll();
-        }
-        let generation = slot.generation.load(Ordering::Acquire);
-        if self.gives_up(index, generation) {
-            return self.poll();
-        }
-        if self.told[index as usize] == generation {
-            return Ok(None);
-        }
-        self.told[index as usize] = generation;
-        Err(self.gone(index))
-    }
-
-    fn announce(&mut self) -> Announced {
-        wake::announce_writer(self.segment, self.full.wants)
-    }
-
-    fn is_announced(&self) -> bool {
-        wake::is_writer_announced(self.segment)
-    }
-
-    fn sleep(&mut self, limit: Duration) -> bool {
-        self.stats.parks += 1;
-        wake::writer_sleeps(self.segment, limit)
-    }
-
-    fn overslept(&mut self) {
-        self.stats.late_wakes += 1;
-    }
-}
-
-/// The ring empty, waited for.
-struct Drained<'a> {
-    segment: &'a Segment,
-    producer: &'a mut Producer,
-    /// Who is in the way.
-    holder: Option<u32>,
-}
-
-/// Nobody will empty this ring: it was retired.
-struct NeverDrained;
-
-impl Awaited for Drained<'_> {
-    type Output = ();
-    type Error = NeverDrained;
-
-    fn poll(&mut self) -> Result<Option<()>, NeverDrained> {
-        let lowest = self.producer.refresh_floor(self.segment);
-        self.holder = lowest.slot;
-        Ok((lowest.cursor == self.producer.head()).then_some(()))
-    }
-
-    fn glance(&mut self) -> Result<Option<()>, NeverDrained> {
-        if !self.segment.is_sound() || self.segment.is_retired() {
-            Err(NeverDrained)
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// An ephemeral reader that died will release nothing more.
-    fn probe(&mut self) -> Result<Option<()>, NeverDrained> {
-        self.segment.look_at_file();
-        self.glance()?;
-        let Some(index) = self.holder else {
-            return Ok(None);
-        };
-        let slot = &self.segment.slots()[index as usize];
-        if slot.flags.load(Ordering::Relaxed) & slot_flags::DURABLE == 0
-            && !self.segment.is_lock_held(slot_lock(index))
-        {
-            members::reap(self.segment, index);
-        }
-        self.poll()
-    }
-
-    fn announce(&mut self) -> Announced {
-        wake::announce_writer(self.segment, self.producer.head())
-    }
-
-    fn is_announced(&self) -> bool {
-        wake::is_writer_announced(self.segment)
-    }
-
-    fn sleep(&mut self, limit: Duration) -> bool {
-        wake::writer_sleeps(self.segment, limit)
-    }
-
-    fn overslept(&mut self) {}
 }

@@ -89,3 +89,6 @@ impl Placing for Cached {
         self.lines.committed(memory, claim, free);
     }
 }
+
+/// The Writer's side of the ring, with the policy that ships.
+pub(crate) type Producer = super::rules::ring::Producer<Cached>;

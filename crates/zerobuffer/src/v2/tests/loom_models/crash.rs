@@ -236,7 +236,7 @@ fn loom_a_joiner_dies_and_holds_nobody_back() {
                         producer.commit(&*shared, &claim);
                         break;
                     }
-                    // Full: as `members::reap` does with a dead ephemeral reader.
+                    // Full: as `liveness::reap` does with a dead ephemeral reader.
                     if let Ok(_held) = its_lock.try_lock() {
                         registry::free(&*shared, 0);
                     } else {
