@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the conformance vectors of protocol 2.0: segments, byte by byte, and what a reader must answer to each.
 
-Written from the tables of PROTOCOL.md alone, with Python's standard library. `make.py DIR` writes them into DIR;
+Written from the tables of docs/protocol/2.0.md alone, with Python's standard library. `make.py DIR` writes them into DIR;
 without DIR they are written beside this file.
 """
 

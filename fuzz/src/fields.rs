@@ -1,4 +1,4 @@
-//! Changes where `PROTOCOL.md` says that something stands: what arbitrary bytes at arbitrary places seldom hit.
+//! Changes where `docs/protocol/2.0.md` says that something stands: what arbitrary bytes at arbitrary places seldom hit.
 #![allow(dead_code)] // Each target uses some of it.
 
 use zerobuffer::BufferConfig;

@@ -10,6 +10,7 @@ mod circles;
 mod compare;
 mod fuzz;
 mod instructions;
+mod links;
 mod packages;
 mod steps;
 mod surroundings;
@@ -158,6 +159,7 @@ fn lint(steps: &mut Steps) -> anyhow::Result<()> {
     steps.cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     steps.run("bands", || bands::check(std::path::Path::new("crates/zerobuffer/src")))?;
     steps.run("circles", || circles::check_all(std::path::Path::new(".")))?;
+    steps.run("links of the documents", || links::check(std::path::Path::new(".")))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps.cargo("clippy", &clippy, &[])?;
     fuzz::lint(steps)?;

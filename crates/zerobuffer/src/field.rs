@@ -198,7 +198,7 @@ impl<S> At<S> {
 
 /// Declares an area: a `#[repr(C)]` struct whose fields stand behind their offsets, which the compiler checks.
 ///
-/// `struct Name at BASE, BYTES`: offsets are counted from `BASE` bytes before the area (as `PROTOCOL.md` counts them), and the
+/// `struct Name at BASE, BYTES`: offsets are counted from `BASE` bytes before the area (as `docs/protocol/2.0.md` counts them), and the
 /// area itself has `BYTES` bytes.
 macro_rules! area {
     (

@@ -47,7 +47,7 @@
 //!   without libc's `fork` (a bare `clone`, `vfork`) have no memory at all in their place: these must not touch them.
 //! * **Platform.** Linux, 64-bit, little-endian.
 //!
-//! The bytes are specified in `PROTOCOL.md`, the code's layers in `ARCHITECTURE.md`.
+//! The bytes are specified in `docs/protocol/2.0.md`, the code's layers in `ARCHITECTURE.md`.
 //!
 //! [`Duration`]: std::time::Duration
 #![cfg_attr(loom, allow(dead_code, unused_imports))] // Models take the rules and leave the rest.

@@ -1,4 +1,4 @@
-//! What a duplex channel of protocol 2.0 adds to its frames: a header before every answer. See `PROTOCOL.md`.
+//! What a duplex channel of protocol 2.0 adds to its frames: a header before every answer. See `docs/protocol/2.0.md`.
 
 use crate::values::config::Protocol;
 

@@ -1,5 +1,5 @@
 //! Protocol 1.0, as deployed C++, Python and C# peers speak it: one reader, which owns the buffer, and one
-//! writer. `PROTOCOL.md`, part 2, describes it and says what is done about each known defect
+//! writer. `docs/protocol/1.0.md` describes it and says what is done about each known defect
 //! of the deployed peers (the L-numbers in comments and test names; D-numbers are disagreements among them).
 //!
 //! The bands are those of protocol 2.0.

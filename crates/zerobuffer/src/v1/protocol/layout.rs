@@ -1,6 +1,6 @@
 //! What is in a protocol 1.0 segment: offsets, sizes, and the checks that stand between a file and its use.
 //!
-//! No algorithm and no operating system here; `PROTOCOL.md`, part 2, has the same table for people.
+//! No algorithm and no operating system here; `docs/protocol/1.0.md` has the same table for people.
 
 use crate::field::{At, Pad, Value as _, area};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};

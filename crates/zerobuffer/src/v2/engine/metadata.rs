@@ -1,4 +1,4 @@
-//! Metadata: two copies in turn, each version announced by its generation. `PROTOCOL.md`, section 8.
+//! Metadata: two copies in turn, each version announced by its generation. `docs/protocol/2.0.md`, section 8.
 
 use crate::sync::{Ordering, fence};
 use crate::v2::ground::segment::Segment;

@@ -1,6 +1,6 @@
 //! The end of a segment: when its file is removed, and by whom.
 //!
-//! `PROTOCOL.md` section 5 is the specification.
+//! `docs/protocol/2.0.md` section 5 is the specification.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,6 +1,6 @@
 //! A mapped 2.0 segment: made, joined, left and removed. The only giver of pointers into shared memory.
 //!
-//! `PROTOCOL.md` sections 4 and 5 are the specification.
+//! `docs/protocol/2.0.md` sections 4 and 5 are the specification.
 //!
 //! # Safety
 //! The layout was built or parsed and checked before mapping, so every region lies within the mapping, which
@@ -456,7 +456,7 @@ impl Segment {
         unsafe { self.view.own_slot.as_ref() }
     }
 
-    /// Serialises registrations; see `PROTOCOL.md` section 4. Waits a while, for a stopped process may hold it.
+    /// Serialises registrations; see `docs/protocol/2.0.md` section 4. Waits a while, for a stopped process may hold it.
     pub(crate) fn registration(&self) -> Result<Registration<'_>, OpenError> {
         let io = io_error(&self.place, "lock the registry");
         let deadline = Instant::now() + PATIENCE;

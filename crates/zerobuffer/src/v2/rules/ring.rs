@@ -1,6 +1,6 @@
 //! The ring's rules: claiming, committing, reading and releasing as arithmetic on positions.
 //!
-//! `PROTOCOL.md`, section 6, is the specification. In short, for a frame at head `h` that ends at `e`:
+//! `docs/protocol/2.0.md`, section 6, is the specification. In short, for a frame at head `h` that ends at `e`:
 //!
 //! ```text
 //! Writer   space: e + 8 <= floor_seen + C, else look at the cursors (or e lies in what a skip led over: room.rs)

@@ -129,7 +129,7 @@ impl Segment {
         debug_assert!(len as u64 <= self.layout.frames.capacity, "found");
         // SAFETY: mapped for writing, `capacity` bytes from `start`. The holder is the frame, borrowed mutably, so this
         // process forms no other reference to its bytes; the Writer leaves them alone until the frame is released, and
-        // has agreed that they are changed (PROTOCOL.md, section 11). Observers may read them racily, as in `lend_mut`.
+        // has agreed that they are changed (docs/protocol/2.0.md, section 11). Observers may read them racily, as in `lend_mut`.
         self.changes_payload
             .then(|| unsafe { std::slice::from_raw_parts_mut(self.payload(start), len) })
     }
@@ -139,7 +139,7 @@ impl Segment {
     pub(crate) fn lend_mut(&mut self, start: Position, len: usize) -> &mut [u8] {
         debug_assert!(len as u64 <= self.layout.frames.capacity, "claimed");
         // SAFETY: as in `lend`; exclusive, for there is one Writer and it is borrowed mutably. Observers may
-        // read these bytes racily, but discard what they read (PROTOCOL.md, section 6).
+        // read these bytes racily, but discard what they read (docs/protocol/2.0.md, section 6).
         unsafe { std::slice::from_raw_parts_mut(self.payload(start), len) }
     }
 

@@ -1,6 +1,6 @@
 //! What lies where in a buffer's file: each field with its offset, its type and its meaning.
 //!
-//! `PROTOCOL.md`, sections 1 to 3 and 8, has the same tables for people. The offsets of [`CreatorArea`] and [`WriterArea`] are
+//! `docs/protocol/2.0.md`, sections 1 to 3 and 8, has the same tables for people. The offsets of [`CreatorArea`] and [`WriterArea`] are
 //! those in the OIEB, the others begin with their area.
 
 use crate::field::{Pad, Value as _, area};

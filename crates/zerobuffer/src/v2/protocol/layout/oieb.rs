@@ -76,7 +76,7 @@ impl Layout {
         std::mem::take(bytes)
     }
 
-    /// Checks an OIEB against `PROTOCOL.md` section 10 and against the file's size.
+    /// Checks an OIEB against `docs/protocol/2.0.md` section 10 and against the file's size.
     ///
     /// `observe` allows feature bits that only forbid taking part.
     pub(crate) fn parse(
