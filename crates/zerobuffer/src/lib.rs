@@ -116,7 +116,7 @@ pub use values::config::{
 };
 pub use values::error;
 pub use values::error::{
-    Error, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,
+    Error, ErrorCode, MetadataError, OpenError, Peer, ReadError, Result, WriteError, WriterPresence,
 };
 #[cfg(not(loom))]
 pub use values::events::{Event, Events};

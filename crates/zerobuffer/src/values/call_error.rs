@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::values::error::{OpenError, ReadError, WriteError, WriterPresence};
+use crate::values::error::{ErrorCode, OpenError, ReadError, WriteError, WriterPresence};
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -200,5 +200,31 @@ impl Failure {
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(0, error.to_string())
+    }
+}
+
+impl CallError {
+    /// The number of this condition; the same in every language.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Timeout { .. } => ErrorCode::Timeout,
+            Self::NotSent { .. } => ErrorCode::NotSent,
+            Self::ServerGone { .. } => ErrorCode::ServerGone,
+            Self::NoServer { .. } => ErrorCode::NoServer,
+            Self::Failed { .. } => ErrorCode::Failed,
+            Self::Panicked { .. } => ErrorCode::Panicked,
+            Self::Unanswered { .. } => ErrorCode::Unanswered,
+            Self::Cancelled { .. } => ErrorCode::Cancelled,
+            Self::OutOfStep { .. } => ErrorCode::OutOfStep,
+            Self::Damaged { .. } => ErrorCode::Damaged,
+            Self::Write(error) => error.code(),
+            Self::Read(error) => error.code(),
+            Self::Open(error) => error.code(),
+        }
+    }
+
+    /// Never again: this end is the parent process's. Other ends find their server again by themselves.
+    pub fn is_final(&self) -> bool {
+        self.code() == ErrorCode::Forked
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::code::ErrorCode;
 use super::peer::Peer;
 
 /// Why metadata could not be set.
@@ -67,4 +68,24 @@ pub enum MetadataError {
         /// Name of the buffer.
         name: Arc<str>,
     },
+}
+
+impl MetadataError {
+    /// The number of this condition; the same in every language.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::TooLarge { .. } => ErrorCode::MetadataTooLarge,
+            Self::AlreadySet { .. } => ErrorCode::MetadataSet,
+            Self::NotReplaceable { .. } => ErrorCode::MetadataNotReplaceable,
+            Self::Held { .. } => ErrorCode::MetadataHeld,
+            Self::Damaged { .. } => ErrorCode::Damaged,
+            Self::CutShort { .. } => ErrorCode::CutShort,
+            Self::Forked { .. } => ErrorCode::Forked,
+        }
+    }
+
+    /// Never again: this end is to be dropped.
+    pub fn is_final(&self) -> bool {
+        self.code().is_final()
+    }
 }

@@ -4,6 +4,7 @@
 //! frame path do not allocate.
 
 mod any;
+mod code;
 mod metadata;
 mod open;
 mod peer;
@@ -11,6 +12,7 @@ mod read;
 mod write;
 
 pub use any::{Error, Result};
+pub use code::ErrorCode;
 pub use metadata::MetadataError;
 pub use open::OpenError;
 pub(crate) use peer::Presence;

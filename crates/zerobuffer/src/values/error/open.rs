@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::code::ErrorCode;
 use crate::values::printable::printable;
 
 /// Why a buffer could not be created, joined or looked at.
@@ -256,5 +257,36 @@ impl OpenError {
                 | Self::MissingSemaphores { .. }
                 | Self::NoReader { .. }
         )
+    }
+}
+
+impl OpenError {
+    /// The number of this condition; the same in every language.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidName { .. } => ErrorCode::InvalidName,
+            Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::InvalidConfig { .. } => ErrorCode::InvalidConfig,
+            Self::ConfigMismatch { .. } => ErrorCode::ConfigMismatch,
+            Self::WriterConnected { .. } => ErrorCode::WriterConnected,
+            Self::ReaderConnected { .. } => ErrorCode::ReaderConnected,
+            Self::NameTaken { .. } => ErrorCode::NameTaken,
+            Self::NoWorkGroup { .. } => ErrorCode::NoWorkGroup,
+            Self::NoSuchReader { .. } => ErrorCode::NoSuchReader,
+            Self::ReaderAlive { .. } => ErrorCode::ReaderAlive,
+            Self::NoReaderSlot { .. } => ErrorCode::NoReaderSlot,
+            Self::NoSpace { .. } => ErrorCode::NoSpace,
+            Self::WrongVersion { .. } => ErrorCode::WrongVersion,
+            Self::UnknownFeatures { .. } => ErrorCode::UnknownFeatures,
+            Self::Damaged { .. } => ErrorCode::Damaged,
+            Self::NotReady { .. } => ErrorCode::NotReady,
+            Self::MissingSemaphores { .. } => ErrorCode::MissingSemaphores,
+            Self::NoReader { .. } => ErrorCode::NoReader,
+            Self::OtherProtocol { .. } => ErrorCode::OtherProtocol,
+            Self::NotABuffer { .. } => ErrorCode::NotABuffer,
+            Self::InUse { .. } => ErrorCode::InUse,
+            Self::UnsuitableDirectory { .. } => ErrorCode::UnsuitableDirectory,
+            Self::Io { .. } => ErrorCode::System,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::code::ErrorCode;
 use super::peer::WriterPresence;
 
 /// Why no frame was read.
@@ -115,5 +116,28 @@ impl ReadError {
     /// The other side died.
     pub fn is_peer_gone(&self) -> bool {
         matches!(self, Self::WriterGone { .. })
+    }
+}
+
+impl ReadError {
+    /// The number of this condition; the same in every language.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Timeout { .. } => ErrorCode::Timeout,
+            Self::WriterGone { .. } => ErrorCode::WriterGone,
+            Self::SpaceTooSmall { .. } => ErrorCode::SpaceTooSmall,
+            Self::SequenceGap { .. } => ErrorCode::SequenceGap,
+            Self::PayloadLost { .. } => ErrorCode::PayloadLost,
+            Self::Damaged { .. } => ErrorCode::Damaged,
+            Self::Retired { .. } => ErrorCode::Retired,
+            Self::Evicted { .. } => ErrorCode::Evicted,
+            Self::CutShort { .. } => ErrorCode::CutShort,
+            Self::Forked { .. } => ErrorCode::Forked,
+        }
+    }
+
+    /// Never again: this end is to be dropped.
+    pub fn is_final(&self) -> bool {
+        self.code().is_final()
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::code::ErrorCode;
 use super::peer::{Peer, Presence};
 use crate::values::printable::printable;
 
@@ -152,5 +153,34 @@ impl WriteError {
     /// The other side died or left.
     pub fn is_peer_gone(&self) -> bool {
         matches!(self, Self::ReaderGone { .. } | Self::NoReader { .. })
+    }
+}
+
+impl WriteError {
+    /// The number of this condition; the same in every language.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::EmptyFrame { .. } => ErrorCode::EmptyFrame,
+            Self::NoAttributes { .. } => ErrorCode::NoAttributes,
+            Self::FrameTooLarge { .. } => ErrorCode::FrameTooLarge,
+            Self::NeverFitsHere { .. } => ErrorCode::NeverFitsHere,
+            Self::Full { .. } => ErrorCode::Full,
+            Self::ReaderGone { .. } => ErrorCode::ReaderGone,
+            Self::NoReader { .. } => ErrorCode::NoReader,
+            Self::Damaged { .. } => ErrorCode::Damaged,
+            Self::Retired { .. } => ErrorCode::Retired,
+            Self::CutShort { .. } => ErrorCode::CutShort,
+            Self::Forked { .. } => ErrorCode::Forked,
+        }
+    }
+
+    /// The ring had no room in time.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
+    /// Never again: this end is to be dropped. So it is with a 1.0 buffer that went with its reader.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::ReaderGone { took_buffer: true, .. }) || self.code().is_final()
     }
 }
