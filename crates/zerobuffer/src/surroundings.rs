@@ -46,7 +46,7 @@ pub enum Feature {
 /// What became of a trial.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Trial {
+pub struct Check {
     /// What was tried.
     pub feature: Feature,
     /// Whether it worked, or what the system said.
@@ -55,9 +55,9 @@ pub struct Trial {
 
 /// Tries every [`Feature`] in a directory, with small files that are gone afterwards. What could not be tried, for it needs a
 /// feature that failed, is left out.
-pub fn try_out(dir: &Path) -> Vec<Trial> {
-    let mut trials = Vec::new();
-    let mut note = |feature, outcome| trials.push(Trial { feature, outcome });
+pub fn try_out(dir: &Path) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut note = |feature, outcome| checks.push(Check { feature, outcome });
     match trial::unnamed(dir) {
         Ok(fd) => {
             note(Feature::UnnamedFiles, Ok(()));
@@ -76,7 +76,7 @@ pub fn try_out(dir: &Path) -> Vec<Trial> {
         }
         Err(error) => note(Feature::ProvisionalNames, Err(error)),
     }
-    trials
+    checks
 }
 
 /// A memory limit of a control group that this process is in.

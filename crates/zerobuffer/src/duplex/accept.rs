@@ -23,7 +23,7 @@ use crate::sys::{file, lock as os_lock};
 use crate::values::call_error::Failure;
 use crate::values::config::{BufferConfig, Protocol};
 use crate::values::error::{OpenError, ReadError, WriterPresence};
-use crate::values::name::{Place, default_dir};
+use crate::values::name::{Location, default_dir};
 
 /// Room for hellos that nobody has read yet.
 const ACCEPT_BYTES: usize = 4096;
@@ -87,7 +87,7 @@ impl ManyServer {
             group: options.requests.group,
             ..BufferConfig::new().payload_bytes(ACCEPT_BYTES).metadata_bytes(0)
         };
-        let accept = Place::new(&accept_buffer(name), options.dir.as_deref())?;
+        let accept = Location::new(&accept_buffer(name), options.dir.as_deref())?;
         let reader = options.reader().create(&accept.name, &config)?;
         Ok(Self {
             name: name.into(),

@@ -8,7 +8,7 @@ use super::turn::Deadline;
 use crate::endpoint::writer_options::WriterOptions;
 use crate::sys::{file, lock as os_lock, process};
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 use std::time::Duration;
 
 /// Begins a hello; the number follows, little-endian.
@@ -56,7 +56,7 @@ pub(super) struct Waiting {
 }
 
 /// Takes the lock that says that a client waits.
-fn lock_as_waiting(place: &Place, number: u64) -> Option<OwnedFd> {
+fn lock_as_waiting(place: &Location, number: u64) -> Option<OwnedFd> {
     let fd = file::open(&place.path, true).ok()?;
     os_lock::try_exclusive(fd.as_fd(), waiting_lock(number)).ok()?.then_some(fd)
 }
@@ -72,7 +72,7 @@ pub(super) fn say_hello(
     deadline: Deadline,
 ) -> Result<Waiting, OpenError> {
     let name = accept_buffer(channel);
-    let place = Place::new(&name, dir)?;
+    let place = Location::new(&name, dir)?;
     let mut writer = loop {
         match options.connect(&name) {
             // Somebody else says hello.

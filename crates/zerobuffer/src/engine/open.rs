@@ -14,7 +14,7 @@ use crate::v2::engine::writer::{self, V2Writer};
 use crate::v2::ground::removal;
 use crate::values::config::{BufferConfig, Protocol, WaitStrategy};
 use crate::values::error::OpenError;
-use crate::values::name::{self, Place};
+use crate::values::name::{self, Location};
 
 /// 1.0 buffers have one directory.
 fn may_hold_v1(dir: Option<&Path>) -> bool {
@@ -138,7 +138,7 @@ impl Reading {
             let problem = format!("protocol 1.0 does not have {wish}: use 2.0, or do without");
             return Err(OpenError::InvalidConfig { name: name.to_owned(), problem });
         }
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         if removal::is_live(&place) {
             let advice = "join that one, stop those who use it, or use another name";
             return Err(OpenError::OtherProtocol { name: name.to_owned(), found: "2.0", advice });

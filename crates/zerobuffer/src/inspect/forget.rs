@@ -8,7 +8,7 @@ use crate::v2::ground::file;
 use crate::v2::ground::segment::{Access, Segment};
 use crate::values::config::ReaderKind;
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// What was lost with a place that was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Forgotten {
 /// # Ok(()) }
 /// ```
 pub fn forget(name: &str, reader: &str, dir: &Path) -> Result<Forgotten, OpenError> {
-    let place = Place::new(name, Some(dir))?;
+    let place = Location::new(name, Some(dir))?;
     if let Err(OpenError::NotFound { .. }) = file::open(&place, false)
         && dir == Path::new(v1::ground::segment::SHM_DIR)
         && v1::engine::inspect::snapshot(name).is_ok()

@@ -8,7 +8,7 @@ use super::snapshot::{Snapshot, snapshot, snapshot_v1};
 use crate::v1;
 use crate::values::config::Protocol;
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// A buffer found in a directory.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub fn list(dir: &Path) -> io::Result<Vec<Listing>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let file_name = entry.file_name();
-        let Some(name) = file_name.to_str().and_then(Place::buffer_of) else {
+        let Some(name) = file_name.to_str().and_then(Location::buffer_of) else {
             continue;
         };
         found.push(Listing {

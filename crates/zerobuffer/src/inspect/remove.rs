@@ -8,7 +8,7 @@ use crate::v1;
 use crate::v2::ground::removal::{self, Retired};
 use crate::values::config::Protocol;
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 use crate::values::printable::printable;
 
 /// What a removal threw away.
@@ -29,7 +29,7 @@ pub struct Removed {
 /// # Errors
 /// [`OpenError::InUse`] without `force` while somebody is attached; [`OpenError::NotFound`] and others.
 pub fn remove(name: &str, dir: &Path, force: bool) -> Result<Removed, OpenError> {
-    let place = Place::new(name, Some(dir))?;
+    let place = Location::new(name, Some(dir))?;
     let seen = snapshot(name, dir).ok();
     if let Some(seen) = &seen
         && seen.protocol == Protocol::V1

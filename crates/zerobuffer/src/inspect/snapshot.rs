@@ -21,7 +21,7 @@ use crate::v2::rules::accounts;
 use crate::v2::rules::memory::ReadMemory as _;
 use crate::values::config::{Protocol, ReaderKind};
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 use crate::values::printable::printable;
 use crate::values::stats::ReaderInfo;
 
@@ -125,7 +125,7 @@ pub struct Snapshot {
 /// # Errors
 /// [`OpenError::NotFound`], [`OpenError::Damaged`] when not even its layout can be made out, and others.
 pub fn snapshot(name: &str, dir: &Path) -> Result<Snapshot, OpenError> {
-    let place = Place::new(name, Some(dir))?;
+    let place = Location::new(name, Some(dir))?;
     let fd = match open(&place, false) {
         Err(not_found @ OpenError::NotFound { .. })
             if dir == Path::new(v1::ground::segment::SHM_DIR) =>
@@ -141,7 +141,7 @@ pub fn snapshot(name: &str, dir: &Path) -> Result<Snapshot, OpenError> {
     snapshot_v2(&place, fd.as_fd(), &layout).map_err(io_error(&place, "read"))
 }
 
-fn snapshot_v2(place: &Place, fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<Snapshot> {
+fn snapshot_v2(place: &Location, fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<Snapshot> {
     let image = Image::take(fd, layout)?;
     let area = image.writer();
     let mut problems = suspicions(&image, layout);

@@ -20,13 +20,13 @@ pub fn default_dir() -> PathBuf {
 
 /// A checked buffer name in a directory.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) name: std::sync::Arc<str>,
     pub(crate) dir: PathBuf,
     pub(crate) path: PathBuf,
 }
 
-impl Place {
+impl Location {
     /// Checks the name.
     pub(crate) fn new(name: &str, dir: Option<&Path>) -> Result<Self, OpenError> {
         if let Some(problem) = problem_of(name, MAX_NAME_BYTES) {
@@ -73,13 +73,13 @@ mod tests {
         for bad in [
             "", ".", "..", "../x", "a/b", "/etc", ".hidden", "a\nb", "a\0", "x.zb2", "sem.x", &long,
         ] {
-            let error = Place::new(bad, None).unwrap_err();
+            let error = Location::new(bad, None).unwrap_err();
             assert!(matches!(error, OpenError::InvalidName { .. }), "{bad:?}");
         }
         for good in ["camera", "cam 1", "Kamera-Süd", "a.b_c", &long[1..]] {
-            let place = Place::new(good, Some(Path::new("/tmp"))).unwrap();
+            let place = Location::new(good, Some(Path::new("/tmp"))).unwrap();
             let file = place.path.file_name().unwrap().to_str().unwrap();
-            assert_eq!(Place::buffer_of(file), Some(good));
+            assert_eq!(Location::buffer_of(file), Some(good));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use zerobuffer::surroundings::{self, Feature, Trial};
+use zerobuffer::surroundings::{self, Check, Feature};
 
 use super::Finding;
 
@@ -30,7 +30,7 @@ pub(super) fn tried(dir: &Path) -> Vec<Finding> {
     findings
 }
 
-struct Trials(Vec<Trial>);
+struct Trials(Vec<Check>);
 
 impl Trials {
     /// What the system said; `None`: it works, or was not tried.

@@ -19,7 +19,7 @@ use crate::v2::rules::ring::{Damage, Found};
 use crate::v2::rules::wake::{self, Announced, Barrier};
 use crate::values::config::{BufferConfig, WaitStrategy};
 use crate::values::error::{OpenError, ReadError};
-use crate::values::name::Place;
+use crate::values::name::Location;
 use crate::values::stats::ReaderStats;
 use crate::wait::{Courtesy, Patience, Progress};
 
@@ -106,7 +106,7 @@ impl V2Member {
         config: &BufferConfig,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let (segment, role) = create_or_join(&place, config, Access::Reader, |segment, fd| {
             roles::attach_member(segment, fd, &place, &behaviour.wish)
         })?;
@@ -118,7 +118,7 @@ impl V2Member {
         dir: Option<&Path>,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let (segment, role) = Segment::join(&place, Access::Reader, |segment, fd| {
             roles::attach_member(segment, fd, &place, &behaviour.wish)
         })?;

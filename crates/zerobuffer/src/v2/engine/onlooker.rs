@@ -17,7 +17,7 @@ use crate::v2::rules::ring::{Damage, Found};
 use crate::v2::rules::wake::{self, Announced};
 use crate::values::config::{BufferConfig, ReaderKind, StartAt, WaitStrategy};
 use crate::values::error::{OpenError, ReadError};
-use crate::values::name::Place;
+use crate::values::name::Location;
 use crate::values::stats::ReaderStats;
 use crate::wait::armed::Armed;
 use crate::wait::{Naps, Patience, Progress};
@@ -67,7 +67,7 @@ impl V2Onlooker {
         config: &BufferConfig,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let may_sleep = behaviour.wait != WaitStrategy::Spin;
         let (segment, (slot, generation)) =
             create_or_join(&place, config, Access::Reader, |segment, fd| {
@@ -82,7 +82,7 @@ impl V2Onlooker {
         dir: Option<&Path>,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let may_sleep = behaviour.wait != WaitStrategy::Spin;
         let (segment, (slot, generation)) =
             Segment::join(&place, Access::Reader, |segment, fd| {
@@ -97,7 +97,7 @@ impl V2Onlooker {
         dir: Option<&Path>,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let segment = Segment::observe(&Place::new(name, dir)?)?;
+        let segment = Segment::observe(&Location::new(name, dir)?)?;
         Ok(Self::new(segment, None, behaviour))
     }
 
@@ -204,7 +204,7 @@ impl View {
         let Reference { segment_id, name, header, start, len, .. } =
             Reference::parse(copied.payload(found.len))?;
         if self.origin.as_ref().is_none_or(|known| known.layout().segment_id != segment_id) {
-            let place = Place::new(&name, Some(self.segment.dir())).ok()?;
+            let place = Location::new(&name, Some(self.segment.dir())).ok()?;
             let origin = Segment::observe(&place).ok()?;
             self.origin = (origin.layout().segment_id == segment_id).then_some(origin);
         }

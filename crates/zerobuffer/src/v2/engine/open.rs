@@ -9,10 +9,10 @@ use crate::v2::ground::segment::{Access, Permissions, Segment};
 use crate::v2::protocol::layout::{Birth, Layout, Wish};
 use crate::values::config::{BufferConfig, MAIN_READER};
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// The layout that a configuration asks for.
-pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout, OpenError> {
+pub(crate) fn layout_for(place: &Location, config: &BufferConfig) -> Result<Layout, OpenError> {
     let wish = Wish {
         payload_bytes: config.payload_bytes as u64,
         metadata_bytes: config.metadata_bytes as u64,
@@ -37,7 +37,7 @@ pub(crate) fn layout_for(place: &Place, config: &BufferConfig) -> Result<Layout,
 
 /// Creates the segment, or joins the one that is there if it has the same configuration.
 pub(crate) fn create_or_join<T>(
-    place: &Place,
+    place: &Location,
     config: &BufferConfig,
     access: Access,
     attach: impl Fn(&Segment, std::os::fd::BorrowedFd<'_>) -> Result<T, OpenError>,
@@ -80,7 +80,7 @@ const LOOKS: u32 = 20;
 
 /// Whether a buffer was removed that nobody uses. One that is in use may be so for a moment only: a child that another thread is
 /// spawning has the descriptors of whoever has just looked, until its `exec`.
-fn gives_way(place: &Place) -> bool {
+fn gives_way(place: &Location) -> bool {
     for look in 0..LOOKS {
         if look > 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -94,7 +94,7 @@ fn gives_way(place: &Place) -> bool {
 }
 
 /// Refuses a mode that makes more of the file than a buffer, or less.
-fn check_mode(place: &Place, mode: u32) -> Result<(), OpenError> {
+fn check_mode(place: &Location, mode: u32) -> Result<(), OpenError> {
     let problem = if mode & !0o777 != 0 {
         "has more than permission bits (set-uid, set-gid, sticky, or none of a mode); possible are 0600 to 0777"
     } else if mode & 0o600 != 0o600 {
@@ -108,7 +108,7 @@ fn check_mode(place: &Place, mode: u32) -> Result<(), OpenError> {
     })
 }
 
-fn check_same(place: &Place, found: &Layout, wanted: &Layout) -> Result<(), OpenError> {
+fn check_same(place: &Location, found: &Layout, wanted: &Layout) -> Result<(), OpenError> {
     for (what, found, wanted) in [
         ("payload_bytes", found.frames.capacity, wanted.frames.capacity),
         ("metadata_bytes", found.metadata_bytes, wanted.metadata_bytes),

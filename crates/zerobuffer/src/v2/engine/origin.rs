@@ -14,7 +14,7 @@ use crate::v2::rules::ring::{self, Found};
 use crate::v2::rules::sharing;
 use crate::v2::rules::wake::{self, Barrier};
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// Bytes of a reference before the origin's name.
 const FIXED_BYTES: usize = 64;
@@ -93,12 +93,12 @@ pub(crate) struct Origin {
 }
 
 /// Why a reference leads nowhere.
-pub(crate) type Lost = &'static str;
+pub(crate) type WhyGone = &'static str;
 
 impl Origin {
     /// Follows a reference found in `target`.
-    pub(crate) fn follow(target: &Segment, reference: &Reference) -> Result<Self, Lost> {
-        let place = Place::new(&reference.name, Some(target.dir()))
+    pub(crate) fn follow(target: &Segment, reference: &Reference) -> Result<Self, WhyGone> {
+        let place = Location::new(&reference.name, Some(target.dir()))
             .map_err(|_| "it names a buffer that cannot be")?;
         let target_id = target.layout().segment_id;
         let joined = Segment::join(&place, Access::Reader, |segment, fd| {

@@ -10,7 +10,7 @@ use super::arrival::{Source, Watch};
 use super::liveness;
 use super::metadata::{self, Version};
 use super::open::create_or_join;
-use super::origin::{self, Borrowed, Exports, Lost, Origin, Reference};
+use super::origin::{self, Borrowed, Exports, Origin, Reference, WhyGone};
 use super::roles::{self, ReaderRole, ReaderWish};
 use crate::sync::{Mutex, MutexGuard, Ordering, Shared};
 use crate::v2::ground::segment::{Access, Segment};
@@ -21,7 +21,7 @@ use crate::v2::rules::ring::{self, Consumer, Damage, Found};
 use crate::v2::rules::wake::{self, Announced, Barrier};
 use crate::values::config::{BufferConfig, WaitStrategy};
 use crate::values::error::{MetadataError, OpenError, ReadError};
-use crate::values::name::Place;
+use crate::values::name::Location;
 use crate::values::stats::ReaderStats;
 use crate::wait::armed::Armed;
 use crate::wait::{Patience, Progress};
@@ -221,7 +221,7 @@ impl V2Reader {
         config: &BufferConfig,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let (segment, role) = create_or_join(&place, config, behaviour.access(), |segment, fd| {
             roles::attach_reader(segment, fd, &place, &behaviour.wish)
         })?;
@@ -233,7 +233,7 @@ impl V2Reader {
         dir: Option<&Path>,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let (segment, role) = Segment::join(&place, behaviour.access(), |segment, fd| {
             roles::attach_reader(segment, fd, &place, &behaviour.wish)
         })?;
@@ -416,7 +416,7 @@ impl V2Reader {
         }
     }
 
-    fn follow(&mut self, found: &Found) -> Result<Found, Lost> {
+    fn follow(&mut self, found: &Found) -> Result<Found, WhyGone> {
         let target = &self.seat.segment;
         let reference = origin::read(target, found).ok_or("its reference is none")?;
         let known = self.origins.iter().find(|origin| origin.is_meant_by(&reference));

@@ -26,7 +26,7 @@ use crate::v2::rules::sharing;
 use crate::v2::rules::wake::{self, Barrier};
 use crate::values::config::{BufferConfig, StreamingStores, WaitStrategy};
 use crate::values::error::{MetadataError, OpenError, Peer, WriteError};
-use crate::values::name::Place;
+use crate::values::name::Location;
 use crate::values::stats::{ReaderInfo, Undelivered, WhyCopied, WriterStats};
 use crate::wait::armed::Armed;
 use crate::wait::{Patience, Progress, Spin, Spinner, wait};
@@ -99,7 +99,7 @@ impl V2Writer {
         config: &BufferConfig,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let (segment, role) = create_or_join(&place, config, Access::Writer, |segment, fd| {
             roles::attach_writer(segment, fd, &place, behaviour.footprint)
         })?;
@@ -111,7 +111,7 @@ impl V2Writer {
         dir: Option<&Path>,
         behaviour: Behaviour,
     ) -> Result<Self, OpenError> {
-        let place = Place::new(name, dir)?;
+        let place = Location::new(name, dir)?;
         let (segment, role) = Segment::join(&place, Access::Writer, |segment, fd| {
             roles::attach_writer(segment, fd, &place, behaviour.footprint)
         })?;

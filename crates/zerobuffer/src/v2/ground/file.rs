@@ -8,10 +8,10 @@ use crate::sys::file::{self, FileSystem, NotMade};
 use crate::sys::{fields, space};
 use crate::v2::protocol::layout::{LIFE_LOCK, Layout, LayoutProblem, OIEB_BYTES, Oieb};
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// Opens the file that has the name.
-pub(crate) fn open(place: &Place, writable: bool) -> Result<OwnedFd, OpenError> {
+pub(crate) fn open(place: &Location, writable: bool) -> Result<OwnedFd, OpenError> {
     let not_a_buffer = || OpenError::NotABuffer {
         path: place.path.clone(),
         problem: "it is a link, a directory, a pipe or the like, where a regular file is expected"
@@ -70,7 +70,7 @@ pub(crate) fn is_provisional(file_name: &str) -> bool {
 
 /// Reads and checks the OIEB.
 pub(crate) fn read_layout(
-    place: &Place,
+    place: &Location,
     fd: BorrowedFd<'_>,
     observe: bool,
 ) -> Result<Layout, OpenError> {
@@ -111,7 +111,7 @@ pub(super) fn set_segment_state(fd: BorrowedFd<'_>, state: u32) -> io::Result<()
 
 /// Wraps an operating system error with what was tried, on what.
 pub(crate) fn io_error<'a>(
-    place: &'a Place,
+    place: &'a Location,
     operation: &'a str,
 ) -> impl Fn(io::Error) -> OpenError + 'a {
     move |source| OpenError::Io {
@@ -136,7 +136,7 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 /// Why the new file of a segment was not made, and what to do.
-pub(super) fn not_made(place: &Place, problem: NotMade) -> OpenError {
+pub(super) fn not_made(place: &Location, problem: NotMade) -> OpenError {
     let io = |operation: String, source| OpenError::Io {
         name: place.name.to_string(),
         operation,
@@ -169,7 +169,7 @@ pub(super) fn not_made(place: &Place, problem: NotMade) -> OpenError {
     }
 }
 
-fn directory_error(place: &Place, error: io::Error) -> OpenError {
+fn directory_error(place: &Location, error: io::Error) -> OpenError {
     let problem = match error.kind() {
         io::ErrorKind::NotFound => "it does not exist; create it, or choose another (`--dir`)",
         io::ErrorKind::PermissionDenied => {
@@ -187,12 +187,12 @@ fn directory_error(place: &Place, error: io::Error) -> OpenError {
 }
 
 /// Removes what creators left that died before their segment had its name.
-pub(super) fn sweep(place: &Place) {
+pub(super) fn sweep(place: &Location) {
     file::sweep(&place.dir, is_provisional, LIFE_LOCK);
 }
 
 /// Refuses what does not fit, before any of it is taken.
-pub(super) fn check_room(place: &Place, needed: u64) -> Result<(), OpenError> {
+pub(super) fn check_room(place: &Location, needed: u64) -> Result<(), OpenError> {
     let look = || file::file_system(&place.dir).map_err(|e| directory_error(place, e));
     let mut facts = look()?;
     if facts.free.is_some_and(|free| free < needed) {
@@ -235,7 +235,7 @@ pub(super) fn check_room(place: &Place, needed: u64) -> Result<(), OpenError> {
     }
 }
 
-fn no_space(place: &Place, needed: u64, available: u64) -> OpenError {
+fn no_space(place: &Location, needed: u64, available: u64) -> OpenError {
     let megabytes = (needed.div_ceil(1 << 20) + 16).next_power_of_two().max(128);
     let advice = format!(
         "ask for a smaller payload, or enlarge it: for a container `--shm-size={megabytes}m` \
@@ -251,7 +251,7 @@ fn no_space(place: &Place, needed: u64, available: u64) -> OpenError {
     }
 }
 
-pub(super) fn allocation_error(place: &Place, layout: &Layout, error: io::Error) -> OpenError {
+pub(super) fn allocation_error(place: &Location, layout: &Layout, error: io::Error) -> OpenError {
     match error.kind() {
         io::ErrorKind::StorageFull => {
             let free = file::file_system(&place.dir).ok().and_then(|facts| facts.free);

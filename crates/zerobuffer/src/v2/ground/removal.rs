@@ -18,7 +18,7 @@ use crate::v2::protocol::layout::{
     writer_state,
 };
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// How often, a millisecond apart, to look whether a segment is really in use.
 const RETIRE_ATTEMPTS: u32 = 50;
@@ -40,7 +40,7 @@ pub(crate) enum Retired {
 /// be coming or going, or a child that another thread is spawning may still have the descriptors of an endpoint
 /// that is gone, until its `exec`.
 pub(super) fn retire_patiently(
-    place: &Place,
+    place: &Location,
     probe: BorrowedFd<'_>,
     layout: &Layout,
     even_unread: bool,
@@ -73,7 +73,7 @@ fn is_anybody_attached(fd: BorrowedFd<'_>, layout: &Layout) -> bool {
 
 /// Removes the segment if nobody is attached, and nothing waits in it (or `even_unread`).
 fn retire(
-    place: &Place,
+    place: &Location,
     probe: BorrowedFd<'_>,
     layout: &Layout,
     even_unread: bool,
@@ -117,7 +117,7 @@ fn await_writer(probe: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Takes the mark back from a segment that was marked as removed, by a program that could not remove it, and that this user
 /// cannot remove either; unless somebody else is at it.
-pub(super) fn revive(place: &Place) -> Result<(), OpenError> {
+pub(super) fn revive(place: &Location) -> Result<(), OpenError> {
     let io = |operation| io_error(place, operation);
     let fd = open(place, true)?;
     let fd = fd.as_fd();
@@ -138,13 +138,13 @@ pub(crate) fn is_ready(probe: BorrowedFd<'_>) -> bool {
 }
 
 /// Whether somebody is attached to the segment that has the name.
-pub(crate) fn is_live(place: &Place) -> bool {
+pub(crate) fn is_live(place: &Location) -> bool {
     open(place, false)
         .is_ok_and(|fd| lock::is_shared_or_held(fd.as_fd(), LIFE_LOCK).unwrap_or(true))
 }
 
 /// Removes whatever has the name, if nobody is attached to it.
-pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retired, OpenError> {
+pub(crate) fn remove_if_unused(place: &Location, even_unread: bool) -> Result<Retired, OpenError> {
     let fd = open(place, true)?;
     let layout = read_layout(place, fd.as_fd(), true);
     let retired = match layout {
@@ -157,7 +157,7 @@ pub(crate) fn remove_if_unused(place: &Place, even_unread: bool) -> Result<Retir
 }
 
 /// Says what stands in the way of taking a name away.
-fn removal_error(place: &Place, error: io::Error) -> OpenError {
+fn removal_error(place: &Location, error: io::Error) -> OpenError {
     match file::obstacle(&place.path, &error) {
         Some(why) => OpenError::Io {
             name: place.name.to_string(),
@@ -191,7 +191,7 @@ fn made_at(layout: &Layout) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_nanos(layout.created_ns)).unwrap_or(UNIX_EPOCH)
 }
 
-pub(super) fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Retired> {
+pub(super) fn retire_damaged(place: &Location, fd: BorrowedFd<'_>) -> io::Result<Retired> {
     if !lock::try_exclusive(fd, LIFE_LOCK)? {
         return Ok(Retired::InUse);
     }
@@ -203,7 +203,7 @@ pub(super) fn retire_damaged(place: &Place, fd: BorrowedFd<'_>) -> io::Result<Re
 }
 
 /// Takes the name away from a segment that is in use, and tells those who use it.
-pub(crate) fn remove_by_force(place: &Place) -> Result<(), OpenError> {
+pub(crate) fn remove_by_force(place: &Location) -> Result<(), OpenError> {
     let io = |operation| io_error(place, operation);
     let fd = open(place, true)?;
     if !file::is_named(fd.as_fd(), &place.path).map_err(io("look up"))? {
@@ -242,7 +242,7 @@ pub(crate) struct Whereabouts {
 
 impl Whereabouts {
     /// Of a segment that has its name in the directory which is there now.
-    pub(super) fn of(place: &Place, layout: &Layout) -> Self {
+    pub(super) fn of(place: &Location, layout: &Layout) -> Self {
         // Not relative to where this process may go.
         let path = std::path::absolute(&place.path).unwrap_or_else(|_| place.path.clone());
         let dir = DirectoryId::of(&place.dir);

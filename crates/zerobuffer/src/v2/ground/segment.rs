@@ -43,7 +43,7 @@ use crate::v2::rules::group::Table;
 use crate::v2::rules::memory::{Memory, ReadMemory};
 use crate::v2::rules::wake;
 use crate::values::error::{OpenError, WriteError};
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// How long to go on when somebody else is creating, joining or removing at the same moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -94,7 +94,7 @@ pub(crate) struct Segment {
     view: View,
     farewell: Farewell,
     layout: Layout,
-    place: Place,
+    place: Location,
     /// The payload is mapped for writing.
     changes_payload: bool,
     /// Its file was found to have lost its name.
@@ -142,7 +142,7 @@ impl View {
 impl Segment {
     /// Makes the segment and gives it its name once `attach` has succeeded on it. `None`: somebody was faster.
     pub(crate) fn create<T>(
-        place: &Place,
+        place: &Location,
         layout: &Layout,
         permissions: Permissions,
         access: Access,
@@ -172,7 +172,7 @@ impl Segment {
     }
 
     fn create_in<T>(
-        place: &Place,
+        place: &Location,
         layout: &Layout,
         access: Access,
         mut unnamed: Unnamed,
@@ -204,7 +204,7 @@ impl Segment {
 
     /// Joins the segment that has the name, and runs `attach` on it.
     pub(crate) fn join<T>(
-        place: &Place,
+        place: &Location,
         access: Access,
         attach: impl FnOnce(&Self, BorrowedFd<'_>) -> Result<T, OpenError>,
     ) -> Result<(Self, T), OpenError> {
@@ -229,7 +229,7 @@ impl Segment {
     }
 
     /// Maps the segment that has the name for looking only: takes no lock, and may write nothing.
-    pub(crate) fn observe(place: &Place) -> Result<Self, OpenError> {
+    pub(crate) fn observe(place: &Location) -> Result<Self, OpenError> {
         let fd = open(place, false)?;
         let layout = read_layout(place, fd.as_fd(), true)?;
         let probe = file::reopen(fd.as_fd(), &place.path, false);
@@ -237,7 +237,7 @@ impl Segment {
         Self::map(place, &layout, fd.as_fd(), probe, Access::Observer)
     }
 
-    fn try_join(place: &Place, access: Access) -> Result<Found, OpenError> {
+    fn try_join(place: &Location, access: Access) -> Result<Found, OpenError> {
         const GOING: Found = Found::Going("somebody else keeps removing it");
         let io = |operation| io_error(place, operation);
         let fd = open(place, true)?;
@@ -281,7 +281,7 @@ impl Segment {
     }
 
     fn map(
-        place: &Place,
+        place: &Location,
         layout: &Layout,
         fd: BorrowedFd<'_>,
         probe: OwnedFd,
@@ -327,7 +327,7 @@ impl Segment {
         &self.place.name
     }
 
-    pub(crate) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &Location {
         &self.place
     }
 
@@ -604,7 +604,7 @@ struct Farewell {
     attached: bool,
     probe: OwnedFd,
     layout: Layout,
-    place: Place,
+    place: Location,
     whereabouts: Whereabouts,
     mark: ForkMark,
 }

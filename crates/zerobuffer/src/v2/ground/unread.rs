@@ -15,10 +15,14 @@ use crate::v2::protocol::layout::{
 };
 use crate::v2::rules::accounts;
 use crate::v2::rules::memory::ReadMemory as _;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// Whether somebody will come for committed frames: a durable reader, or one behind a relay.
-pub(crate) fn has_unread(place: &Place, fd: BorrowedFd<'_>, layout: &Layout) -> io::Result<bool> {
+pub(crate) fn has_unread(
+    place: &Location,
+    fd: BorrowedFd<'_>,
+    layout: &Layout,
+) -> io::Result<bool> {
     let image = Image::take(fd, layout)?;
     let unpublished = image.checked(accounts::has_unpublished(&image))?;
     let head = image.writer().head.load(Ordering::Relaxed);
@@ -44,19 +48,19 @@ fn is_durable(slot: &Slot) -> bool {
 }
 
 /// Whether anybody will come for what an export holds: a reader of the target that has that id, and whose name begins so.
-pub(crate) fn is_export_awaited(origin: &Place, target_id: u64, name: &SlotName) -> bool {
+pub(crate) fn is_export_awaited(origin: &Location, target_id: u64, name: &SlotName) -> bool {
     let beginning = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let Ok(entries) = std::fs::read_dir(&origin.dir) else { return false };
     entries.flatten().any(|entry| {
         let file_name = entry.file_name();
-        let Some(name) = file_name.to_str().and_then(Place::buffer_of) else { return false };
+        let Some(name) = file_name.to_str().and_then(Location::buffer_of) else { return false };
         name.as_bytes().starts_with(beginning)
-            && Place::new(name, Some(&origin.dir)).is_ok_and(|target| awaits(&target, target_id))
+            && Location::new(name, Some(&origin.dir)).is_ok_and(|target| awaits(&target, target_id))
     })
 }
 
 /// Whether a buffer has that id, and a reader that is behind and durable, or alive.
-fn awaits(target: &Place, id: u64) -> bool {
+fn awaits(target: &Location, id: u64) -> bool {
     let Ok(fd) = open(target, false) else { return false };
     let fd = fd.as_fd();
     let Ok(layout) = read_layout(target, fd, true) else { return false };

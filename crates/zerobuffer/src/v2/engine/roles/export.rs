@@ -12,7 +12,7 @@ use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::registry;
 use crate::v2::rules::sharing;
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// As much of a name for people as a slot's has room for.
 fn beginning(name: &str) -> SlotName {
@@ -29,7 +29,7 @@ const EXPORT_ATTEMPTS: u32 = 50;
 pub(crate) fn attach_export(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
     target_id: u64,
     target_name: &str,
 ) -> Result<(u32, u64), OpenError> {
@@ -63,7 +63,7 @@ pub(crate) fn attach_export(
 pub(crate) fn attach_origin(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
     index: u32,
     target_id: u64,
 ) -> Result<u64, OpenError> {

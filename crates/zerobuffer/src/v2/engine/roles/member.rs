@@ -20,7 +20,7 @@ use crate::v2::rules::ring::number_of;
 use crate::v2::rules::wake::{self, Barrier};
 use crate::values::config::StartAt;
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// What a member asks for.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(crate) struct MemberWish {
 pub(crate) fn attach_member(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
     wish: &MemberWish,
 ) -> Result<(Membership, Barrier), OpenError> {
     if segment.layout().sharing {
@@ -79,7 +79,11 @@ pub(crate) fn attach_member(
 }
 
 /// The anchor of the group of that name.
-fn find_group(segment: &Segment, place: &Place, name: &SlotName) -> Result<Option<u32>, OpenError> {
+fn find_group(
+    segment: &Segment,
+    place: &Location,
+    name: &SlotName,
+) -> Result<Option<u32>, OpenError> {
     for (index, slot) in (0..).zip(segment.slots()) {
         let active = slot.state.load(Ordering::Acquire) == slot_state::ACTIVE;
         if !active || slot.name() != *name {
@@ -103,7 +107,7 @@ fn find_group(segment: &Segment, place: &Place, name: &SlotName) -> Result<Optio
 }
 
 /// Makes the group: in the place that was kept for the first reader, with its frames, or in a free slot.
-fn found_group(segment: &Segment, place: &Place, wish: &MemberWish) -> Result<u32, OpenError> {
+fn found_group(segment: &Segment, place: &Location, wish: &MemberWish) -> Result<u32, OpenError> {
     let slots = segment.slots();
     let is_group = |slot: &&Slot| {
         slot.state.load(Ordering::Acquire) == slot_state::ACTIVE

@@ -20,7 +20,7 @@ use crate::v2::rules::ring::Consumer;
 use crate::v2::rules::wake::{self, Barrier};
 use crate::values::config::StartAt;
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// What a reader asks for.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ pub(crate) struct ReaderRole {
 pub(crate) fn attach_reader(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
     wish: &ReaderWish,
 ) -> Result<ReaderRole, OpenError> {
     let _registration = segment.registration()?;
@@ -95,7 +95,7 @@ pub(crate) fn attach_reader(
 fn take_over(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
     name: &SlotName,
 ) -> Result<Option<u32>, OpenError> {
     for (index, slot) in (0..).zip(segment.slots()) {
@@ -129,7 +129,7 @@ fn take_over(
 /// Registers anew in a slot whose lock is ours.
 fn register(
     segment: &Segment,
-    place: &Place,
+    place: &Location,
     index: u32,
     wish: &ReaderWish,
     flags: u32,
@@ -164,7 +164,7 @@ fn register(
 pub(crate) fn attach_lossy(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
     may_sleep: bool,
 ) -> Result<(u32, u64), OpenError> {
     let _registration = segment.registration()?;

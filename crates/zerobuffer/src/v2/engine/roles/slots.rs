@@ -14,7 +14,7 @@ use crate::v2::protocol::position::Position;
 use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::registry;
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// Attempts to register a cursor before a running `floor` is called damage.
 pub(super) const REGISTRATION_ATTEMPTS: u32 = 10_000;
@@ -48,7 +48,7 @@ pub(crate) fn reserve_slot(segment: &Segment, index: u32, name: &SlotName) {
 pub(super) fn take_reserved(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
 ) -> Result<Option<u32>, OpenError> {
     for (index, slot) in (0..).zip(segment.slots()) {
         if slot.state.load(Ordering::Acquire) == slot_state::ACTIVE
@@ -66,7 +66,7 @@ pub(super) fn take_reserved(
 pub(super) fn take_free(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
 ) -> Result<u32, OpenError> {
     for _ in 0..LOCK_ATTEMPTS {
         let mut lingering = false;
@@ -98,7 +98,7 @@ pub(super) fn take_free(
 pub(in crate::v2::engine) fn take_lock(
     fd: BorrowedFd<'_>,
     byte: u64,
-    place: &Place,
+    place: &Location,
     attached: impl Fn() -> bool,
 ) -> Result<bool, OpenError> {
     for _ in 0..LOCK_ATTEMPTS {
@@ -153,6 +153,6 @@ pub(super) fn sign(segment: &Segment, index: u32, flags: u32) -> u64 {
     generation
 }
 
-pub(crate) fn damaged(place: &Place, problem: &str) -> OpenError {
+pub(crate) fn damaged(place: &Location, problem: &str) -> OpenError {
     OpenError::Damaged { name: place.name.to_string(), problem: problem.to_owned() }
 }

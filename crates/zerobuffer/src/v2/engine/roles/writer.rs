@@ -15,7 +15,7 @@ use crate::v2::rules::memory::ReadMemory;
 use crate::v2::rules::ring::WIPED_OUT;
 use crate::v2::rules::wake::{self, Barrier};
 use crate::values::error::OpenError;
-use crate::values::name::Place;
+use crate::values::name::Location;
 
 /// A Writer's role, taken.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct WriterRole {
 pub(crate) fn attach_writer(
     segment: &Segment,
     fd: BorrowedFd<'_>,
-    place: &Place,
+    place: &Location,
     footprint: Footprint,
 ) -> Result<WriterRole, OpenError> {
     let area = segment.writer();

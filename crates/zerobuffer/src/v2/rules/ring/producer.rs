@@ -44,7 +44,7 @@ impl Usual {
 
 /// Frames staged and not yet visible.
 #[derive(Debug)]
-struct Batch {
+struct Staged {
     /// Whether there are any. If not, the rest is of an earlier batch.
     is_open: bool,
     /// Position and word that make them visible.
@@ -61,7 +61,7 @@ struct Batch {
 pub(crate) struct Producer<P> {
     /// End of everything staged.
     tail: Tail,
-    batch: Batch,
+    staged: Staged,
     /// Where the next frame may end, and its terminator begin, without a closer look: see [`Producer::look_ahead`].
     ready_until: Position,
     usual: Usual,
@@ -132,7 +132,7 @@ impl<P: Placing> Producer<P> {
         room.tell(memory, tail.position);
         let producer = Self {
             tail,
-            batch: Batch { is_open: false, first: (head, 0), before: tail, room, newest },
+            staged: Staged { is_open: false, first: (head, 0), before: tail, room, newest },
             ready_until: head,
             usual: Usual::default(),
             room,
@@ -148,7 +148,7 @@ impl<P: Placing> Producer<P> {
 
     /// End of everything published.
     pub(crate) fn head(&self) -> Position {
-        if self.batch.is_open { self.batch.before.position } else { self.tail.position }
+        if self.staged.is_open { self.staged.before.position } else { self.tail.position }
     }
 
     /// Number of the next frame.
@@ -158,7 +158,7 @@ impl<P: Placing> Producer<P> {
 
     /// Whether frames are staged and not visible.
     pub(crate) fn has_staged(&self) -> bool {
-        self.batch.is_open
+        self.staged.is_open
     }
 
     /// End of everything staged.
@@ -384,7 +384,7 @@ impl<P: Placing> Producer<P> {
     /// Completes and publishes a claimed frame whose payload is in place; with what is staged before it.
     #[inline(always)]
     pub(crate) fn commit(&mut self, memory: &impl Memory, claim: &Claim) {
-        if claim.frame != claim.position || self.batch.is_open {
+        if claim.frame != claim.position || self.staged.is_open {
             self.stage(memory, claim);
             self.publish(memory);
             return;
@@ -421,7 +421,7 @@ impl<P: Placing> Producer<P> {
         claim: &Claim,
         block: u64,
     ) {
-        if claim.frame != claim.position || self.batch.is_open {
+        if claim.frame != claim.position || self.staged.is_open {
             self.stage_with_attributes(memory, claim, block);
             self.publish(memory);
             return;
@@ -461,7 +461,7 @@ impl<P: Placing> Producer<P> {
     fn stage_as(&mut self, memory: &impl Memory, claim: &Claim, word: u64) {
         terminate(memory, claim);
         let mut visible = word;
-        let is_first = !self.batch.is_open;
+        let is_first = !self.staged.is_open;
         if is_first {
             self.open_batch();
         }
@@ -476,11 +476,11 @@ impl<P: Placing> Producer<P> {
             self.room.note_skip(memory, claim.position, claim.frame);
         }
         if is_first {
-            self.batch.first = (claim.position, visible);
+            self.staged.first = (claim.position, visible);
         } else {
             memory.word(claim.position).store(visible, Ordering::Release);
         }
-        self.batch.newest = claim.frame;
+        self.staged.newest = claim.frame;
         self.tail.pass(claim);
         fault::point(Fault::BatchStaged);
         self.placing.committed(memory, claim, self.ready_until);
@@ -488,16 +488,16 @@ impl<P: Placing> Producer<P> {
 
     #[inline(never)]
     fn open_batch(&mut self) {
-        self.batch.is_open = true;
-        self.batch.before = self.tail.copied();
-        self.batch.room = self.room;
+        self.staged.is_open = true;
+        self.staged.before = self.tail.copied();
+        self.staged.room = self.room;
     }
 
     /// Makes everything staged visible at once.
     #[inline]
     pub(crate) fn publish(&mut self, memory: &impl Memory) {
-        if std::mem::take(&mut self.batch.is_open) {
-            let Batch { first: (position, word), newest, .. } = self.batch;
+        if std::mem::take(&mut self.staged.is_open) {
+            let Staged { first: (position, word), newest, .. } = self.staged;
             // COMMIT: pairs with the Acquire load in `Walk::step`.
             memory.word(position).store(word, Ordering::Release);
             fault::point(Fault::FrameCommitted);
@@ -520,9 +520,9 @@ impl<P: Placing> Producer<P> {
 
     /// Forgets what was staged and not published.
     pub(crate) fn abort(&mut self, memory: &impl Memory) {
-        if std::mem::take(&mut self.batch.is_open) {
-            self.tail = self.batch.before;
-            self.room = self.room.without_skips_since(self.batch.room);
+        if std::mem::take(&mut self.staged.is_open) {
+            self.tail = self.staged.before;
+            self.room = self.room.without_skips_since(self.staged.room);
             self.room.tell(memory, self.tail.position);
             self.placing.begin(&self.tail);
             self.look_ahead(memory, SMALLEST_FRAME, None);
