@@ -93,6 +93,8 @@ enum Chore {
     },
     /// The examples, each run to its end
     Examples,
+    /// Licenses and sources of what is depended upon, by cargo-deny, which is built first where it is missing
+    Deny,
     /// What containers, sandboxes and file systems do to buffers, each played on this machine, as a table. Needs root
     Surroundings,
 }
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Chore::HotPath => hot_path(&mut steps),
         Chore::Compare { quick, out } => compare::run(&mut steps, quick, &out),
         Chore::Examples => examples(&mut steps),
+        Chore::Deny => deny(&mut steps),
         Chore::Surroundings => surroundings::run(&mut steps),
     };
     steps.summary();
@@ -212,6 +215,15 @@ fn fuzz(steps: &mut Steps, seconds: u64, targets: &[String]) -> anyhow::Result<(
 
 fn hot_path(steps: &mut Steps) -> anyhow::Result<()> {
     steps.script("hot path", "benches/hot-path.sh")
+}
+
+fn deny(steps: &mut Steps) -> anyhow::Result<()> {
+    let is_there = steps::cargo().args(["deny", "--version"]).output();
+    if !is_there.is_ok_and(|output| output.status.success()) {
+        steps.cargo("build of cargo-deny", &["install", "--locked", "cargo-deny"], &[])?;
+    }
+    let check = ["deny", "--all-features", "check", "licenses", "bans", "sources"];
+    steps.cargo("dependencies", &check, &[])
 }
 
 fn examples(steps: &mut Steps) -> anyhow::Result<()> {

@@ -98,6 +98,8 @@ pub use endpoint::reader::Reader;
 #[cfg(not(loom))]
 pub use endpoint::reader_options::ReaderOptions;
 #[cfg(not(loom))]
+pub use endpoint::shared_writer::SharedWriter;
+#[cfg(not(loom))]
 pub use endpoint::write_batch::WriteBatch;
 #[cfg(not(loom))]
 pub use endpoint::writer::{Writer, Written};

@@ -15,7 +15,7 @@ use forked_rows::{Rows, methods_of, row, says_forked};
 use zerobuffer::attributes::Attributes;
 use zerobuffer::duplex::{Client, DuplexChannelFactory, Failure, Request, Server, ServerOptions};
 use zerobuffer::{
-    Armed, BufferConfig, ForkMark, Protocol, Reader, StartAt, Writer, WriterPresence,
+    Armed, BufferConfig, ForkMark, Protocol, Reader, SharedWriter, StartAt, Writer, WriterPresence,
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -602,6 +602,27 @@ fn attribute_rows(rows: &mut Rows, Pair { mut writer, mut reader, dir }: Pair) {
     drop(dir);
 }
 
+/// Calls on a writer that threads share.
+fn shared_writer_rows(rows: &mut Rows, Pair { writer, mut reader, dir }: Pair) {
+    let writer = SharedWriter::new(writer);
+    let clone = writer.clone();
+    let held = writer.with(|_| {
+        row!(rows, "SharedWriter::write", says_forked(clone.write(b"x")));
+        row!(rows, "SharedWriter::with", says_forked(clone.with(|_| ())));
+        let attributes = Attributes::new();
+        row!(rows, "SharedWriter::write_with", says_forked(clone.write_with(&attributes, b"x")));
+    });
+    held.unwrap();
+    row!(rows, "SharedWriter::name", !writer.name().is_empty());
+    row!(rows, "SharedWriter::into_writer", {
+        drop(clone);
+        says_forked(writer.into_writer().unwrap().write(b"x"))
+    });
+    writer.write(&frame(1, LEN)).unwrap();
+    read(&mut reader, 1..2);
+    drop(dir);
+}
+
 /// Calls on servers with a thread of their own, which a child has not.
 fn factory_rows(rows: &mut Rows) {
     let dir = shm_dir();
@@ -667,6 +688,7 @@ fn every_method_called_in_a_forked_child_says_so_or_does_nothing() {
     many_rows(&mut rows);
     attribute_rows(&mut rows, pair_v2(every));
     factory_rows(&mut rows);
+    shared_writer_rows(&mut rows, pair_v2(every));
     let mark = ForkMark::current();
     row!(rows, "ForkMark::is_current", !mark.is_current());
     rows.finish();

@@ -11,6 +11,7 @@ pub(crate) mod looking;
 pub(crate) mod metadata;
 pub(crate) mod reader;
 pub(crate) mod reader_options;
+pub(crate) mod shared_writer;
 pub(crate) mod write_batch;
 pub(crate) mod writer;
 pub(crate) mod writer_options;
