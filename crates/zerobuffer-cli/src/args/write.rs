@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use zerobuffer_format::{FormatError, StreamInfo, Video};
+
 use super::{Check, CreateArgs, Elastic, GraceArgs, Personality, PlaceArgs, WaitArgs};
 use crate::pattern::Pattern;
 use crate::sizes;
@@ -18,14 +20,23 @@ pub(crate) struct WriteArgs {
     #[arg(short = 'n', long, value_name = "COUNT")]
     frames: Option<u64>,
     /// Size of each frame of the pattern
-    #[arg(short, long, value_name = "BYTES", value_parser = sizes::parse, default_value = "1024")]
-    size: usize,
+    /// [default: 1024; with --video and --caps: that of a picture]
+    #[arg(short, long, value_name = "BYTES", value_parser = sizes::parse)]
+    size: Option<usize>,
     /// Metadata, as text
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) metadata: Option<String>,
     /// Metadata from a file, unless --metadata gives some
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
+    /// Frames are raw pictures: WIDTHxHEIGHT@FPS:FORMAT, such as 1920x1080@30:I420. Becomes the metadata, and says how
+    /// large each frame is
+    #[arg(long, value_name = "PICTURES", value_parser = video, conflicts_with_all = ["metadata", "metadata_file", "y4m"])]
+    video: Option<StreamInfo>,
+    /// What frames are, as GStreamer caps: 'video/x-raw, format=I420, width=1920, height=1080, framerate=30/1'. Becomes
+    /// the metadata; of raw pictures, says how large each frame is
+    #[arg(long, value_name = "CAPS", value_parser = caps, conflicts_with_all = ["video", "metadata", "metadata_file", "y4m"])]
+    caps: Option<StreamInfo>,
     /// What the frames contain
     #[arg(long, value_enum, default_value_t = Pattern::Sequential)]
     pub(crate) pattern: Pattern,
@@ -102,18 +113,34 @@ pub(crate) enum Full {
     Drop,
 }
 
+fn video(text: &str) -> Result<StreamInfo, FormatError> {
+    Ok(text.parse::<Video>()?.into())
+}
+
+fn caps(text: &str) -> Result<StreamInfo, FormatError> {
+    StreamInfo::from_caps(text)
+}
+
 impl Check for WriteArgs {
     fn check(&self) -> Result<(), String> {
-        if self.stdin && !self.framed && !self.y4m && self.frame_size.is_none() {
+        let is_told = self.frame_size.is_some() || self.described_bytes().is_some();
+        if self.stdin && !self.framed && !self.y4m && !is_told {
             return Err(
-                "--stdin needs to know where frames end: add --y4m, --framed, or --frame-size BYTES"
+                "--stdin needs to know where frames end: add --y4m, --framed, --video, or --frame-size BYTES"
                     .to_owned(),
             );
+        }
+        for (name, size) in [("--size", self.size), ("--frame-size", self.frame_size)] {
+            if let (Some(size), Some(told)) = (size, self.described_bytes())
+                && size as u64 != told
+            {
+                return Err(format!("{name} {size}: a picture of that kind has {told} bytes"));
+            }
         }
         if self.frame_size == Some(0) {
             return Err("--frame-size 0: a frame needs at least one byte".to_owned());
         }
-        if self.size == 0 && !self.stdin {
+        if self.size == Some(0) && !self.stdin {
             return Err("--size 0: a frame needs at least one byte".to_owned());
         }
         if self.create {
@@ -135,7 +162,22 @@ impl WriteArgs {
 
     /// Size of every frame; 0 where only what comes in can tell.
     pub(crate) fn frame_bytes(&self) -> usize {
-        if self.stdin { self.frame_size.unwrap_or(0) } else { self.size }
+        let told = self.described_bytes().and_then(|bytes| usize::try_from(bytes).ok());
+        if self.stdin {
+            self.frame_size.or(told).unwrap_or(0)
+        } else {
+            self.size.or(told).unwrap_or(1024)
+        }
+    }
+
+    /// What frames are, if that was said.
+    pub(crate) fn description(&self) -> Option<&StreamInfo> {
+        self.video.as_ref().or(self.caps.as_ref())
+    }
+
+    /// Bytes of every frame, by what frames are.
+    fn described_bytes(&self) -> Option<u64> {
+        self.description()?.frame_bytes()
     }
 
     pub(crate) fn delay(&self) -> Duration {

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use zerobuffer::inspect::{self, Protocol, SegmentState, Snapshot, WriterInfo};
 use zerobuffer::{ReaderInfo, ReaderKind, printable};
 
+use zerobuffer_format::{Content, StreamInfo};
+
 use crate::args::InspectArgs;
 use crate::commands::repeat::repeat;
 use crate::exit::finish;
@@ -67,6 +69,17 @@ fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
+/// What the metadata tells of the frames.
+fn stream_json(metadata: &[u8]) -> Value {
+    let stream = StreamInfo::parse(metadata);
+    json!({
+        "description": stream.to_string(),
+        "caps": stream.caps().map(ToString::to_string),
+        "frame_bytes": stream.frame_bytes(),
+        "problem": stream.problem().map(ToString::to_string),
+    })
+}
+
 pub(crate) fn json(snapshot: &Snapshot) -> Value {
     let v1 = snapshot.protocol == Protocol::V1;
     let readers: Vec<Value> =
@@ -92,6 +105,7 @@ pub(crate) fn json(snapshot: &Snapshot) -> Value {
         "readers": readers,
         "metadata": snapshot.metadata.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
         "metadata_size": snapshot.metadata.as_ref().map_or(0, Vec::len),
+        "stream": snapshot.metadata.as_deref().map(stream_json),
     });
     let more = if v1 {
         // Wrap markers are counted too, so this is no sequence number.
@@ -315,6 +329,13 @@ fn text(snapshot: &Snapshot) -> String {
                 format!(", generation {}", snapshot.metadata_generation)
             };
             line("metadata", format!("{} bytes{generation}: {shown}", bytes.len()));
+            let stream = StreamInfo::parse(bytes);
+            if !matches!(stream.content(), Content::Opaque | Content::Json) {
+                line("frames are", stream.to_string());
+            }
+            if let Some(problem) = stream.problem() {
+                line("frames are", format!("not told by the metadata: {problem}"));
+            }
         }
         None => line("metadata", "none".to_owned()),
     }

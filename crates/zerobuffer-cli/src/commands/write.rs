@@ -131,6 +131,9 @@ fn source(args: &WriteArgs) -> std::io::Result<Input> {
 }
 
 fn metadata(args: &WriteArgs) -> Result<Option<Vec<u8>>, Failure> {
+    if let Some(description) = args.description() {
+        return Ok(Some(description.to_bytes()));
+    }
     if let Some(text) = args.metadata.as_ref().filter(|text| !text.is_empty()) {
         return Ok(Some(text.clone().into_bytes()));
     }
