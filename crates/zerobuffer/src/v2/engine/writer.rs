@@ -473,8 +473,9 @@ impl V2Writer {
     // By value: what is passed by reference has to lie in memory, for every frame.
     #[cold]
     fn store_stamp(&self, header: Position) {
-        let stamp = self.segment.word(header.plus(8));
-        stamp.store(clock::stamp_ns(), Ordering::Relaxed);
+        if let Some(stamp) = self.layout().frames.stamp(header) {
+            self.segment.word(stamp).store(clock::stamp_ns(), Ordering::Relaxed);
+        }
     }
 
     /// Makes what is staged visible and wakes who waits for it.

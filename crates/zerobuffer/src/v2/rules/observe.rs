@@ -256,10 +256,8 @@ impl Observation {
             let mut extent = memory.frames().extent(position, len);
             let mut payload = len;
             copied.take(memory, extent.start, len);
-            copied.committed_ns = match memory.frames().header {
-                16 => memory.word(position.plus(8)).load(Ordering::Relaxed),
-                _ => 0,
-            };
+            let stamp = memory.frames().stamp(position);
+            copied.committed_ns = stamp.map_or(0, |at| memory.word(at).load(Ordering::Relaxed));
             if !is_whole(memory, position) {
                 return Ok(Sight::Overtaken);
             }

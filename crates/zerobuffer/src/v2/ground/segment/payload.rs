@@ -9,10 +9,10 @@ use super::Segment;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::field::{At, field};
+use crate::field::At;
 use crate::sys::copy::{self, copy};
 use crate::sys::{clock, streaming};
-use crate::v2::protocol::layout::{FrameHeader, METADATA_HEAD, MetadataHeader};
+use crate::v2::protocol::layout::{METADATA_HEAD, MetadataHeader};
 use crate::v2::protocol::position::Position;
 use crate::v2::rules::memory::Memory;
 
@@ -81,13 +81,8 @@ impl Segment {
     /// When the frame whose header is at a position was committed, on this process's clock, if this buffer notes that.
     #[inline]
     pub(crate) fn committed_at(&self, header: Position) -> Option<Duration> {
-        let stamped = self.layout.timestamps() && self.is_ours();
-        stamped
-            .then(|| {
-                let stamp = field!(FrameHeader.committed_ns).offset();
-                self.word(header.plus(stamp)).load(Ordering::Relaxed)
-            })
-            .and_then(clock::own_time)
+        let stamp = self.layout.frames.stamp(header).filter(|_| self.is_ours());
+        stamp.map(|at| self.word(at).load(Ordering::Relaxed)).and_then(clock::own_time)
     }
 
     /// Moves payload within a claim; the ranges may overlap.

@@ -1,5 +1,7 @@
 //! Where a frame's bytes lie in the ring: arithmetic on positions.
 
+use super::areas::FrameHeader;
+use crate::field::{Value as _, field};
 use crate::v2::protocol::position::Position;
 
 pub(crate) const CACHE_LINE: u64 = 64;
@@ -57,6 +59,13 @@ impl FrameGeometry {
         let packed = position.plus(self.header);
         let start = if len >= self.align_threshold { packed.round_up(CACHE_LINE) } else { packed };
         Extent { start, end: start.plus(len).round_up(8) }
+    }
+
+    /// Where the time of a frame's commit stands, in rings whose frames have one.
+    #[inline]
+    pub(crate) fn stamp(&self, header: Position) -> Option<Position> {
+        let has_stamps = self.header == FrameHeader::BYTES as u64;
+        has_stamps.then(|| header.plus(field!(FrameHeader.committed_ns).offset()))
     }
 
     /// Offset of a position in the ring.
