@@ -1,12 +1,18 @@
 //! Where a frame's bytes lie in the ring: arithmetic on positions.
 
 use super::areas::FrameHeader;
-use crate::field::{Value as _, field};
+use crate::field::Value as _;
 use crate::v2::protocol::position::Position;
 
 pub(crate) const CACHE_LINE: u64 = 64;
 /// Payloads from this size start on a cache line in new segments.
 pub(crate) const ALIGN_THRESHOLD: u64 = 1024;
+
+/// Where the time of the commit stands in a header that has one.
+const STAMP_OFFSET: u64 = 8;
+
+#[cfg(not(loom))]
+const _: () = assert!(std::mem::offset_of!(FrameHeader, committed_ns) as u64 == STAMP_OFFSET);
 
 /// The numbers that frame arithmetic needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +71,7 @@ impl FrameGeometry {
     #[inline]
     pub(crate) fn stamp(&self, header: Position) -> Option<Position> {
         let has_stamps = self.header == FrameHeader::BYTES as u64;
-        has_stamps.then(|| header.plus(field!(FrameHeader.committed_ns).offset()))
+        has_stamps.then(|| header.plus(STAMP_OFFSET))
     }
 
     /// Offset of a position in the ring.
